@@ -12,6 +12,7 @@ use crate::membership::set::BackendSet;
 use crate::pick::request::{PickError, PickRequest};
 use crate::policy::Policy;
 use crate::rng::Rng;
+use crate::state::outage::ForgivenEjections;
 use crate::time::Timestamp;
 use crate::updater::Updater;
 
@@ -43,7 +44,8 @@ impl Balancer {
     ///
     /// # Errors
     ///
-    /// See [`PickError`]: it means that no backend was eligible at `now`.
+    /// See [`PickError`]: it means that no backend was eligible at `now`. During a [`CommonOutage`] one pick in
+    /// each `trial_interval` gets an ejected backend nevertheless.
     pub fn pick(
         &self,
         request: &PickRequest<'_>,
@@ -51,7 +53,14 @@ impl Balancer {
         rng: &mut dyn Rng,
     ) -> Result<Pick, PickError> {
         let membership = self.published.current();
-        membership.pick(self.published.generation(), request, now, rng)
+        let generation = self.published.generation();
+        membership
+            .pick(generation, request, now, rng)
+            .or_else(|refusal| {
+                let outage = self.published.outage();
+                let trial = membership.pick_trial(outage, generation, request, now, rng);
+                trial.ok_or(refusal)
+            })
     }
 
     /// Explains why each backend could or could not be picked, and which one would be, without picking it: with the same
@@ -71,7 +80,14 @@ impl Balancer {
             return Err(PickError::NotReady);
         }
         let generation = self.published.generation();
-        Ok(Explanation::new(&membership, generation, request, now, rng))
+        Ok(Explanation::new(
+            &membership,
+            self.published.outage(),
+            generation,
+            request,
+            now,
+            rng,
+        ))
     }
 
     /// Whether a tier ignores health and ejection now, because so few of its backends are healthy; see
@@ -97,6 +113,21 @@ impl Balancer {
         let membership = self.published.current();
         let member = membership.set().find(addr);
         member.is_some_and(|member| member.state().set_health(health, now))
+    }
+
+    /// Ends the ejections whose failures all had no answer, as the embedder knows that the path to the backends has returned:
+    /// a link is up, an address or a route is back. Failures without an answer of connections that were picked before do not
+    /// count any more. Does nothing without [`common_outage`](crate::BalancerConfig::common_outage). O(n).
+    pub fn forgive_unanswered(&self, now: Timestamp) {
+        if self.published.current().forgives_outages() {
+            self.published.forgive(self.published.outage().since(), now);
+        }
+    }
+
+    /// What was forgiven since the last call, by a report of a [`Pick`], by [`set_health`](Self::set_health) or by
+    /// [`forgive_unanswered`](Self::forgive_unanswered): for logs. One load if nothing was.
+    pub fn take_forgiven(&self) -> Option<ForgivenEjections> {
+        self.published.outage().take_forgiven()
     }
 
     /// The policy's [digest](crate::Picker::digest) of each tier that has one, in the order of priority.

@@ -1,17 +1,22 @@
 //! The settings of a balancer around its policy.
 
 use crate::backend::Health;
+use crate::state::outage::CommonOutage;
 use crate::state::outlier::OutlierDetection;
 use crate::tiers::slow_start::SlowStart;
 use crate::tiers::subset::Subset;
 use crate::tiers::zone::ZonePreference;
 
-/// The settings of a balancer around its policy. All are off by default, as in nginx and HAProxy.
+/// The settings of a balancer around its policy. All but [`common_outage`](Self::common_outage) are off by
+/// default, as in nginx and HAProxy.
 ///
 /// [`Updater::set_config`](crate::Updater::set_config) sets it, at any time; the state of the backends survives.
 #[non_exhaustive]
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BalancerConfig {
+    /// Forgives ejections that an outage of this machine's link, address or route caused. `None`: an ejection lasts for its
+    /// time whatever the reason, as in nginx. Default: [`CommonOutage::default`].
+    pub common_outage: Option<CommonOutage>,
     /// The health of a backend that becomes known, until a check reports another. Default: [`Health::Healthy`]. With
     /// [`Health::Unchecked`] it gets no connections before a check finds it healthy. Backends that are known already keep
     /// theirs.
@@ -39,7 +44,29 @@ pub struct BalancerConfig {
     pub zone: Option<ZonePreference>,
 }
 
+impl Default for BalancerConfig {
+    fn default() -> Self {
+        Self {
+            common_outage: Some(CommonOutage::default()),
+            initial_health: Health::default(),
+            outlier_detection: None,
+            overprovisioning: None,
+            panic_threshold: None,
+            slow_start: None,
+            subset: None,
+            zone: None,
+        }
+    }
+}
+
 impl BalancerConfig {
+    /// Sets [`common_outage`](Self::common_outage).
+    #[must_use]
+    pub fn with_common_outage(mut self, outage: Option<CommonOutage>) -> Self {
+        self.common_outage = outage;
+        self
+    }
+
     /// Sets [`initial_health`](Self::initial_health).
     #[must_use]
     pub fn with_initial_health(mut self, health: Health) -> Self {

@@ -11,6 +11,12 @@ const PRIME_3: u64 = 0x1656_67b1_9e37_79f9;
 const PRIME_4: u64 = 0x85eb_ca77_c2b2_ae63;
 const PRIME_5: u64 = 0x27d4_eb2f_1656_67c5;
 
+/// A hash of `bytes` that is the same in every build and on every machine: XXH64 with seed 0. Not for keys that an attacker
+/// chooses.
+pub fn stable_hash(bytes: &[u8]) -> u64 {
+    xxh64(bytes, 0)
+}
+
 /// The XXH64 of `bytes` under `seed`.
 #[inline]
 pub(crate) fn xxh64(bytes: &[u8], seed: u64) -> u64 {

@@ -41,8 +41,9 @@
 //! # Around the policies
 //!
 //! [`BalancerConfig`], set by [`Updater::set_config`] at any time, adds to any policy: outlier detection, spill between
-//! priorities, a panic threshold, slow start, the preference of a zone, and a subset for each of many balancers. All are
-//! off by default. Active checks report to [`Balancer::set_health`]; [`BalancerConfig::initial_health`] sets whether a
+//! priorities, a panic threshold, slow start, the preference of a zone, and a subset for each of many balancers. These are
+//! off by default. [`CommonOutage`] is on: failures of all backends at once, without an answer, are forgiven at the first
+//! answer. Active checks report to [`Balancer::set_health`]; [`BalancerConfig::initial_health`] sets whether a
 //! backend waits for the first. [`Balancer::explain`] explains why each backend could
 //! or could not be picked, and which one would be.
 //!
@@ -94,6 +95,7 @@ pub use config::BalancerConfig;
 pub use delta::Delta;
 pub use endpoint::Endpoint;
 pub use escaped::Escaped;
+pub use hash::stable_hash;
 pub use lease::pick::{FailureEffect, Pick};
 pub use lease::response_timer::ResponseTimer;
 pub use membership::explain::{ExplainedBackend, Explanation, Verdict};
@@ -104,10 +106,12 @@ pub use policy::{Picker, Policy};
 pub use rng::{Rng, SplitMix64};
 pub use snapshot::Snapshot;
 pub use state::fail_limit::FailLimit;
+pub use state::memory::{BackendMemory, EjectionMemory, FailureMemory};
+pub use state::outage::{CommonOutage, ForgivenEjections};
 pub use state::outlier::OutlierDetection;
 pub use tiers::slow_start::SlowStart;
 pub use tiers::subset::Subset;
 pub use tiers::tier::{BackendIndex, Tier};
 pub use tiers::zone::ZonePreference;
-pub use time::Timestamp;
+pub use time::{TimeOffset, Timestamp};
 pub use updater::Updater;

@@ -10,6 +10,7 @@ use crate::membership::registry::Registry;
 use crate::membership::set::BackendSet;
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
+use crate::state::memory::BackendMemory;
 use crate::state::owner::Owner;
 use crate::time::Timestamp;
 
@@ -66,6 +67,15 @@ impl Updater {
         let delta = self.advance(snapshot, now);
         self.publish();
         delta.unwrap_or_default()
+    }
+
+    /// Takes what another process remembered of backends: one that becomes known within a minute of `now`, with the same
+    /// [`instance`](crate::Backend::instance), begins with it. Backends that are known already keep their state.
+    ///
+    /// `now` is the moment that the offsets are relative to, after [`TimeOffset::after`](crate::TimeOffset::after) has added the
+    /// time since the export. A clock whose epoch is `now` itself cannot express earlier moments: they become the epoch.
+    pub fn recall(&mut self, memories: impl IntoIterator<Item = BackendMemory>, now: Timestamp) {
+        self.registry.recall(memories, now);
     }
 
     /// Picks by `policy` from now on. State and counters survive.

@@ -108,6 +108,7 @@ pub use combinators::map::Map;
 pub use combinators::merge::Merge;
 pub use driver::config::{DriverConfig, OnEmpty};
 pub use driver::handle::DriverHandle;
+pub use driver::last_set::LastSet;
 pub use driver::status::{DriverStatus, SourceStatus};
 pub use driver::task::Driver;
 pub use error::DiscoveryError;

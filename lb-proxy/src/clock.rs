@@ -1,9 +1,14 @@
 //! The runtime's clock in lb-core's unit of time.
 
+use std::time::Duration;
+
 use lb_core::Timestamp;
 use tokio::time::Instant;
 
-/// A clock that starts at zero. It stops while tokio's time is paused.
+/// How far back a moment before the start can be expressed, for what another process remembered.
+const BEFORE_START: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A clock that starts at a month. It stops while tokio's time is paused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     epoch: Instant,
@@ -17,6 +22,6 @@ impl Clock {
     }
 
     pub(crate) fn now(self) -> Timestamp {
-        Timestamp::default().saturating_add(self.epoch.elapsed())
+        Timestamp::default().saturating_add(BEFORE_START + self.epoch.elapsed())
     }
 }

@@ -8,6 +8,7 @@ use lb_core::Endpoint;
 
 use crate::client_hello::TlsVersion;
 use crate::client_hello::host::host;
+use crate::live_sessions::SessionId;
 use crate::preread_info::PrereadInfo;
 use crate::proxy_protocol::ProxyHeader;
 use crate::session_data::SessionData;
@@ -27,6 +28,7 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The client: the peer, unless a [`Preread`](crate::first_bytes::Preread) has set another address.
     pub client: SocketAddr,
+    pub(crate) session: Option<SessionId>,
     /// The path of the listener's unix socket.
     pub(crate) unix: Option<Arc<Path>>,
     /// The path that the client's unix socket is bound to.
@@ -44,6 +46,7 @@ impl Connection {
             local,
             peer: client,
             client,
+            session: None,
             unix: None,
             peer_unix: None,
             preread: None,
@@ -56,6 +59,20 @@ impl Connection {
     /// count nothing.
     pub const fn is_dry_run(&self) -> bool {
         self.is_dry_run
+    }
+
+    /// The number of its session, which logs, [`Summary::id`](crate::events::Summary::id) and
+    /// [`Handle::sessions`](crate::Handle::sessions) have as well. `None` if no client has made it.
+    #[doc(alias = "$connection")]
+    pub const fn session_id(&self) -> Option<SessionId> {
+        self.session
+    }
+
+    /// This connection as that of the session with this number: for tests of functions that take a connection.
+    #[must_use]
+    pub const fn with_session_id(mut self, id: SessionId) -> Self {
+        self.session = Some(id);
+        self
     }
 
     /// This connection with data as [`Listener::session_data`](crate::Listener::session_data) creates it.

@@ -102,12 +102,14 @@
 //! - `health-tls` (off): health checks that make a TLS handshake, `health::TlsCheck`.
 //! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
 //! - `metrics` (off): metrics for Prometheus, `openmetrics`.
+//! - `saved-state` (off): [`reports::SavedState`] in a file.
 
 #![doc(test(attr(deny(warnings))))]
 
 mod access_events;
 #[cfg(feature = "admin")]
 pub mod admin;
+mod audit;
 mod bandwidth;
 pub mod client_hello;
 mod clock;
@@ -136,6 +138,7 @@ pub mod proxy_protocol;
 mod readiness;
 mod relay;
 mod runtime_thread;
+mod saved_state;
 mod server;
 pub mod server_names;
 mod session;
@@ -181,6 +184,7 @@ pub mod events {
     #[cfg(feature = "access-events")]
     pub use crate::access_events::JsonEvents;
     pub use crate::access_events::{ACCESS_TARGET, TracingEvents};
+    pub use crate::audit::AUDIT_TARGET;
     pub use crate::close_reason::CloseReason;
     pub use crate::connection::Connection;
     pub use crate::failures::{ACCEPT_TARGET, FAILURES_TARGET};
@@ -209,6 +213,9 @@ pub mod reports {
     pub use crate::net::tcp_info::TcpInfo;
     pub use crate::readiness::{Readiness, ReadinessCheck, ReadinessCondition};
     pub use crate::relay::{RelayEnd, RelayReport};
+    pub use crate::saved_state::SavedState;
+    #[cfg(feature = "saved-state")]
+    pub use crate::saved_state::SavedStateError;
     pub use crate::server::{
         Changes, DescriptorBudget, DrainReport, Phase, ReadinessWatch, ReloadCounts, ReloadRecord,
         ReloadReport,

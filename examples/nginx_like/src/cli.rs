@@ -4,6 +4,7 @@ mod completions;
 mod man;
 mod print;
 mod subcommand;
+mod supervise;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,10 +20,12 @@ use crate::process::error::StartError;
 use crate::process::files::conf_path::{ConfPath, ReadAll};
 use crate::process::files::open_log;
 use crate::process::helper;
-use crate::process::run;
+use crate::process::run::{self, Start};
 use crate::process::send_signal::SignalCommand;
 use crate::process::start_warnings;
 use crate::process::test_config;
+use crate::process::upgrade::invocation::Invocation;
+use crate::process::upgrade::predecessor::Predecessor;
 use crate::syntax::error::Os;
 
 use print::{dump, print_error, print_finding, print_version, print_warnings};
@@ -103,6 +106,14 @@ struct Arguments {
     #[arg(long, hide = true)]
     detached: bool,
 
+    /// The program that a helper starts as a new binary; for nginx_like itself
+    #[arg(long, value_name = "FILE", hide = true)]
+    binary: Option<PathBuf>,
+
+    /// Serves with the sockets of the process that started this one; for nginx_like itself
+    #[arg(long, hide = true)]
+    upgrade: bool,
+
     /// Prints the version and exits
     #[arg(short)]
     version: bool,
@@ -128,7 +139,7 @@ pub fn main() -> ExitCode {
             // The help is not an error. A closed output is none either.
             let _ = answer.print();
             return if answer.use_stderr() {
-                usage_exit(&line)
+                usage_exit(&line, &answer)
             } else {
                 ExitCode::SUCCESS
             };
@@ -153,6 +164,8 @@ pub fn main() -> ExitCode {
         signal(&arguments, command)
     } else if arguments.demo || line.len() < 2 && !has_default_conf() {
         demo::run().map(|()| ExitCode::SUCCESS)
+    } else if arguments.upgrade {
+        serve_upgraded(&arguments)
     } else if arguments.detached {
         serve_detached(&arguments)
     } else {
@@ -184,15 +197,41 @@ fn serve(arguments: &Arguments) -> Result<ExitCode, StartError> {
             false => ExitCode::FAILURE,
         });
     }
-    let served = run::run(path, Readiness::foreground(), || Ok(config));
-    served.map(|()| ExitCode::SUCCESS)
+    let start = Start {
+        invocation: Invocation::of_process(),
+        readiness: Readiness::foreground(),
+        predecessor: None,
+    };
+    run::run(path, start, || Ok(config)).map(|()| ExitCode::SUCCESS)
+}
+
+/// Serves as a new binary, with the sockets of the process that started this one. As in nginx, it is a daemon if that is one,
+/// whatever the configuration says.
+fn serve_upgraded(arguments: &Arguments) -> Result<ExitCode, StartError> {
+    let predecessor = Predecessor::connect()?;
+    let path = arguments.path();
+    let config = path.load()?;
+    print_warnings(&config.warnings, arguments.quiet);
+    let start = Start {
+        invocation: Invocation::of_process(),
+        readiness: match arguments.detached {
+            true => Readiness::detached()?,
+            false => Readiness::foreground(),
+        },
+        predecessor: Some(predecessor),
+    };
+    run::run(path, start, || Ok(config)).map(|()| ExitCode::SUCCESS)
 }
 
 /// Serves as the daemon. The process that started it has printed the warnings.
 fn serve_detached(arguments: &Arguments) -> Result<ExitCode, StartError> {
     let path = arguments.path();
-    let readiness = Readiness::detached()?;
-    let served = run::run(path.clone(), readiness, || path.load());
+    let start = Start {
+        invocation: Invocation::of_process(),
+        readiness: Readiness::detached()?,
+        predecessor: None,
+    };
+    let served = run::run(path.clone(), start, || path.load());
     served.map(|()| ExitCode::SUCCESS)
 }
 
@@ -201,7 +240,9 @@ fn help(arguments: &Arguments, owner: u32) -> Result<ExitCode, StartError> {
     if arguments.detached {
         daemon::close_streams(false).map_err(StartError::Helper)?;
     }
-    helper::server::serve(arguments.path(), owner).map(|()| ExitCode::SUCCESS)
+    let binary = arguments.binary.clone().unwrap_or_default();
+    let invocation = Invocation::in_helper(binary);
+    helper::server::serve(arguments.path(), owner, invocation).map(|()| ExitCode::SUCCESS)
 }
 
 impl Arguments {
@@ -235,6 +276,14 @@ impl Arguments {
         let serves = self.demo || self.detached || self.helper.is_some();
         let overrides = self.error_log.is_some() || !self.directives.is_empty();
         writes || prints || serves || overrides
+    }
+
+    /// Whether a command line with these options starts a server that others may start, too.
+    const fn serves_configuration(&self) -> bool {
+        let writes = self.test || self.dump || self.signal.is_some();
+        let prints = self.version || self.build;
+        let is_inner = self.detached || self.upgrade || self.helper.is_some();
+        !(writes || prints || is_inner || self.demo || self.command.is_some())
     }
 
     /// Opens the log of `-e`, whatever the configuration says, as nginx does. A log that cannot be opened is no error here.

@@ -12,8 +12,7 @@ use tokio::net::TcpListener;
 use crate::build::error::BuildError;
 use crate::process::error::StartError;
 use crate::process::logs::logging::Logs;
-use crate::process::readiness::SharedReadyFile;
-use crate::process::run::{FlushGuard, block_on, serve};
+use crate::process::run::{FlushGuard, Outputs, block_on, serve};
 use crate::process::signals::Signals;
 
 const ADDR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4460);
@@ -38,7 +37,7 @@ pub(crate) fn run() -> Result<(), StartError> {
         let proxy = proxy.map_err(BuildError::Proxy)?;
         let server = proxy.bind().await?;
         explain();
-        serve(server, signals, &logging, SharedReadyFile::default(), None).await
+        serve(server, signals, &logging, Outputs::default(), None, None).await
     })
 }
 

@@ -8,7 +8,7 @@
 //! Imports go downward only.
 //!
 //! 1. `cli` reads the arguments and decides what to do. `operator` has the subcommands, which ask and steer a server over HTTP.
-//!    `demo` is what runs without arguments.
+//!    `supervisor` has `supervise`, which starts the program itself. `demo` is what runs without arguments.
 //! 2. `process` is the server as a process: `run` opens logs, gives up privileges, opens sockets, and serves until a
 //!    signal comes; `reload` applies the configuration again on SIGHUP, on the thread of `control`; `files` opens files,
 //!    through `helper` if that takes privileges that were given up; `send_signal` is `-s`.
@@ -30,6 +30,7 @@ mod logs;
 mod operator;
 mod process;
 mod session_log;
+mod supervisor;
 mod syntax;
 mod variables;
 

@@ -87,13 +87,18 @@ impl Pick {
         StdArc::clone(data).downcast().ok()
     }
 
-    /// Reports that the connection could not be established, and ends the lease.
+    /// Reports that the connection could not be established although the backend's host answered, such as with a refusal,
+    /// and ends the lease.
     pub fn failed(self, now: Timestamp) -> FailureEffect {
-        if self.state().failed(now) {
-            FailureEffect::Ejected
-        } else {
-            FailureEffect::Counted
-        }
+        FailureEffect::of(self.state().failed(now))
+    }
+
+    /// Reports that the connection could not be established and nothing answered: no route, an unreachable host, a time-out.
+    /// Ends the lease. Counts as [`failed`](Self::failed), unless the path to all backends is gone: see
+    /// [`CommonOutage`](crate::CommonOutage).
+    pub fn unanswered(self, now: Timestamp) -> FailureEffect {
+        let picked_at = self.taken_at.timestamp();
+        FailureEffect::of(self.state().unanswered(picked_at, now))
     }
 
     fn state(&self) -> &BackendState {
@@ -145,6 +150,12 @@ pub enum FailureEffect {
     Counted,
     /// It gets no new connections for its `fail_timeout`, or for as long as outlier detection says.
     Ejected,
+}
+
+impl FailureEffect {
+    const fn of(ejects: bool) -> Self {
+        if ejects { Self::Ejected } else { Self::Counted }
+    }
 }
 
 /// Whether a lease counts towards `max_conns`.

@@ -8,6 +8,7 @@ use loom::model;
 
 use super::{explore, join, run};
 use crate::lease::connection_limit::ConnectionLimit;
+use crate::state::attempt_failure::AttemptFailure::{Answered, Unanswered};
 use crate::state::damping::Damping;
 use crate::state::fail_limit::{FailLimit, FailureRecord};
 use crate::state::outlier::{OutlierDetection, OutlierRecord};
@@ -63,7 +64,7 @@ fn max_conns_is_never_exceeded() {
 fn one_trial_is_let_through() {
     model(|| {
         let record = Arc::new(FailureRecord::new());
-        record.failed(limit(1), at(100));
+        record.failed(limit(1), Answered, at(100));
         let claim = |record: &FailureRecord| record.claim(limit(1), at(111));
         let threads = [run(&record, claim), run(&record, claim)];
         let mine = claim(&record);
@@ -77,7 +78,8 @@ fn one_trial_is_let_through() {
 fn no_failure_is_lost_and_one_of_them_ejects() {
     model(|| {
         let record = Arc::new(FailureRecord::new());
-        let threads = [100, 101].map(|now| run(&record, move |r| r.failed(limit(2), at(now))));
+        let threads =
+            [100, 101].map(|now| run(&record, move |r| r.failed(limit(2), Answered, at(now))));
         let ejecting = join(threads).into_iter().filter(|ejects| *ejects).count();
         assert_eq!((record.fails(), ejecting), (2, 1));
         assert_eq!(record.ejected_until(limit(2), at(102)), Some(at(111)));
@@ -88,7 +90,8 @@ fn no_failure_is_lost_and_one_of_them_ejects() {
 fn a_success_that_was_no_trial_forgives_nothing() {
     model(|| {
         let record = Arc::new(FailureRecord::new());
-        let threads = [100, 101].map(|now| run(&record, move |r| r.failed(limit(3), at(now))));
+        let threads =
+            [100, 101].map(|now| run(&record, move |r| r.failed(limit(3), Answered, at(now))));
         record.succeeded(true);
         join(threads);
         record.succeeded(true);
@@ -100,9 +103,9 @@ fn a_success_that_was_no_trial_forgives_nothing() {
 fn a_trial_that_succeeds_does_not_forgive_a_failure_of_the_same_moment() {
     model(|| {
         let record = Arc::new(FailureRecord::new());
-        record.failed(limit(1), at(100));
+        record.failed(limit(1), Answered, at(100));
         assert!(record.claim(limit(1), at(111)));
-        let failure = run(&record, |record| record.failed(limit(1), at(112)));
+        let failure = run(&record, |record| record.failed(limit(1), Answered, at(112)));
         record.succeeded(true);
         assert!(failure.join().unwrap());
         assert_eq!(record.ejected_until(limit(1), at(113)), Some(at(122)));
@@ -115,7 +118,7 @@ fn a_trial_that_succeeds_does_not_forgive_a_failure_of_the_same_moment() {
 fn a_thread_that_reads_a_failure_reads_its_window() {
     model(|| {
         let record = Arc::new(FailureRecord::new());
-        let failure = run(&record, |record| record.failed(limit(1), at(100)));
+        let failure = run(&record, |record| record.failed(limit(1), Answered, at(100)));
         if record.fails() > 0 {
             assert_eq!(record.ejected_until(limit(1), at(105)), Some(at(110)));
             assert!(!record.claim(limit(1), at(105)));
@@ -128,12 +131,38 @@ fn a_thread_that_reads_a_failure_reads_its_window() {
 fn a_claim_does_not_shorten_the_window_of_a_failure() {
     model(|| {
         let record = Arc::new(FailureRecord::new());
-        record.failed(limit(1), at(100));
-        let failure = run(&record, |record| record.failed(limit(1), at(112)));
+        record.failed(limit(1), Answered, at(100));
+        let failure = run(&record, |record| record.failed(limit(1), Answered, at(112)));
         record.claim(limit(1), at(111));
         failure.join().unwrap();
         assert_eq!(record.ejected_until(limit(1), at(113)), Some(at(122)));
         assert!(!record.claim(limit(1), at(122)));
+    });
+}
+
+#[test]
+fn forgiveness_never_erases_a_failure_that_was_answered() {
+    model(|| {
+        let record = Arc::new(FailureRecord::new());
+        record.failed(limit(1), Unanswered, at(100));
+        let failure = run(&record, |record| record.failed(limit(1), Answered, at(101)));
+        let forgiven = record.forgive();
+        failure.join().unwrap();
+        assert_eq!(record.fails(), if forgiven { 1 } else { 2 });
+        assert_eq!(record.ejected_until(limit(1), at(102)), Some(at(111)));
+        assert!(!record.forgive());
+    });
+}
+
+#[test]
+fn two_threads_that_forgive_count_an_ejection_once() {
+    model(|| {
+        let record = Arc::new(FailureRecord::new());
+        record.failed(limit(1), Unanswered, at(100));
+        let other = run(&record, FailureRecord::forgive);
+        let mine = record.forgive();
+        assert!(mine ^ other.join().unwrap());
+        assert!(record.is_clean());
     });
 }
 
@@ -155,9 +184,9 @@ fn two_failures_at_once_eject_an_outlier_once() {
         let record = Arc::new(OutlierRecord::new());
         let two = NonZeroU32::new(2).unwrap();
         let detection = OutlierDetection::default().with_consecutive_failures(two);
-        record.failed(&detection);
+        record.failed(&detection, Answered);
         let fail = move |record: &OutlierRecord| {
-            record.failed(&detection) && record.eject(&detection, 0, at(100))
+            record.failed(&detection, Answered) && record.eject(&detection, 0, at(100))
         };
         let threads = [run(&record, fail), run(&record, fail)];
         let ejections = join(threads).into_iter().filter(|ejected| *ejected).count();

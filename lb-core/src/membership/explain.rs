@@ -12,6 +12,7 @@ use crate::pick::dry_run::DryRun;
 use crate::pick::request::PickRequest;
 use crate::rng::Rng;
 use crate::state::backend_state::BackendState;
+use crate::state::outage::Outage;
 use crate::tiers::generation::Generation;
 use crate::tiers::slot::Slot;
 use crate::time::Timestamp;
@@ -20,7 +21,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// The backend that would be picked.
+    /// The backend that would be picked. An ejected one is the trial of a [`CommonOutage`](crate::CommonOutage).
     pub chosen: Option<SocketAddr>,
     /// Every backend in the snapshot's order.
     pub backends: Vec<ExplainedBackend>,
@@ -74,15 +75,35 @@ pub enum Verdict {
     ZeroWeight,
 }
 
+impl Verdict {
+    /// The verdict in lower case with underscores, without the end of an ejection.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AboveBound => "above_bound",
+            Self::Draining => "draining",
+            Self::Ejected { .. } => "ejected",
+            Self::Eligible => "eligible",
+            Self::Full => "full",
+            Self::NotInSubset => "not_in_subset",
+            Self::Tried => "tried",
+            Self::Unchecked => "unchecked",
+            Self::Unhealthy => "unhealthy",
+            Self::ZeroWeight => "zero_weight",
+        }
+    }
+}
+
 impl Explanation {
     pub(crate) fn new(
         membership: &Membership,
+        outage: &Outage,
         generation: &Generation,
         request: &PickRequest<'_>,
         now: Timestamp,
         rng: &mut dyn Rng,
     ) -> Self {
-        let chosen = chosen(membership, generation, request, now, rng);
+        let chosen = chosen(membership, generation, request, now, rng)
+            .or_else(|| trial(membership, outage, generation, request, now, rng));
         let mut backends: Vec<ExplainedBackend> = membership
             .set()
             .members()
@@ -114,6 +135,31 @@ fn chosen(
             .with_dry_run(&dry_run);
         let mut cx = PickContext::new(environment, request, rng);
         let i = compiled.picker.pick(&mut cx)?;
+        Some(compiled.tier.slot(i)?.state().addr())
+    })
+}
+
+/// The ejected backend that would be picked as a trial of an outage.
+fn trial(
+    membership: &Membership,
+    outage: &Outage,
+    generation: &Generation,
+    request: &PickRequest<'_>,
+    now: Timestamp,
+    rng: &mut dyn Rng,
+) -> Option<SocketAddr> {
+    if !membership.has_trial(outage, now) {
+        return None;
+    }
+    membership.tiers().iter().find_map(|compiled| {
+        let dry_run = DryRun::new(&compiled.tier);
+        let environment = membership
+            .environment(compiled, generation, now)
+            .with_trial()
+            .with_dry_run(&dry_run);
+        let mut cx = PickContext::new(environment, request, rng);
+        let picked = compiled.picker.pick(&mut cx);
+        let i = picked.or_else(|| compiled.tier.indices().find(|&i| cx.is_eligible(i)))?;
         Some(compiled.tier.slot(i)?.state().addr())
     })
 }

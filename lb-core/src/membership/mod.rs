@@ -15,6 +15,7 @@ pub(crate) mod explain;
 pub(crate) mod published;
 pub(crate) mod registry;
 pub(crate) mod set;
+pub(crate) mod trial;
 
 /// All backends with their state, and the tiers that picks are made from.
 #[derive(Debug)]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::Membership;
+use crate::state::attempt_failure::AttemptFailure;
 use crate::state::backend_state::BackendState;
+use crate::state::outage::Outage;
 use crate::state::owner::Owner;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -19,6 +21,7 @@ pub(crate) struct Published {
     generation: Generation,
     /// Whether a thread is deciding if one more outlier may be ejected.
     is_ejecting: AtomicBool,
+    outage: Outage,
 }
 
 impl Published {
@@ -27,6 +30,7 @@ impl Published {
             current: ArcSwapAny::new(Arc::new(Membership::unready())),
             generation: Generation::new(),
             is_ejecting: AtomicBool::new(false),
+            outage: Outage::new(),
         }
     }
 
@@ -42,6 +46,26 @@ impl Published {
     pub(crate) const fn generation(&self) -> &Generation {
         &self.generation
     }
+
+    /// The outage that all backends of the membership have in common.
+    pub(crate) const fn outage(&self) -> &Outage {
+        &self.outage
+    }
+
+    /// Ends the ejections that have no other reason than an outage since `since`.
+    #[cold]
+    pub(crate) fn forgive(&self, since: Option<Timestamp>, now: Timestamp) {
+        self.outage.ended(now);
+        let membership = self.current();
+        let members = membership.set().members();
+        let forgiven = members.filter(|(_, member)| member.state().forgive(now));
+        let forgiven = forgiven.count();
+        if forgiven > 0 {
+            self.generation.advance();
+            self.outage
+                .note_forgiven(forgiven, since.unwrap_or(now), now);
+        }
+    }
 }
 
 impl Owner for Published {
@@ -50,12 +74,17 @@ impl Owner for Published {
     }
 
     /// O(n) where the backend has failed often enough.
-    fn detect_outlier(&self, state: &BackendState, now: Timestamp) -> bool {
+    fn detect_outlier(
+        &self,
+        state: &BackendState,
+        failure: AttemptFailure,
+        now: Timestamp,
+    ) -> bool {
         let membership = self.current();
         let Some(detection) = &membership.config.outlier_detection else {
             return false;
         };
-        if !state.outliers.failed(detection) {
+        if !state.outliers.failed(detection, failure) {
             return false;
         }
         // One thread at a time, so that two do not eject more than the share between them. A thread that finds another
@@ -78,5 +107,29 @@ impl Owner for Published {
         let ejects = detection.allows(ejected, states().count()) && state.eject(detection, now);
         self.is_ejecting.store(false, Release);
         ejects
+    }
+
+    /// O(n) if the backend is ejected without an answer, and to end an outage.
+    fn answered(&self, state: &BackendState, now: Timestamp) {
+        let since = self.outage.since().or_else(|| {
+            let membership = self.current();
+            let detection = membership.config.outlier_detection.as_ref();
+            state.unanswered_since(detection, now)?;
+            membership.common_outage(now)
+        });
+        if since.is_some() {
+            self.forgive(since, now);
+        }
+    }
+
+    fn excuses(&self, state: &BackendState, picked_at: Timestamp, now: Timestamp) -> bool {
+        if self.outage.is_over_since(picked_at) {
+            return true;
+        }
+        self.outage.since().is_some() && {
+            let membership = self.current();
+            let detection = membership.config.outlier_detection.as_ref();
+            state.unanswered_since(detection, now).is_some()
+        }
     }
 }

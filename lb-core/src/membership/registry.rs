@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Weak;
+use std::time::Duration;
 
 use super::set::BackendSet;
 use crate::backend::{Backend, Health, Priority};
@@ -12,11 +13,15 @@ use crate::known::Known;
 use crate::lease::reference::StateRef;
 use crate::snapshot::Snapshot;
 use crate::state::backend_state::BackendState;
+use crate::state::memory::BackendMemory;
 use crate::state::owner::Owner;
 use crate::sync::{Arc, atomic::AtomicU64};
 use crate::tiers::identity::identities_of;
 use crate::tiers::tier::Tier;
 use crate::time::Timestamp;
+
+/// For how long a backend that becomes known begins with what another process remembered of it.
+const RECALL: Duration = Duration::from_secs(60);
 
 /// What outlives every set.
 #[derive(Debug)]
@@ -24,6 +29,9 @@ pub(crate) struct Registry {
     /// Backends that were removed while connections were in flight. One that returns before they end has its state
     /// again.
     departed: BTreeMap<SocketAddr, StateRef<BackendState>>,
+    /// What another process remembered of backends that are not known yet, and the moment of the recall.
+    recalled: BTreeMap<SocketAddr, BackendMemory>,
+    recalled_at: Timestamp,
     /// By priority, and whether the tier is that of the preferred zone.
     cursors: BTreeMap<(Priority, bool), Arc<AtomicU64>>,
     /// Given to every state.
@@ -34,9 +42,22 @@ impl Registry {
     pub(crate) const fn new(owner: Weak<dyn Owner>) -> Self {
         Self {
             departed: BTreeMap::new(),
+            recalled: BTreeMap::new(),
+            recalled_at: Timestamp::from_nanos(0),
             cursors: BTreeMap::new(),
             owner,
         }
+    }
+
+    /// Takes what another process remembered. See [`Updater::recall`](crate::Updater::recall).
+    pub(crate) fn recall(
+        &mut self,
+        memories: impl IntoIterator<Item = BackendMemory>,
+        now: Timestamp,
+    ) {
+        let memories = memories.into_iter();
+        self.recalled = memories.map(|memory| (memory.addr, memory)).collect();
+        self.recalled_at = now;
     }
 
     /// The set of `snapshot`, in which every backend that stays has the state that it has in `old`; and the changes.
@@ -48,6 +69,9 @@ impl Registry {
         now: Timestamp,
     ) -> (BackendSet, Delta) {
         self.departed.retain(|_, gone| gone.in_flight() > 0);
+        if now.saturating_since(self.recalled_at) > RECALL {
+            self.recalled.clear();
+        }
         let late = old.is_some();
         let owner = Weak::clone(&self.owner);
         let new = |backend: &Arc<Backend>| {
@@ -67,9 +91,13 @@ impl Registry {
             let stays = before.filter(|(before, _)| before.instance == backend.instance);
             let reference = stays.map(|(_, member)| member.clone());
             let backend = Arc::new(backend.clone());
-            let reference = reference
-                .or_else(|| self.returned(&backend))
-                .unwrap_or_else(|| new(&backend));
+            let reference = reference.or_else(|| self.returned(&backend));
+            if let Some(reference) = reference {
+                reference.state().set_description(backend);
+                return reference;
+            }
+            let reference = new(&backend);
+            self.remember(&backend, reference.state());
             reference.state().set_description(backend);
             reference
         });
@@ -81,6 +109,14 @@ impl Registry {
             }
         }
         (BackendSet::new(snapshot, members), delta)
+    }
+
+    /// Lets the new state of a backend begin with what another process remembered, if it did.
+    fn remember(&mut self, backend: &Backend, state: &BackendState) {
+        let memory = self.recalled.remove(&backend.addr);
+        if let Some(memory) = memory.filter(|memory| memory.instance == backend.instance) {
+            state.recall(&memory, self.recalled_at);
+        }
     }
 
     /// The state that a backend had before it was removed, if connections have kept it.

@@ -10,6 +10,7 @@ use crate::hash;
 use crate::lease::reference::StateRef;
 use crate::snapshot::Snapshot;
 use crate::state::backend_state::BackendState;
+use crate::state::memory::BackendMemory;
 use crate::time::Timestamp;
 
 /// The membership that picks are made from, for status pages and hooks: immutable, replaced as a whole.
@@ -45,6 +46,12 @@ impl BackendSet {
                 joined_at: state.joined_at(),
             }
         })
+    }
+
+    /// What is to be remembered of every backend at `now`, in the snapshot's order, for another process. O(n), and allocates.
+    pub fn memories(&self, now: Timestamp) -> impl Iterator<Item = BackendMemory> {
+        self.members()
+            .map(move |(_, member)| member.state().memory(now))
     }
 
     /// The snapshot that this set was built from.

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 /// Takes a lease of the backend in `slot`, and updates the load index.
 ///
 /// `None` if the backend is full, or if another thread has its trial after an ejection, which does not matter in panic
-/// mode.
+/// mode and in a trial of its own.
 #[inline]
 pub(crate) fn acquire(slot: &Slot, environment: &PickEnvironment<'_>) -> Option<Pick> {
     let now = environment.now;
@@ -18,7 +18,8 @@ pub(crate) fn acquire(slot: &Slot, environment: &PickEnvironment<'_>) -> Option<
     if state.standing().is_indexed() {
         state.update_index(environment.tier.load_index());
     }
-    if state.standing().is_suspect() && !claim(state, now) && !environment.panics {
+    let claims = || claim(state, now) || environment.panics;
+    if state.standing().is_suspect() && !environment.is_trial && !claims() {
         return None;
     }
     Some(lease)

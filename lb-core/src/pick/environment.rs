@@ -1,8 +1,10 @@
 //! What a pick is made from, besides the connection and the draws.
 
 use super::dry_run::DryRun;
+use crate::backend::Health;
 use crate::config::BalancerConfig;
 use crate::tiers::generation::Generation;
+use crate::tiers::slot::Slot;
 use crate::tiers::tier::Tier;
 use crate::time::Timestamp;
 
@@ -14,6 +16,8 @@ pub(crate) struct PickEnvironment<'a> {
     pub(crate) now: Timestamp,
     /// Whether health and ejection are ignored.
     pub(crate) panics: bool,
+    /// Whether ejection is ignored, for the trial of a [`CommonOutage`](crate::CommonOutage).
+    pub(crate) is_trial: bool,
     /// In a dry run, what would have changed.
     pub(crate) dry_run: Option<&'a DryRun>,
 }
@@ -33,6 +37,7 @@ impl<'a> PickEnvironment<'a> {
             generation,
             now,
             panics: tier.health().panics(),
+            is_trial: false,
             dry_run: None,
         }
     }
@@ -41,6 +46,20 @@ impl<'a> PickEnvironment<'a> {
     pub(crate) const fn with_panic(mut self, panics: bool) -> Self {
         self.panics = panics;
         self
+    }
+
+    /// The same, for a trial.
+    pub(crate) const fn with_trial(mut self) -> Self {
+        self.is_trial = true;
+        self
+    }
+
+    /// Whether neither health nor ejection keeps the backend in `slot` from connections.
+    #[inline]
+    pub(crate) fn admits(&self, slot: &Slot) -> bool {
+        slot.is_healthy(self.now)
+            || self.panics
+            || (self.is_trial && slot.state().health() == Health::Healthy)
     }
 
     /// The same, for a pick that must not change anything.

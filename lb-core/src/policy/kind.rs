@@ -34,6 +34,16 @@ macro_rules! kinds {
     };
 }
 
+impl PolicyKind {
+    /// Whether the policy hashes the key of a connection. The other policies ignore it.
+    pub const fn uses_key(self) -> bool {
+        matches!(
+            self,
+            Self::Ketama | Self::Maglev | Self::NginxHash | Self::Rendezvous | Self::RingHash
+        )
+    }
+}
+
 kinds! {
     /// [`First`]
     First => First::new(),
@@ -117,6 +127,17 @@ mod tests {
         assert!(ring.starts_with("min_size=1024 max_size="), "{ring}");
         for kind in [PolicyKind::WeightedRoundRobin, PolicyKind::P2c] {
             assert_eq!(text(&*kind.build()), "");
+        }
+    }
+
+    #[test]
+    fn the_policies_that_have_a_digest_use_the_key() {
+        use crate::{Backend, Snapshot, Timestamp};
+        for kind in PolicyKind::ALL {
+            let (mut updater, balancer) = crate::balancer(kind.build());
+            let backends = [1, 2].map(|port| Backend::new(([10, 0, 0, 1], port).into()));
+            updater.apply(&Snapshot::from_backends(backends), Timestamp::from_nanos(0));
+            assert_eq!(kind.uses_key(), !balancer.digests().is_empty(), "{kind}");
         }
     }
 

@@ -11,8 +11,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::attempt_failure::{AttemptFailure, Ejection};
+use super::memory::FailureMemory;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use crate::time::Timestamp;
+use crate::time::{TimeOffset, Timestamp};
 
 /// How many failures eject a backend, and for how long: nginx's `max_fails` and `fail_timeout`.
 ///
@@ -21,7 +23,7 @@ use crate::time::Timestamp;
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FailLimit {
-    /// Failures that eject. Above 32767, as 32767.
+    /// Failures that eject. Above 16383, as 16383.
     pub max_fails: NonZeroU32,
     /// How long an ejection lasts, and how long a failure below the limit is remembered.
     pub fail_timeout: Duration,
@@ -68,12 +70,26 @@ impl FailureRecord {
 
     /// When the ejection ends, if the backend is ejected at `now`.
     pub(crate) fn ejected_until(&self, limit: FailLimit, now: Timestamp) -> Option<Timestamp> {
+        self.load().ejected_until(limit, now)
+    }
+
+    /// The ejection at `now`, if there is one.
+    pub(crate) fn ejection(&self, limit: FailLimit, now: Timestamp) -> Option<Ejection> {
         let record = self.load();
-        if !record.reaches(limit) {
-            return None;
-        }
-        let until = record.checked_at.saturating_add(limit.fail_timeout);
-        (now <= until).then_some(until)
+        record.ejected_until(limit, now).map(|_| Ejection {
+            since: record.checked_at,
+            cause: record.cause,
+        })
+    }
+
+    /// Forgets the failures, if none of them was answered. True if there were any.
+    pub(crate) fn forgive(&self) -> bool {
+        let forgiven = |word| {
+            let record = FailureWindow::from_word(word);
+            let is_forgiven = record.fails > 0 && record.cause == AttemptFailure::Unanswered;
+            is_forgiven.then_some(FailureWindow::CLEAN)
+        };
+        self.0.fetch_update(Relaxed, Relaxed, forgiven).is_ok()
     }
 
     /// Claims the right to connect at `now`. Of several threads that race for a trial, one succeeds.
@@ -92,12 +108,12 @@ impl FailureRecord {
     }
 
     /// Counts a failure. True if the count has reached the limit, which ejects the backend.
-    pub(crate) fn failed(&self, limit: FailLimit, now: Timestamp) -> bool {
-        let counted = |word| Some(FailureWindow::from_word(word).failed(now).word());
+    pub(crate) fn failed(&self, limit: FailLimit, failure: AttemptFailure, now: Timestamp) -> bool {
+        let counted = |word| Some(FailureWindow::from_word(word).failed(failure, now).word());
         // The closure always returns a word.
         let before = self.0.fetch_update(Relaxed, Relaxed, counted);
         let before = FailureWindow::from_word(before.unwrap_or(FailureWindow::CLEAN));
-        before.failed(now).reaches(limit)
+        before.failed(failure, now).reaches(limit)
     }
 
     /// Counts an established connection. True if it forgives the failures: those of a window that has passed, and all
@@ -110,12 +126,35 @@ impl FailureRecord {
         self.0.fetch_update(Relaxed, Relaxed, forgiven).is_ok()
     }
 
+    /// What is to be remembered at `now`, if there is something.
+    pub(crate) fn memory(&self, now: Timestamp) -> Option<FailureMemory> {
+        let record = self.load();
+        (record.fails > 0).then(|| {
+            let since = TimeOffset::between(record.checked_at, now);
+            FailureMemory::new(record.fails, since, record.renewed)
+        })
+    }
+
+    /// Takes what was remembered, as if it had been answered: a restart forgets the cause.
+    pub(crate) fn recall(&self, memory: FailureMemory, now: Timestamp) {
+        let window = FailureWindow {
+            checked_at: rounded_up(memory.since.from(now)),
+            renewed: memory.renewed,
+            cause: AttemptFailure::Answered,
+            fails: memory.count.min(MAX_FAILS),
+        };
+        if window.fails > 0 {
+            self.0.store(window.word(), Relaxed);
+        }
+    }
+
     fn load(&self) -> FailureWindow {
         FailureWindow::from_word(self.0.load(Relaxed))
     }
 }
 
-/// The parts of a [`FailureRecord`]: from the top, 48 bits of time, one for a renewed window, 15 of failures.
+/// The parts of a [`FailureRecord`]: from the top, 48 bits of time, one for a renewed window, one for their cause, 14
+/// of failures.
 #[derive(Clone, Copy, Debug)]
 struct FailureWindow {
     /// When the current window began: at a failure, or at the pick of a trial; nginx's `checked`. In units of 2^16 ns,
@@ -124,14 +163,17 @@ struct FailureWindow {
     /// Whether a connection was picked after the window had passed, so that its success forgives; nginx's
     /// `accessed < checked`.
     renewed: bool,
+    /// `Unanswered` if all failures were.
+    cause: AttemptFailure,
     /// At most [`MAX_FAILS`].
     fails: u32,
 }
 
 /// The largest count; a `max_fails` above it means this one.
-const MAX_FAILS: u32 = (1 << 15) - 1;
+const MAX_FAILS: u32 = (1 << 14) - 1;
 
 const RENEWED: u64 = 1 << 15;
+const UNANSWERED: u64 = 1 << 14;
 
 impl FailureWindow {
     /// No failures.
@@ -141,13 +183,30 @@ impl FailureWindow {
         Self {
             checked_at: Timestamp::from_nanos(word >> 16 << 16),
             renewed: word & RENEWED != 0,
+            cause: if word & UNANSWERED == 0 {
+                AttemptFailure::Answered
+            } else {
+                AttemptFailure::Unanswered
+            },
             fails: word as u32 & MAX_FAILS,
         }
     }
 
     const fn word(self) -> u64 {
         let renewed = if self.renewed { RENEWED } else { 0 };
-        self.checked_at.as_nanos() | renewed | self.fails as u64
+        let unanswered = match self.cause {
+            AttemptFailure::Answered => 0,
+            AttemptFailure::Unanswered => UNANSWERED,
+        };
+        self.checked_at.as_nanos() | renewed | unanswered | self.fails as u64
+    }
+
+    fn ejected_until(self, limit: FailLimit, now: Timestamp) -> Option<Timestamp> {
+        if !self.reaches(limit) {
+            return None;
+        }
+        let until = self.checked_at.saturating_add(limit.fail_timeout);
+        (now <= until).then_some(until)
     }
 
     fn reaches(self, limit: FailLimit) -> bool {
@@ -155,10 +214,15 @@ impl FailureWindow {
     }
 
     /// Threads may report out of order, so a window never moves back.
-    fn failed(self, now: Timestamp) -> Self {
+    fn failed(self, failure: AttemptFailure, now: Timestamp) -> Self {
         Self {
             checked_at: self.checked_at.max(rounded_up(now)),
             renewed: false,
+            cause: if self.fails == 0 {
+                failure
+            } else {
+                self.cause.and(failure)
+            },
             fails: (self.fails + 1).min(MAX_FAILS),
         }
     }
@@ -178,6 +242,7 @@ const fn rounded_up(now: Timestamp) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use super::AttemptFailure::{Answered, Unanswered};
     use super::*;
 
     /// In seconds of 2^30 ns, a whole number of the units of the window.
@@ -193,7 +258,7 @@ mod tests {
     #[test]
     fn one_failure_ejects_until_the_timeout_has_passed() {
         let record = FailureRecord::new();
-        assert!(record.failed(limit(1), at(100)));
+        assert!(record.failed(limit(1), Answered, at(100)));
         assert_eq!(record.ejected_until(limit(1), at(105)), Some(at(110)));
         assert!(!record.claim(limit(1), at(110)));
         assert_eq!(record.ejected_until(limit(1), at(111)), None);
@@ -202,7 +267,7 @@ mod tests {
     #[test]
     fn one_trial_at_a_time_and_its_success_forgives() {
         let record = FailureRecord::new();
-        record.failed(limit(1), at(100));
+        record.failed(limit(1), Answered, at(100));
         assert!(record.claim(limit(1), at(111)));
         assert!(!record.claim(limit(1), at(111)), "a second trial");
         assert_eq!(record.ejected_until(limit(1), at(111)), Some(at(121)));
@@ -214,17 +279,17 @@ mod tests {
     #[test]
     fn a_failed_trial_ejects_again() {
         let record = FailureRecord::new();
-        record.failed(limit(1), at(100));
+        record.failed(limit(1), Answered, at(100));
         assert!(record.claim(limit(1), at(111)));
-        assert!(record.failed(limit(1), at(112)));
+        assert!(record.failed(limit(1), Answered, at(112)));
         assert_eq!(record.ejected_until(limit(1), at(122)), Some(at(122)));
     }
 
     #[test]
     fn failures_below_the_limit_add_up_until_a_late_success() {
         let record = FailureRecord::new();
-        assert!(!record.failed(limit(3), at(1)));
-        assert!(!record.failed(limit(3), at(5)));
+        assert!(!record.failed(limit(3), Answered, at(1)));
+        assert!(!record.failed(limit(3), Answered, at(5)));
         assert!(record.claim(limit(3), at(6)));
         record.succeeded(true);
         assert_eq!(
@@ -240,11 +305,11 @@ mod tests {
     #[test]
     fn a_window_is_never_too_short_and_never_moves_back() {
         let record = FailureRecord::new();
-        record.failed(limit(1), Timestamp::from_nanos(1));
+        record.failed(limit(1), Answered, Timestamp::from_nanos(1));
         let until = record.ejected_until(limit(1), at(0)).unwrap();
         assert_eq!(until.as_nanos(), (10 << 30) + (1 << 16));
-        record.failed(limit(1), at(50));
-        record.failed(limit(1), at(49));
+        record.failed(limit(1), Answered, at(50));
+        record.failed(limit(1), Answered, at(49));
         assert_eq!(record.ejected_until(limit(1), at(55)), Some(at(60)));
     }
 
@@ -252,7 +317,7 @@ mod tests {
     fn a_timeout_of_zero_still_allows_one_trial_at_a_time() {
         let limit = FailLimit::new(NonZeroU32::MIN, Duration::ZERO);
         let record = FailureRecord::new();
-        record.failed(limit, Timestamp::from_nanos(7));
+        record.failed(limit, Answered, Timestamp::from_nanos(7));
         let later = Timestamp::from_nanos(100_007);
         assert!(record.claim(limit, later));
         assert!(!record.claim(limit, later));
@@ -267,12 +332,42 @@ mod tests {
         let record = FailureRecord::new();
         let end = Timestamp::from_nanos(u64::MAX);
         for n in 1..=MAX_FAILS + 2 {
-            let ejects = record.failed(limit(u32::MAX), end);
+            let ejects = record.failed(limit(u32::MAX), Answered, end);
             assert_eq!(ejects, n >= MAX_FAILS);
         }
         assert_eq!(record.fails(), MAX_FAILS);
         assert_eq!(record.ejected_until(limit(1), end), Some(end));
         assert!(!record.claim(limit(1), end));
         assert!(record.claim(FailLimit::new(NonZeroU32::MIN, Duration::ZERO), end));
+    }
+
+    #[test]
+    fn failures_are_forgiven_if_none_of_them_was_answered() {
+        let record = FailureRecord::new();
+        assert!(!record.forgive());
+        record.failed(limit(2), Unanswered, at(100));
+        assert_eq!(record.ejection(limit(2), at(100)), None);
+        record.failed(limit(2), Unanswered, at(101));
+        let ejection = record.ejection(limit(2), at(102)).unwrap();
+        assert_eq!((ejection.since, ejection.cause), (at(101), Unanswered));
+        assert!(record.claim(limit(2), at(112)));
+        let ejection = record.ejection(limit(2), at(112)).unwrap();
+        assert_eq!(ejection.cause, Unanswered, "a trial keeps the cause");
+        assert!(record.forgive());
+        assert!(record.is_clean());
+    }
+
+    #[test]
+    fn a_failure_that_was_answered_keeps_all_of_them() {
+        for order in [[Answered, Unanswered], [Unanswered, Answered]] {
+            let record = FailureRecord::new();
+            for failure in order {
+                record.failed(limit(1), failure, at(100));
+            }
+            assert!(!record.forgive());
+            assert_eq!(record.fails(), 2);
+            let ejection = record.ejection(limit(1), at(101)).unwrap();
+            assert_eq!(ejection.cause, Answered);
+        }
     }
 }

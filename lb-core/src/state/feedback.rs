@@ -1,5 +1,6 @@
 //! What connections and checks report of a backend.
 
+use super::attempt_failure::{AttemptFailure, Ejection};
 use super::backend_state::{BackendState, nonzero};
 use super::outlier::OutlierDetection;
 use crate::backend::Health;
@@ -23,6 +24,9 @@ impl BackendState {
     pub(crate) fn set_health(&self, health: Health, now: Timestamp) -> bool {
         let before = self.health.replace(health);
         let changed = before != health;
+        if health == Health::Healthy {
+            self.report_answer(now);
+        }
         let is_healthy = health == Health::Healthy;
         let readmitted = is_healthy && self.outliers.readmit(now);
         if is_healthy {
@@ -43,6 +47,7 @@ impl BackendState {
 
     /// Counts an established connection.
     pub(crate) fn succeeded(&self, now: Timestamp) {
+        self.report_answer(now);
         if self.outliers.succeeded(now) {
             self.clear_suspicion();
         }
@@ -53,28 +58,91 @@ impl BackendState {
         }
     }
 
-    /// Counts a connection that could not be established. True if that ejects the backend.
+    /// Counts a connection that the backend's host refused or reset. True if that ejects the backend.
     pub(crate) fn failed(&self, now: Timestamp) -> bool {
+        self.report_answer(now);
+        self.count(AttemptFailure::Answered, now)
+    }
+
+    /// Counts a connection of `picked_at` that had no answer. True if that ejects the backend.
+    pub(crate) fn unanswered(&self, picked_at: Timestamp, now: Timestamp) -> bool {
+        let owner = self.owner.upgrade();
+        if owner.is_some_and(|owner| owner.excuses(self, picked_at, now)) {
+            return false;
+        }
+        self.count(AttemptFailure::Unanswered, now)
+    }
+
+    fn count(&self, failure: AttemptFailure, now: Timestamp) -> bool {
         if let Some(times) = self.response_times.get() {
             times.failed(now);
         }
         let by_limit = self.fail_limit().is_some_and(|limit| {
             let weight = self.description().weight.get();
             self.damping.failed(weight, limit.max_fails.get());
-            let ejects = self.failures.failed(limit, now);
+            let ejects = self.failures.failed(limit, failure, now);
             self.standing.suspect();
             ejects
         });
         let owner = self.owner.upgrade();
-        let as_outlier = owner.is_some_and(|owner| owner.detect_outlier(self, now));
+        let as_outlier = owner.is_some_and(|owner| owner.detect_outlier(self, failure, now));
         if by_limit || as_outlier {
             self.report_change();
         }
         by_limit || as_outlier
     }
 
+    /// The ejections at `now`: by its fail limit, and as an outlier.
+    fn ejections(
+        &self,
+        detection: Option<&OutlierDetection>,
+        now: Timestamp,
+    ) -> [Option<Ejection>; 2] {
+        let by_limit = |limit| self.failures.ejection(limit, now);
+        let by_limit = self.fail_limit().and_then(by_limit);
+        [
+            by_limit,
+            detection.and_then(|detection| self.outliers.ejection(detection, now)),
+        ]
+    }
+
+    /// Since when it is ejected at `now`, if no failure that led to it was answered.
+    pub(crate) fn unanswered_since(
+        &self,
+        detection: Option<&OutlierDetection>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let ejections = || self.ejections(detection, now).into_iter().flatten();
+        let is_unanswered = |ejection: Ejection| ejection.cause == AttemptFailure::Unanswered;
+        if !ejections().all(is_unanswered) {
+            return None;
+        }
+        ejections().map(|ejection| ejection.since).max()
+    }
+
+    /// Forgets failures without an answer, and ends the ejection that they caused. The caller reports the change. True if
+    /// there was an ejection at `now`, and there is none any more.
+    pub(crate) fn forgive(&self, now: Timestamp) -> bool {
+        let was_ejected = self.ejected_until(now).is_some();
+        let by_limit = self.failures.forgive();
+        let as_outlier = self.outliers.forgive(now);
+        if by_limit || as_outlier {
+            self.clear_suspicion();
+        }
+        was_ejected && self.ejected_until(now).is_none()
+    }
+
+    /// Reports to the balancer that the backend has answered, if it is suspect.
+    fn report_answer(&self, now: Timestamp) {
+        if self.standing.is_suspect()
+            && let Some(owner) = self.owner.upgrade()
+        {
+            owner.answered(self, now);
+        }
+    }
+
     /// Clears the suspicion, if there is no reason left.
-    fn clear_suspicion(&self) {
+    pub(super) fn clear_suspicion(&self) {
         self.standing.clear_if(|| {
             self.failures.is_clean()
                 && self.outliers.is_clean()
@@ -115,7 +183,13 @@ mod tests {
     impl Owner for NoOwner {
         fn standing_changed(&self) {}
 
-        fn detect_outlier(&self, _: &BackendState, _: Timestamp) -> bool {
+        fn detect_outlier(&self, _: &BackendState, _: AttemptFailure, _: Timestamp) -> bool {
+            false
+        }
+
+        fn answered(&self, _: &BackendState, _: Timestamp) {}
+
+        fn excuses(&self, _: &BackendState, _: Timestamp, _: Timestamp) -> bool {
             false
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use super::attempt_failure::AttemptFailure;
 use super::backend_state::BackendState;
 use crate::time::Timestamp;
 
@@ -11,5 +12,14 @@ pub(crate) trait Owner: Debug + Send + Sync {
     fn standing_changed(&self);
 
     /// Counts a failure of the backend with `state` for outlier detection. True if that ejects it.
-    fn detect_outlier(&self, state: &BackendState, now: Timestamp) -> bool;
+    fn detect_outlier(&self, state: &BackendState, failure: AttemptFailure, now: Timestamp)
+    -> bool;
+
+    /// Takes the answer of a suspect backend: it ends an outage of the path to all backends, and then their ejections.
+    /// Called before the answer changes `state`.
+    fn answered(&self, state: &BackendState, now: Timestamp);
+
+    /// Whether a failure without an answer does not count, because its attempt of `picked_at` belongs to an outage that is
+    /// known, of which the backend with `state` bears no blame.
+    fn excuses(&self, state: &BackendState, picked_at: Timestamp, now: Timestamp) -> bool;
 }

@@ -4,6 +4,8 @@ mod explain;
 mod inputs;
 mod lifecycle;
 mod loads;
+mod memory;
+mod outages;
 mod outliers;
 mod priorities;
 mod slow_start;

@@ -138,9 +138,11 @@ impl Follower<'_> {
         let raw = labelled(snapshot.clone(), label);
         let current = adapted(self.source, &raw, label);
         let backends = current.len();
-        self.state.succeeded(self.index, raw, current);
+        let replaces = self.state.succeeded(self.index, raw, current);
         if outage.succeeded(Instant::now()) {
             info!(source = %label, backends, "Discovery recovered");
+        } else if replaces {
+            info!(source = %label, backends, "Restored set replaced");
         } else {
             debug!(source = %label, backends, "Discovered backends");
         }

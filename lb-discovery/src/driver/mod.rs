@@ -4,11 +4,13 @@
 //! - `follower`: one source: opens its watch again and again, with growing delays;
 //! - `state`: what followers write and the publisher reads; `source_state` is the part of one source;
 //! - `handle`, `status`: what an embedder reads, and its hints;
+//! - `last_set`: last good sets that outlive the process;
 //! - `outage_log`: which failures of a source are logged.
 
 pub(crate) mod config;
 mod follower;
 pub(crate) mod handle;
+pub(crate) mod last_set;
 mod outage_log;
 mod source_state;
 mod state;

@@ -13,9 +13,18 @@ use crate::driver::status::SourceStatus;
 pub(crate) enum AttemptOutcome {
     /// No attempt has ended yet.
     None,
+    /// None by this driver: the source began with the set of another process.
+    BegunWith,
     Empty,
     Failed,
     Set,
+}
+
+/// The age of a set when the driver began with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BegunSet {
+    pub(crate) at: Instant,
+    pub(crate) age: Duration,
 }
 
 /// One source: its last good set, and how its attempts went.
@@ -27,6 +36,8 @@ pub(crate) struct SourceState {
     pub(crate) current: Snapshot,
     pub(crate) outcome: AttemptOutcome,
     pub(crate) last_success: Option<Instant>,
+    /// The set of another process, until the source succeeds.
+    pub(crate) begun_with: Option<BegunSet>,
     pub(crate) failing_since: Option<Instant>,
     /// When the next watch is opened. `None` while one is open.
     pub(crate) next_attempt: Option<Instant>,
@@ -46,6 +57,7 @@ impl SourceState {
             current: Snapshot::default(),
             outcome: AttemptOutcome::None,
             last_success: None,
+            begun_with: None,
             failing_since: None,
             next_attempt: None,
             expired: false,
@@ -65,6 +77,7 @@ impl SourceState {
         self.end_with(outcome);
         self.expired = false;
         self.last_success = Some(Instant::now());
+        self.begun_with = None;
         self.failing_since = None;
     }
 
@@ -80,13 +93,24 @@ impl SourceState {
 
     /// Number of backends in the last set. `None` before the first one.
     pub(crate) fn backends(&self) -> Option<usize> {
-        self.last_success.map(|_| self.current.len())
+        let has_set = self.last_success.is_some() || self.begun_with.is_some();
+        has_set.then(|| self.current.len())
     }
 
     /// When the set is to be dropped, if there is one and the source fails.
     pub(crate) fn expiry(&self, max_stale: Duration) -> Option<Instant> {
         let since = self.failing_since.filter(|_| !self.current.is_empty())?;
-        since.checked_add(max_stale)
+        let before = self.begun_with.map_or(Duration::ZERO, |begun| begun.age);
+        since.checked_add(max_stale.saturating_sub(before))
+    }
+
+    /// Time since the last success, that of another process included.
+    pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
+        let since = |then: Instant| now.saturating_duration_since(then);
+        let begun = |begun: BegunSet| begun.age.saturating_add(since(begun.at));
+        self.last_success
+            .map(since)
+            .or_else(|| self.begun_with.map(begun))
     }
 
     pub(crate) fn status(&self, now: Instant) -> SourceStatus {
@@ -94,7 +118,8 @@ impl SourceState {
         SourceStatus {
             label: Arc::clone(&self.label),
             backends: self.current.len(),
-            last_success: self.last_success.map(since),
+            last_success: self.age(now),
+            is_restored: self.begun_with.is_some(),
             stale_for: self.failing_since.map(since),
             next_attempt: self
                 .next_attempt

@@ -8,7 +8,8 @@ use lb_core::Snapshot;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::driver::source_state::{AttemptOutcome, SourceState};
+use crate::driver::last_set::LastSet;
+use crate::driver::source_state::{AttemptOutcome, BegunSet, SourceState};
 use crate::driver::status::DriverStatus;
 use crate::source::Source;
 use crate::union::{labelled, union};
@@ -43,11 +44,49 @@ impl DriverState {
                 state.raw = old.raw;
                 state.current = current;
                 state.last_success = old.last_success;
+                state.begun_with = old.begun_with;
                 state.failing_since = old.failing_since;
                 state.expired = old.expired;
                 state.last_error = old.last_error;
             }
         });
+    }
+
+    /// Lets source `index` begin with the set of another process, unless it has one already.
+    pub(crate) fn begin_with(&self, index: usize, source: &dyn Source, set: &LastSet) {
+        let label = source.label();
+        let raw = labelled(set.backends.clone(), &label);
+        let current = adapted(source, &raw, &label);
+        self.change(index, |state| {
+            if state.outcome == AttemptOutcome::None && state.backends().is_none() {
+                state.raw = raw;
+                state.current = current;
+                state.begun_with = Some(BegunSet {
+                    at: Instant::now(),
+                    age: set.age,
+                });
+                state.end_with(AttemptOutcome::BegunWith);
+            }
+        });
+    }
+
+    /// The last good set of each source that has one.
+    pub(crate) fn last_sets(&self, sources: &[Arc<dyn Source>]) -> Vec<LastSet> {
+        let now = Instant::now();
+        let found: Vec<_> = {
+            let states = self.lock();
+            let found = |state: &SourceState| {
+                let age = state.age(now).filter(|_| !state.expired)?;
+                Some((Arc::clone(&state.label), state.raw.clone(), age))
+            };
+            states.all.iter().map(found).collect()
+        };
+        // Without the lock: an identity is the source's code.
+        let sets = sources.iter().zip(found).filter_map(|(source, found)| {
+            let (label, backends, age) = found?;
+            Some(LastSet::of(&**source, label, backends, age))
+        });
+        sets.collect()
     }
 
     /// Waits until a source has changed since the last wait. For one waiter.
@@ -81,9 +120,10 @@ impl DriverState {
         union(self.lock().all.iter().map(|source| &source.current))
     }
 
-    /// Records a new set, before and after [`Source::adapt`].
-    pub(crate) fn succeeded(&self, index: usize, raw: Snapshot, current: Snapshot) {
+    /// Records a new set, before and after [`Source::adapt`]. Returns whether it takes the place of the set of another process.
+    pub(crate) fn succeeded(&self, index: usize, raw: Snapshot, current: Snapshot) -> bool {
         self.change(index, |source| {
+            let replaces = source.begun_with.is_some();
             source.updates += 1;
             source.raw = raw;
             if source.current != current {
@@ -92,7 +132,8 @@ impl DriverState {
             }
             source.succeed(AttemptOutcome::Set);
             source.last_error = None;
-        });
+            replaces
+        })
     }
 
     /// Records a failure. Returns how many [backends](Self::backends) there are.

@@ -23,6 +23,9 @@ pub struct SourceStatus {
     /// set. `None` before the first success. Also grows while nothing changes: [`stale_for`](Self::stale_for) shows
     /// failures.
     pub last_success: Option<Duration>,
+    /// Whether the set is that of [another process](crate::Driver::begin_with), which no answer has confirmed or replaced yet.
+    /// [`last_success`](Self::last_success) is then a success of that process.
+    pub is_restored: bool,
     /// Time since the first failure after the last success, for which the set has not been confirmed. `None` while the
     /// last outcome is a success, and before the first outcome.
     pub stale_for: Option<Duration>,

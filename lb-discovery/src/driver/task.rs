@@ -4,9 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
-use lb_core::{Rng, Snapshot, SplitMix64};
+use lb_core::{Rng, Snapshot, SplitMix64, stable_hash};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
@@ -14,6 +15,7 @@ use tracing::{debug, error};
 use crate::driver::config::DriverConfig;
 use crate::driver::follower::Follower;
 use crate::driver::handle::DriverHandle;
+use crate::driver::last_set::LastSet;
 use crate::driver::state::DriverState;
 use crate::source::Source;
 use crate::timing::backoff::seeded;
@@ -47,7 +49,7 @@ use crate::timing::backoff::seeded;
 /// [`Delta::between`](lb_core::Delta::between) computes what changed.
 #[derive(Debug)]
 pub struct Driver {
-    sources: Vec<Arc<dyn Source>>,
+    sources: Arc<[Arc<dyn Source>]>,
     identities: Vec<Arc<str>>,
     config: DriverConfig,
     state: Arc<DriverState>,
@@ -59,10 +61,10 @@ impl Driver {
     /// A source that has [parts](Source::parts) counts as those. Asks each source for its
     /// [identity](Source::identity), which may read small files.
     pub fn new(sources: Vec<Arc<dyn Source>>, config: DriverConfig) -> (Self, DriverHandle) {
-        let sources = flatten(sources);
+        let sources: Arc<[_]> = flatten(sources).into();
         let labels = sources.iter().map(|source| source.label());
         let state = Arc::new(DriverState::new(labels));
-        let handle = DriverHandle::new(Arc::clone(&state));
+        let handle = DriverHandle::new(Arc::clone(&state), Arc::clone(&sources));
         let identities = sources.iter().map(|source| source.identity());
         let driver = Self {
             identities: identities.collect(),
@@ -93,6 +95,32 @@ impl Driver {
         }
     }
 
+    /// Lets sources begin with the sets of another process: each source that has no set yet begins with the set of its
+    /// [identity](Source::identity), [adapted](Source::adapt), until it yields a set itself. Returns which sets were taken, in the
+    /// order of `sets`.
+    ///
+    /// Such a source counts as one that has answered: the first publication does not wait for it. A set that is older than
+    /// [`max_stale`](DriverConfig::max_stale) is not taken. If the source fails, the age of the set counts for `max_stale`.
+    /// O(sources + sets), without I/O.
+    pub fn begin_with(&mut self, sets: &[LastSet]) -> Vec<bool> {
+        let mut known: HashMap<u64, VecDeque<usize>> = HashMap::new();
+        for (index, identity) in self.identities.iter().enumerate() {
+            let identity = stable_hash(identity.as_bytes());
+            known.entry(identity).or_default().push_back(index);
+        }
+        let max_stale = self.config.max_stale.unwrap_or(Duration::MAX);
+        let taken = sets.iter().map(|set| {
+            let same = known.get_mut(&set.identity);
+            let index = same.and_then(VecDeque::pop_front);
+            let index = index.filter(|_| set.age < max_stale);
+            index.is_some_and(|index| {
+                self.state.begin_with(index, &*self.sources[index], set);
+                true
+            })
+        });
+        taken.collect()
+    }
+
     /// Follows the sources until `cancel` is cancelled; then returns at once and closes every watch.
     ///
     /// May be run again. It then continues with the last set of each source, and publishes these first.
@@ -107,13 +135,15 @@ impl Driver {
             identities: _,
         } = self;
         let seed = config.seed.unwrap_or_else(|| seeded().next_u64());
-        let followers = (0_u64..).zip(&*sources).map(|(number, source)| Follower {
-            index: number as usize,
-            source,
-            state,
-            config,
-            rng: SplitMix64::new(seed.wrapping_add(number)),
-        });
+        let followers = (0_u64..)
+            .zip(sources.iter())
+            .map(|(number, source)| Follower {
+                index: number as usize,
+                source,
+                state,
+                config,
+                rng: SplitMix64::new(seed.wrapping_add(number)),
+            });
         let follow = join_all(followers.map(Follower::run));
         tokio::select! {
             biased;

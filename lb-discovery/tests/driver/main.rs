@@ -6,6 +6,7 @@ mod control;
 mod failures;
 mod histories;
 mod publishing;
+mod restored;
 mod staleness;
 
 use std::time::Duration;

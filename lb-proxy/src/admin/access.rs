@@ -35,6 +35,8 @@ pub(super) enum AccessError {
         "this user may not change state: send the token, or be the user of the server, root, or in its group"
     )]
     User,
+    #[error("wrong token")]
+    WrongToken,
     #[error("send a header X-Lb-Admin with requests that change state")]
     Mark,
 }
@@ -49,6 +51,7 @@ impl AccessError {
             Self::NoToken => "no token is set",
             Self::Token => "token",
             Self::User => "user",
+            Self::WrongToken => "wrong token",
             Self::Mark => "no X-Lb-Admin",
         }
     }
@@ -91,8 +94,11 @@ impl AdmissionRules {
         self.check_read(peer, headers)?;
         check_origin(headers)?;
         if let (Some(token), Some(given)) = (&self.token, headers.authorization) {
-            let given = bearer(given).is_some_and(|given| token.is(given));
-            return given.then_some(()).ok_or(AccessError::Token);
+            return match bearer(given) {
+                Some(given) if token.is(given) => Ok(()),
+                Some(_) => Err(AccessError::WrongToken),
+                None => Err(AccessError::Token),
+            };
         }
         match peer {
             AdminPeer::Tcp(_) if self.token.is_none() => Err(AccessError::NoToken),

@@ -14,7 +14,7 @@
 //! | `GET /livez` | `ok`, while the process runs |
 //! | `GET /readyz` | 200 or 503, and each condition of readiness |
 //! | `GET /metrics[?sockets=N]` | metrics for Prometheus (feature `metrics`), with those of a sample of N sockets to backends |
-//! | `GET /status.json` | [`Status`](status::Status); `docs/status.md` of this crate describes it |
+//! | `GET /status.json` | [`Status`](status::Status); `docs/status.md` of this crate describes it, `docs/admin-api.md` the other answers |
 //! | `GET /explain?upstream=U[&client=ADDR][&sni=NAME][&local=ADDR]` | each backend, why it may or may not be picked, and which one is |
 //! | `GET /explain?listener=L&client=ADDR[&sni=NAME][&local=ADDR]` | where a connection to the listener goes, what decides it, and the above of its upstream |
 //! | `GET /sessions?[id=][&upstream=][&backend=][&listener=][&client=][&phase=][&older_than=][&more_bytes_than=][&order=][&limit=][&tcp=1]` | live sessions, also those of an address that is no backend any more |

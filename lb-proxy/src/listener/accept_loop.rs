@@ -75,7 +75,7 @@ impl AcceptLoop {
                 () = &mut cancelled => break,
                 accepted = self.next(&worker.counters) => accepted,
             };
-            let mut session = self.start_session(accepted, &worker.counters);
+            let mut session = self.start_session(accepted, &worker);
             let acquired = select! {
                 biased;
                 acquired = session.permit.acquire() => acquired,
@@ -93,21 +93,22 @@ impl AcceptLoop {
         }
         if self.closing.is_cancelled() {
             while let Some(accepted) = self.next_queued().await {
-                let session = self.start_session(accepted, &worker.counters);
+                let session = self.start_session(accepted, &worker);
                 let served = session.acquire_and_serve(Arc::clone(&worker));
                 worker.sessions.spawn(served);
             }
         }
     }
 
-    fn start_session(&self, (client, peer): (Stream, SocketAddr), counters: &Counters) -> Session {
+    fn start_session(&self, (client, peer): (Stream, SocketAddr), worker: &Worker) -> Session {
+        let counters = &worker.counters;
         counters.accepted.increment();
         counters.active.increment();
         let listener = self.covered.listener_of(&client, &self.listener);
         if let Some(detailed) = listener.counters() {
             detailed.accepted(counters.worker);
         }
-        Session::new(client, peer, listener)
+        Session::new(worker.live.next_id(), client, peer, listener)
     }
 
     /// The next connection in the kernel's queue, without waiting.

@@ -85,6 +85,16 @@ impl InheritableSockets {
         self
     }
 
+    /// Sets the path of a unix socket, if its name is another: the name stays what the socket was bound to, such as a path below
+    /// `/proc/self/fd`.
+    #[must_use]
+    pub fn at_path(mut self, path: impl Into<Arc<Path>>) -> Self {
+        if let Endpoint::Unix(own) = &mut self.endpoint {
+            *own = path.into();
+        }
+        self
+    }
+
     /// Whether the embedder gave the socket to the listener that runs, by [`Listener::from_std`](crate::Listener::from_std) or
     /// [`Listener::from_unix`](crate::Listener::from_unix). A listener that inherits it leaves its backlog and sharing as they
     /// are, and never removes the file of a unix socket. No socket says this of itself.

@@ -13,7 +13,7 @@ use crate::net::stream::Stream;
 use crate::net::tcp_info::TcpInfo;
 use crate::preread_info::PrereadInfo;
 
-/// The number of a session, which no other session of the server has.
+/// The number of a session, from 1, which no other session of the server has.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionId(u64);
 

@@ -61,16 +61,20 @@ impl SessionTable {
         self.is_on.store(is_on, Relaxed);
     }
 
-    /// A number for a session of this worker. The numbers of a worker leave the same rest, divided by the number of workers.
+    /// A number from 1 for a session of this worker. The numbers of a worker leave the same rest, divided by the number of
+    /// workers.
     pub(crate) fn next_id(&self) -> SessionId {
         let (worker, workers) = self.worker;
-        SessionId::new(self.begun.fetch_add(1, Relaxed) * workers + worker)
+        SessionId::new(self.begun.fetch_add(1, Relaxed) * workers + worker + 1)
     }
 
     /// Whether `id` can be in this table.
     pub(crate) const fn may_have(&self, id: SessionId) -> bool {
         let (worker, workers) = self.worker;
-        id.get() % workers == worker
+        match id.get().checked_sub(1) {
+            Some(before) => before % workers == worker,
+            None => false,
+        }
     }
 
     /// Adds a session. It is in the table until the value is dropped.

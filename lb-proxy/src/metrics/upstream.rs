@@ -36,6 +36,8 @@ pub struct UpstreamMetrics {
     pub retries: u64,
     /// How often a failure ejected a backend.
     pub ejections: u64,
+    /// Ejections that ended before their time, because an outage of this machine caused them.
+    pub forgiven: u64,
     /// How often a backend became healthy.
     pub recoveries: u64,
     /// How often a backend became unhealthy.
@@ -59,6 +61,7 @@ pub(crate) struct UpstreamCounters {
     shards: Shards<UpstreamShard>,
     queue_wait: LiveHistogram<{ QUEUE_WAIT.len() }>,
     ejections: AtomicU64,
+    forgiven: AtomicU64,
     recoveries: AtomicU64,
     losses: AtomicU64,
     backends: BackendList,
@@ -94,6 +97,7 @@ impl UpstreamCounters {
             shards: Shards::new(workers, shard),
             queue_wait: LiveHistogram::new(&QUEUE_WAIT),
             ejections: AtomicU64::new(0),
+            forgiven: AtomicU64::new(0),
             recoveries: AtomicU64::new(0),
             losses: AtomicU64::new(0),
             backends: BackendList::new(workers),
@@ -137,6 +141,11 @@ impl UpstreamCounters {
     pub(crate) fn ejected(&self, backend: &Backend) {
         self.ejections.fetch_add(1, Relaxed);
         self.backend(backend).ejected();
+    }
+
+    /// So many ejections were forgiven.
+    pub(crate) fn forgiven(&self, backends: u32) {
+        self.forgiven.fetch_add(backends.into(), Relaxed);
     }
 
     /// An active check has found another health of `backend`.
@@ -186,6 +195,7 @@ impl UpstreamCounters {
             attempts: AttemptCounts::default(),
             retries: 0,
             ejections: self.ejections.load(Relaxed),
+            forgiven: self.forgiven.load(Relaxed),
             recoveries: self.recoveries.load(Relaxed),
             losses: self.losses.load(Relaxed),
             connect_time: Histogram::default(),

@@ -35,6 +35,27 @@ pub(crate) enum ConnectError {
     Timeout(Duration),
 }
 
+impl ConnectError {
+    /// Whether nothing answered, so that the path to the backend may be gone: there is no route or no such host, or the time
+    /// was over. An answer, even a refusal, proves that there is a path.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Backend(error, _) => matches!(
+                Errno::from_io_error(error),
+                Some(
+                    Errno::NETUNREACH
+                        | Errno::HOSTUNREACH
+                        | Errno::NETDOWN
+                        | Errno::HOSTDOWN
+                        | Errno::TIMEDOUT
+                )
+            ),
+            Self::Timeout(_) => true,
+            Self::Local(..) | Self::Loop | Self::Shortage(..) => false,
+        }
+    }
+}
+
 /// The step of an attempt to connect that failed.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -192,6 +213,21 @@ mod tests {
                 Err(error) => panic!("{error}"),
             }
         }
+    }
+
+    #[test]
+    fn only_an_attempt_without_an_answer_may_have_lost_its_path() {
+        let of = |errno: Errno| classify(errno.into(), AttemptStep::Answer).is_unanswered();
+        let path = [
+            Errno::NETUNREACH,
+            Errno::HOSTUNREACH,
+            Errno::NETDOWN,
+            Errno::TIMEDOUT,
+        ];
+        assert!(path.into_iter().all(of));
+        let others = [Errno::CONNREFUSED, Errno::CONNRESET, Errno::ADDRNOTAVAIL];
+        assert!(!others.into_iter().any(of));
+        assert!(ConnectError::Timeout(Duration::ZERO).is_unanswered());
     }
 
     #[tokio::test]

@@ -157,6 +157,10 @@ pub(super) static UPSTREAM_EJECTIONS: Family = Family::new(
     "lb_upstream_ejections",
     "Failures that ejected a backend of the upstream.",
 );
+pub(super) static UPSTREAM_FORGIVEN: Family = Family::new(
+    "lb_upstream_ejections_forgiven",
+    "Ejections that ended before their time, because an outage of the balancer's own link, address or route caused them.",
+);
 pub(super) static UPSTREAM_HEALTH_CHANGES: Family = Family::new(
     "lb_upstream_health_changes",
     "Changes of the health of backends, by the new health.",
@@ -269,6 +273,10 @@ pub(super) static SOURCE_AGE: Family = Family::in_seconds(
 pub(super) static SOURCE_STALE: Family = Family::in_seconds(
     "lb_source_stale",
     "Time for which the source has been failing. 0 while it does not fail.",
+);
+pub(super) static SOURCE_RESTORED: Family = Family::new(
+    "lb_source_restored",
+    "Whether the set is that of a saved state, which no answer has replaced yet.",
 );
 pub(super) static SOURCE_NEXT_ATTEMPT: Family = Family::in_seconds(
     "lb_source_next_attempt",

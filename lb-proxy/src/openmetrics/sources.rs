@@ -31,6 +31,9 @@ pub(super) fn write(to: &mut Writer<'_>, views: &[UpstreamView]) -> fmt::Result 
     gauge(to, &f::SOURCE_STALE, &all, |source| {
         Some(source.stale_for.unwrap_or_default().as_secs_f64())
     })?;
+    gauge(to, &f::SOURCE_RESTORED, &all, |source| {
+        Some(u32::from(source.is_restored))
+    })?;
     gauge(to, &f::SOURCE_NEXT_ATTEMPT, &all, |source| {
         source.next_attempt.map(|left| left.as_secs_f64())
     })?;

@@ -66,6 +66,10 @@ fn write_sessions(to: &mut Writer<'_>, counted: &[UpstreamMetrics]) -> fmt::Resu
         all().map(|(labels, one)| (labels, one.ejections)),
     )?;
     to.counters(
+        &f::UPSTREAM_FORGIVEN,
+        all().map(|(labels, one)| (labels, one.forgiven)),
+    )?;
+    to.counters(
         &f::UPSTREAM_HEALTH_CHANGES,
         all().flat_map(|([name], one)| {
             let changes = [("healthy", one.recoveries), ("unhealthy", one.losses)];

@@ -29,6 +29,7 @@ use crate::metrics::{DetailedMetrics, Metrics};
 #[cfg(feature = "metrics")]
 use crate::net::tcp_info::TcpInfo;
 use crate::readiness::Readiness;
+use crate::saved_state::SavedState;
 #[cfg(feature = "admin")]
 use crate::session::dry_run::{DryRun, RouteQuestion};
 #[cfg(feature = "admin")]
@@ -73,6 +74,17 @@ impl Handle {
         let _ = phases.wait_for(|now| *now >= phase).await;
     }
 
+    /// What the server knows and another process may [begin with](Proxy::restore): the last good sets of the sources of all
+    /// upstreams with their ages, and of each backend its health, its failures, its ejections and its slow start. Load, overrides and
+    /// counters are not part of it. O(backends), and allocates.
+    pub fn export_state(&self) -> SavedState {
+        let upstreams = self.upstreams();
+        SavedState {
+            saved: SystemTime::now(),
+            upstreams: upstreams.iter().map(Upstream::export).collect(),
+        }
+    }
+
     /// Whether the server should get new connections: the answer to a readiness probe. See [`readiness`](Self::readiness).
     pub fn is_ready(&self) -> bool {
         self.readiness().is_ready()
@@ -110,6 +122,15 @@ impl Handle {
             .note_alive(until.unwrap_or_else(|| now + Duration::from_secs(1 << 31)));
     }
 
+    /// Reports why the program cannot publish the readiness, for example because another process has taken its readiness file,
+    /// or with `None` that it can. [`readiness`](Self::readiness) shows a problem as [`ReadinessCheck::Publication`], which does
+    /// not make the server not ready: it can serve all the same.
+    ///
+    /// [`ReadinessCheck::Publication`]: crate::reports::ReadinessCheck::Publication
+    pub fn note_publication(&self, problem: Option<String>) {
+        self.server.note_publication(problem);
+    }
+
     /// Completes when every worker has run a task that was spawned by this call, or has ended. A worker that is blocked does
     /// not answer, so a caller sets a time limit.
     ///
@@ -131,7 +152,7 @@ impl Handle {
     /// Stops accepting, keeps the listening sockets open, and drains: open sessions go on for the
     /// [`drain_timeout`](super::ProxyBuilder::drain_timeout) and are then reset over the
     /// [`close_spread`](super::ProxyBuilder::close_spread). The phase stays [`Phase::Serving`]. Returns whether the server
-    /// accepted before.
+    /// accepted before. A worker that is about to accept may still accept one connection of each socket.
     ///
     /// Connections wait in the kernel's queues until the server [resumes](Self::resume), or another process that has
     /// [the sockets](Self::listening_sockets) accepts them. A shutdown or an abort may follow; connections that are queued then

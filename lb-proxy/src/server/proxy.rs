@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::pre_stop::PreStopHook;
 use super::worker_pool::Workers;
@@ -11,6 +11,7 @@ use crate::error::BuildError;
 use crate::limits::Limits;
 use crate::listener::Listener;
 use crate::listener::covered::wildcard_of;
+use crate::saved_state::SavedState;
 use crate::upstream::Upstream;
 
 /// The descriptors that the runtime of a worker needs besides its listening sockets.
@@ -68,6 +69,27 @@ impl Proxy {
                 detailed_metrics: false,
             },
         }
+    }
+
+    /// Lets the upstreams begin with what another process knew, before the proxy is [bound](Self::bind). Upstreams are found by
+    /// their names, sources by their [identities](lb_discovery::Source::identity), backends by their addresses and instances; what is
+    /// not found is dropped.
+    ///
+    /// An upstream whose sources all have a set then, or answer without waiting, serves at once. Each set is replaced by the first answer
+    /// of its source. [`SourceStatus::is_restored`](lb_discovery::SourceStatus::is_restored) shows those that are not. Backends keep
+    /// the rest of their ejections and of their slow start. Their health is taken by upstreams with active
+    /// [checks](crate::UpstreamBuilder::health_check) only.
+    ///
+    /// Upstreams that a server follows already keep what they have, and so does a [reload](crate::Handle::reload).
+    /// Returns how many upstreams took a set.
+    pub fn restore(&self, mut state: SavedState) -> usize {
+        let now = SystemTime::now();
+        let upstreams = self.all_upstreams();
+        let restored = upstreams.iter().filter(|upstream| {
+            let saved = state.take(upstream.name(), now);
+            saved.is_some_and(|saved| upstream.restore(saved))
+        });
+        restored.count()
     }
 
     /// Checks that a socket accepts the connections of each listener without one.

@@ -62,9 +62,8 @@ impl Session {
         let listener = Arc::clone(&self.permit.listener);
         if let Some(hooks) = &listener.route.hooks {
             hooks.would_refuse(&self.connection(), &detail);
-        }
-        if let Some(details) = &mut self.details {
-            details.observed = Some(detail);
+            // Sessions whose ends alone are observed have no details yet.
+            self.details.get_or_insert_default().observed = Some(detail);
         }
     }
 }

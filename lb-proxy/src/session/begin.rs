@@ -42,7 +42,7 @@ impl Session {
                 self.origin().store();
             }
             if is_observed {
-                self.identify(worker);
+                self.details.get_or_insert_default();
             }
             let naming = self.prereads_to_admit();
             self.preread(0..naming, &mut first).await?;

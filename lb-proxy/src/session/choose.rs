@@ -27,7 +27,7 @@ impl Session {
         silent: bool,
         worker: &Worker,
     ) -> Result<NextStep, CloseReason> {
-        self.choose_server(worker);
+        self.choose_server();
         let Some(function) = &self.route().function else {
             return Ok(NextStep::Connect);
         };
@@ -60,7 +60,7 @@ impl Session {
     }
 
     /// Goes on with the virtual server that the connection asks for. The server names of that server choose the upstream.
-    fn choose_server(&mut self, worker: &Worker) {
+    fn choose_server(&mut self) {
         let name = self
             .preread
             .as_ref()
@@ -76,7 +76,7 @@ impl Session {
         self.upstream = upstream;
         self.permit.go_on_with(server);
         if self.route().observer().is_some() {
-            self.identify(worker);
+            self.details.get_or_insert_default();
         }
     }
 

@@ -30,7 +30,7 @@ impl Session {
             ?reason,
             "Session ended"
         );
-        self.summarize(reason, worker);
+        self.summarize(reason);
         drop(self);
         counters.active.decrement();
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::hooks::{AttemptReport, NoBackendCause, RefusalDetail};
+use crate::live_sessions::SessionPhase;
 use crate::live_sessions::table::TrackedSession;
-use crate::live_sessions::{SessionId, SessionPhase};
 use crate::metrics::session::SessionCounters;
 use crate::metrics::{Direction, RelayTraffic};
 
@@ -15,8 +15,6 @@ use crate::metrics::{Direction, RelayTraffic};
 /// the proxy counts in detail, or live sessions are tracked.
 #[derive(Debug, Default)]
 pub(super) struct Details {
-    /// The number of a session that is observed or tracked.
-    pub(super) id: Option<SessionId>,
     /// How far the session has come.
     pub(super) phase: SessionPhase,
     pub(super) attempts: Vec<AttemptReport>,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::Session;
 use super::details::Details;
 use super::pick::Dial;
+use crate::live_sessions::SessionPhase;
 use crate::live_sessions::entry::LiveSession;
-use crate::live_sessions::{SessionId, SessionPhase};
 use crate::net::stream::Stream;
 use crate::state::worker::Worker;
 use crate::upstream::Lease;
@@ -16,17 +16,11 @@ use crate::upstream::Lease;
 impl Session {
     /// Adds the session to the table of its worker.
     pub(super) fn track(&mut self, worker: &Worker) {
-        let id = self.identify(worker);
+        let id = self.id;
         let listener = self.permit.listener.addr;
         let table = &worker.live;
         let tracked = table.add(id, self.accepted_at, self.client_addr, listener);
         self.details.get_or_insert_default().tracked = Some(tracked);
-    }
-
-    /// Gives an observed or tracked session its number, unless it has one.
-    pub(super) fn identify(&mut self, worker: &Worker) -> SessionId {
-        let details = self.details.get_or_insert_default();
-        *details.id.get_or_insert_with(|| worker.live.next_id())
     }
 
     /// The session as queries see it.

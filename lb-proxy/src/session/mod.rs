@@ -34,6 +34,7 @@ use tokio::time::Instant;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::limits::client_zone::ClientPermit;
+use crate::live_sessions::SessionId;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
 use crate::relay::RelayTotals;
@@ -50,6 +51,8 @@ use origin::{Ends, Origin, origin_of};
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Its number in all logs, queries and hooks.
+    id: SessionId,
     client: Stream,
     client_addr: SocketAddr,
     /// Stored where they are needed more than once.
@@ -74,9 +77,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(client: Stream, peer: SocketAddr, listener: &Arc<ListenerState>) -> Self {
+    pub(crate) fn new(
+        id: SessionId,
+        client: Stream,
+        peer: SocketAddr,
+        listener: &Arc<ListenerState>,
+    ) -> Self {
         let hops = listener.trackers().hops.take(peer);
         Self {
+            id,
             client,
             client_addr: peer,
             ends: OnceLock::new(),

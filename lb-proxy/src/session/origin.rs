@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use crate::connection::Connection;
+use crate::live_sessions::SessionId;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
 use crate::session_data::SessionData;
@@ -23,6 +24,7 @@ pub(super) struct Ends {
 /// The parts of a session that its [`Connection`] is made of.
 #[derive(Clone, Copy)]
 pub(super) struct Origin<'a> {
+    pub(super) id: SessionId,
     pub(super) client: &'a Stream,
     pub(super) client_addr: SocketAddr,
     pub(super) listener: &'a ListenerState,
@@ -34,6 +36,7 @@ pub(super) struct Origin<'a> {
 macro_rules! origin_of {
     ($session:expr) => {
         $crate::session::origin::Origin {
+            id: $session.id,
             client: &$session.client,
             client_addr: $session.client_addr,
             listener: &$session.permit.listener,
@@ -73,6 +76,7 @@ impl Origin<'_> {
             data,
         } = ends;
         Connection {
+            session: Some(self.id),
             listener: self.listener.addr,
             local,
             peer,

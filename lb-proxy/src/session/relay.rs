@@ -84,7 +84,7 @@ impl Session {
         self.route().observer()?;
         let details = self.details.as_deref()?;
         Some(ProgressReports {
-            id: details.id?,
+            id: self.id,
             interval,
             listener: Arc::clone(&self.permit.listener),
             connection: self.connection(),

@@ -10,12 +10,11 @@ use crate::close_reason::CloseReason;
 use crate::hooks::{Observation, RefusalDetail, Summary};
 use crate::live_sessions::SessionPhase;
 use crate::metrics::Direction;
-use crate::state::worker::Worker;
 use crate::upstream::Lease;
 
 impl Session {
     /// Lets the hooks observe the end.
-    pub(super) fn summarize(&mut self, reason: CloseReason, worker: &Worker) {
+    pub(super) fn summarize(&mut self, reason: CloseReason) {
         let listener = Arc::clone(&self.permit.listener);
         let Some(hooks) = &listener.route.hooks else {
             return;
@@ -55,7 +54,7 @@ impl Session {
             || !details.attempts.is_empty()
             || matches!(details.refusal, Some(RefusalDetail::NoBackend(_)));
         let summary = Summary {
-            id: details.id.unwrap_or_else(|| worker.live.next_id()),
+            id: self.id,
             reason,
             phase,
             refusal: details.refusal.as_ref(),

@@ -6,6 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::limits::Limits;
+use crate::live_sessions::SessionId;
 use crate::live_sessions::table::SessionTable;
 use crate::relay::BytesAhead;
 use crate::state::proxy::ProxyState;
@@ -30,7 +31,7 @@ async fn a_session_is_small() {
         .await
         .unwrap();
     let peer = client.peer_addr().unwrap();
-    let mut session = Session::new(client.into(), peer, &state);
+    let mut session = Session::new(SessionId::new(1), client.into(), peer, &state);
     let worker = Worker::new(
         0,
         &ShutdownSignals::new(),

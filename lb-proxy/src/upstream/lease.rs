@@ -112,13 +112,17 @@ impl Lease {
         }
     }
 
-    /// Updates the backend's state: the attempt failed, and the backend is to blame.
-    pub(super) fn report_failed(mut self, now: Timestamp) -> FailureEffect {
+    /// Updates the backend's state: the attempt failed, and the backend is to blame, or the path to it if `is_unanswered`.
+    pub(super) fn report_failed(mut self, is_unanswered: bool, now: Timestamp) -> FailureEffect {
+        let failed = |pick: Pick| match is_unanswered {
+            true => pick.unanswered(now),
+            false => pick.failed(now),
+        };
         match std::mem::replace(&mut self.held, Held::Nothing) {
-            Held::Pick(pick) => pick.failed(now),
+            Held::Pick(pick) => failed(pick),
             Held::Timed(timed) => {
                 timed.times.0.failed(now);
-                timed.pick.failed(now)
+                failed(timed.pick)
             }
             Held::Ended(_) | Held::Nothing => unreachable!("only an established connection ends"),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lb_core::{BalancerConfig, Delta, Policy, Snapshot, Timestamp, Updater};
+use lb_core::{BackendMemory, BalancerConfig, Delta, Policy, Snapshot, Timestamp, Updater};
 
 use super::overrides::Overrides;
 
@@ -24,6 +24,15 @@ impl Membership {
             discovered: None,
             overrides: Overrides::default(),
         }
+    }
+
+    /// Takes what another process remembered of backends that are not known yet.
+    pub(super) fn recall(
+        &mut self,
+        memories: impl IntoIterator<Item = BackendMemory>,
+        now: Timestamp,
+    ) {
+        self.updater.recall(memories, now);
     }
 
     /// Applies `snapshot` and what is pending.

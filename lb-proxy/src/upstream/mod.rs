@@ -6,6 +6,7 @@ pub(crate) mod checks;
 mod description;
 pub(crate) mod drain;
 mod follow;
+mod forgiveness;
 pub(crate) mod hash_key;
 pub(crate) mod key_function;
 pub(crate) mod key_part;
@@ -16,6 +17,7 @@ pub(crate) mod overrides;
 mod pick;
 mod readiness;
 mod record_transition;
+mod saved;
 pub(crate) mod send_proxy;
 mod setting;
 mod steering;
@@ -238,6 +240,7 @@ impl Upstream {
             self.readiness_changed();
             self.serve_queue();
         }
+        self.note_forgiven();
         news
     }
 

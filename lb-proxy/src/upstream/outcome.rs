@@ -27,6 +27,7 @@ impl Lease {
         self.report_connected(upstream.now());
         upstream.drain().healthy(self.addr());
         upstream.shared().observers.connected();
+        upstream.note_forgiven();
     }
 
     /// Counts, reports and logs a failed attempt.
@@ -73,7 +74,9 @@ impl Lease {
             return false;
         }
         upstream.refresh();
-        let ejects = self.report_failed(upstream.now()) == FailureEffect::Ejected;
+        let effect = self.report_failed(error.is_unanswered(), upstream.now());
+        upstream.note_forgiven();
+        let ejects = effect == FailureEffect::Ejected;
         if ejects {
             counters.ejections.increment();
             if let Some((detailed, backend)) = detailed.zip(backend) {

@@ -177,6 +177,17 @@ impl fmt::Display for Override {
     }
 }
 
+/// `admin`, `max_conns` or `weight`.
+impl fmt::Display for OverrideKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Admin => "admin",
+            Self::MaxConns => "max_conns",
+            Self::Weight => "weight",
+        })
+    }
+}
+
 impl fmt::Display for OverrideOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

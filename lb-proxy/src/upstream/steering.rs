@@ -14,6 +14,7 @@ use super::overrides::{
     ReportedOverride, UnknownBackend,
 };
 use super::{Upstream, lock};
+use crate::audit::AUDIT_TARGET;
 
 impl Upstream {
     /// Replaces a setting of the backend at `addr` at once, whatever its sources report now or later. `by` is logged and
@@ -44,7 +45,7 @@ impl Upstream {
             let present = discovered.as_ref().and_then(|all| all.find(addr));
             let changed = overrides.set(addr, present, origin, Arc::clone(&by), setting)?;
             if changed {
-                info!(upstream = self.name(), backend.addr = %addr, %origin, by = %Escaped(&by), %setting, "Override set");
+                self.log_set(addr, origin, &by, setting);
                 self.publish(&mut membership);
             }
             changed
@@ -66,7 +67,7 @@ impl Upstream {
             let mut membership = lock(&self.shared().membership);
             let cleared = membership.overrides.clear(addr, origin, kind);
             if cleared {
-                info!(upstream = self.name(), backend.addr = %addr, %origin, by = %Escaped(by), ?kind, "Override cleared");
+                self.log_cleared(addr, origin, by, kind);
                 self.publish(&mut membership);
             }
             cleared
@@ -127,6 +128,24 @@ impl Upstream {
         without_effect
     }
 
+    fn log_set(&self, addr: SocketAddr, origin: OverrideOrigin, by: &str, setting: Override) {
+        let (upstream, by) = (self.name(), Escaped(by));
+        if origin == OverrideOrigin::Operator {
+            info!(target: AUDIT_TARGET, upstream, backend.addr = %addr, %origin, %by, %setting, "Override set");
+        } else {
+            info!(upstream, backend.addr = %addr, %origin, %by, %setting, "Override set");
+        }
+    }
+
+    fn log_cleared(&self, addr: SocketAddr, origin: OverrideOrigin, by: &str, kind: OverrideKind) {
+        let (upstream, by) = (self.name(), Escaped(by));
+        if origin == OverrideOrigin::Operator {
+            info!(target: AUDIT_TARGET, upstream, backend.addr = %addr, %origin, %by, setting = %kind, "Override cleared");
+        } else {
+            info!(upstream, backend.addr = %addr, %origin, %by, setting = %kind, "Override cleared");
+        }
+    }
+
     /// Drains are for operators. Weights and limits may change with every answer.
     fn log_reported(
         &self,
@@ -144,10 +163,10 @@ impl Upstream {
                 debug!(upstream, backend.addr = %endpoint, %origin, %by, %setting, "Override set");
             }
             Err(kind @ OverrideKind::Admin) => {
-                info!(upstream, backend.addr = %endpoint, %origin, %by, ?kind, "Override cleared");
+                info!(upstream, backend.addr = %endpoint, %origin, %by, setting = %kind, "Override cleared");
             }
             Err(kind) => {
-                debug!(upstream, backend.addr = %endpoint, %origin, %by, ?kind, "Override cleared");
+                debug!(upstream, backend.addr = %endpoint, %origin, %by, setting = %kind, "Override cleared");
             }
         }
     }

@@ -92,9 +92,12 @@ async fn no_connection_is_lost_when_servers_with_other_numbers_of_workers_follow
 #[tokio::test]
 async fn connections_that_wait_in_the_queues_survive_the_server() {
     let upstream = upstream([Backend::new(named("a").await)]);
-    let proxy = Proxy::builder().listen(loopback(), &upstream);
-    let proxy = RunningProxy::run(workers(proxy, 2)).await;
-    let addr = proxy.addr;
+    let first = Proxy::builder().listen(loopback(), &upstream);
+    let first = RunningProxy::run(workers(first, 2)).await;
+    let addr = first.addr;
+    // Two queues, whose accept loops run on the thread of the test, and so have ended when a client has connected.
+    let proxy = heir(&first, 1, &upstream).await;
+    first.end().await;
     proxy.handle.reached(Phase::Serving).await;
     assert!(proxy.handle.pause());
     assert!(!proxy.handle.is_ready() && !proxy.handle.pause());
@@ -102,17 +105,17 @@ async fn connections_that_wait_in_the_queues_survive_the_server() {
     for _ in 0..30 {
         queued.push(TcpStream::connect(addr).await.unwrap());
     }
-    let held = handed_over(&proxy);
+    let mut held = handed_over(&proxy);
     assert_eq!(proxy.metrics().accepted, 0);
     proxy.end().await;
-    let listener = Listener::new(addr, &upstream);
-    let listener = held
-        .into_iter()
-        .fold(listener, |listener, held| listener.inherit(held).unwrap());
+    let sockets = held.remove(0);
+    assert_eq!(sockets.len(), 2);
+    let listener = Listener::new(addr, &upstream).inherit(sockets).unwrap();
     let next = RunningProxy::run(Proxy::builder().listener(listener)).await;
     for client in &mut queued {
         assert_eq!(client.read_u8().await.unwrap(), b'a');
     }
+    assert_eq!(next.metrics().accepted, 30);
     drop(queued);
     next.end().await;
 }

@@ -18,3 +18,5 @@ mod readiness;
 mod reload;
 mod reload_upstreams;
 mod removal;
+#[cfg(feature = "saved-state")]
+mod saved_state;

@@ -1,13 +1,12 @@
-//! Listening sockets that systemd passes on (socket activation).
+//! Listening sockets that systemd passes on (socket activation), or the process of an old binary.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
 use lb_core::Endpoint;
+use lb_proxy::settings::InheritableSockets;
 use lb_proxy::{Listener, Upstream};
 use listenfd::ListenFd;
 use rustix::net::sockopt::ipv6_v6only;
@@ -17,11 +16,11 @@ use crate::config::listen::Listen;
 use crate::console::print_line;
 use crate::syntax::span::Span;
 
-/// Listening sockets that systemd passed on in `LISTEN_FDS`.
+/// Listening sockets that systemd passed on in `LISTEN_FDS`, or that the process of the old binary sent.
 #[derive(Debug, Default)]
 pub(crate) struct InheritedSockets(Vec<InheritedSocket>);
 
-/// An inherited socket.
+/// The inherited sockets of one address.
 #[derive(Debug)]
 struct InheritedSocket {
     /// The address, or the key of a path.
@@ -34,8 +33,10 @@ struct InheritedSocket {
     server: Option<usize>,
     /// The `listen` for IPv6 alone, if the socket takes both families and no `listen` of the server is for IPv4.
     ipv6_alone: Option<Span>,
+    /// Whether systemd opened it, and not the process of the old binary.
+    is_external: bool,
     /// `None` at a reload: the proxy finds its open socket by the address.
-    socket: Option<OwnedFd>,
+    sockets: Option<InheritableSockets>,
 }
 
 /// What [`InheritedSockets::listener`] finds for a `listen`.
@@ -54,15 +55,14 @@ impl InheritedSockets {
     /// sockets, and ignores them.
     pub(crate) fn take() -> Self {
         let mut passed = ListenFd::from_env();
-        let mut sockets = Vec::new();
+        let mut sockets: Vec<OwnedFd> = Vec::new();
         for i in 0..passed.len() {
             let unix = passed.take_unix_listener(i).ok().flatten();
             let taken = match unix {
-                Some(socket) => InheritedSocket::unix(socket).map(Some),
-                None => passed.take_tcp_listener(i).and_then(|socket| {
-                    let socket = socket.map(InheritedSocket::new);
-                    socket.transpose()
-                }),
+                Some(socket) => Ok(Some(socket.into())),
+                None => passed
+                    .take_tcp_listener(i)
+                    .map(|socket| socket.map(Into::into)),
             };
             match taken {
                 Ok(socket) => sockets.extend(socket),
@@ -71,7 +71,25 @@ impl InheritedSockets {
                 }
             }
         }
-        Self(sockets)
+        let (groups, rest) = InheritableSockets::from_descriptors(sockets);
+        for _ in rest {
+            print_line("[warn] an inherited socket without an address is ignored");
+        }
+        Self::from_groups(groups.into_iter().map(|group| group.external(true)))
+    }
+
+    /// Takes the sockets that the process of the old binary sent.
+    pub(crate) fn from_groups(groups: impl IntoIterator<Item = InheritableSockets>) -> Self {
+        Self(groups.into_iter().map(InheritedSocket::new).collect())
+    }
+
+    /// Removes and returns the sockets of `endpoint`.
+    pub(crate) fn remove(&mut self, endpoint: &Endpoint) -> Option<InheritableSockets> {
+        let found = self
+            .0
+            .iter()
+            .position(|passed| passed.endpoint() == *endpoint)?;
+        self.0.swap_remove(found).sockets
     }
 
     /// Adds the sockets that `listen` directives of the former configuration claimed.
@@ -82,13 +100,16 @@ impl InheritedSockets {
             dual_stack: claimed.dual_stack,
             server: None,
             ipv6_alone: None,
-            socket: None,
+            is_external: true,
+            sockets: None,
         }));
     }
 
-    /// The sockets that `listen` directives have claimed.
+    /// The sockets of systemd that `listen` directives have claimed. Those of an old binary's process are as if this one had
+    /// opened them.
     pub(crate) fn claimed(&self) -> Vec<ClaimedSocket> {
-        let claimed = self.0.iter().filter(|passed| passed.server.is_some());
+        let claimed = self.0.iter();
+        let claimed = claimed.filter(|passed| passed.server.is_some() && passed.is_external);
         claimed
             .map(|passed| ClaimedSocket {
                 addr: passed.addr,
@@ -118,7 +139,7 @@ impl InheritedSockets {
         };
         if listen.addr.is_ipv4() {
             passed.ipv6_alone = None;
-        } else if passed.dual_stack && listen.ipv6only && passed.socket.is_some() {
+        } else if passed.dual_stack && listen.ipv6only && passed.sockets.is_some() {
             passed.ipv6_alone = Some(listen.span.clone());
         }
         match passed.server.replace(server) {
@@ -131,13 +152,13 @@ impl InheritedSockets {
                 });
             }
         }
-        let listener = match (passed.socket.take(), &passed.unix) {
-            (Some(socket), Some(path)) => {
-                Listener::from_unix(socket.into(), Arc::clone(path), upstream)
-            }
-            (Some(socket), None) => Listener::from_std(socket.into(), upstream),
-            (None, Some(path)) => Ok(Listener::unix(Arc::clone(path), upstream)),
-            (None, None) => Ok(Listener::new(passed.addr, upstream)),
+        let described = match &passed.unix {
+            Some(path) => Listener::unix(Arc::clone(path), upstream),
+            None => Listener::new(passed.addr, upstream),
+        };
+        let listener = match passed.sockets.take() {
+            Some(sockets) => described.inherit(sockets),
+            None => Ok(described),
         };
         let addr = passed.endpoint();
         let listener = listener.map_err(|source| BuildError::InheritedSocket { addr, source })?;
@@ -157,7 +178,7 @@ impl InheritedSockets {
                 ));
             }
         }
-        for passed in self.0.iter().filter(|passed| passed.socket.is_some()) {
+        for passed in self.0.iter().filter(|passed| passed.sockets.is_some()) {
             let addr = passed.endpoint();
             print_line(&format!(
                 "[warn] no \"listen\" has the address {addr} of an inherited socket"
@@ -167,30 +188,24 @@ impl InheritedSockets {
 }
 
 impl InheritedSocket {
-    fn new(socket: TcpListener) -> io::Result<Self> {
-        let addr = socket.local_addr()?;
-        let wildcard = addr.is_ipv6() && addr.ip().is_unspecified();
-        Ok(Self {
+    fn new(sockets: InheritableSockets) -> Self {
+        let unix = match sockets.endpoint() {
+            Endpoint::Unix(path) => Some(Arc::clone(path)),
+            Endpoint::Tcp(_) => None,
+        };
+        let addr = sockets.addr();
+        let wildcard = unix.is_none() && addr.is_ipv6() && addr.ip().is_unspecified();
+        let first = sockets.descriptors().next();
+        let ipv6_only = first.is_none_or(|socket| ipv6_v6only(socket).unwrap_or(true));
+        Self {
             addr,
-            unix: None,
-            dual_stack: wildcard && !ipv6_v6only(&socket)?,
+            unix,
+            dual_stack: wildcard && !ipv6_only,
             server: None,
             ipv6_alone: None,
-            socket: Some(socket.into()),
-        })
-    }
-
-    fn unix(socket: UnixListener) -> io::Result<Self> {
-        let addr = socket.local_addr()?;
-        let path = addr.as_pathname().ok_or(io::ErrorKind::Unsupported)?;
-        Ok(Self {
-            addr: Endpoint::unix_key(path),
-            unix: Some(path.into()),
-            dual_stack: false,
-            server: None,
-            ipv6_alone: None,
-            socket: Some(socket.into()),
-        })
+            is_external: sockets.is_external(),
+            sockets: Some(sockets),
+        }
     }
 
     fn endpoint(&self) -> Endpoint {

@@ -69,13 +69,10 @@ fn session_data(
     let has_limits = !server.settings.limit_conn.is_empty();
     let accepted = Arc::clone(log);
     let data = move |connection: &Connection| {
-        let state = SessionState::new(&variables, &assignments, has_limits);
-        if connection.is_dry_run() {
-            return state;
+        if !connection.is_dry_run() {
+            accepted.accepted(connection);
         }
-        let state = state.numbered(connection.data());
-        accepted.accepted(connection, state.number());
-        state
+        SessionState::new(&variables, &assignments, has_limits)
     };
     listener.session_data(data)
 }

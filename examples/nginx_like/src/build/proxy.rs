@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use lb_proxy::{Limits, Listener, Proxy, Workers};
+use tracing::info;
 
 use super::error::BuildError;
 use super::inherited::{InheritedSockets, SocketMatch};
@@ -44,6 +45,13 @@ pub(crate) fn proxy(
             several => Workers::Threads(several),
         })
         .limits(Limits::default().sessions(Some(most_sessions)));
+    let withdraw_delay = config.withdraw_delay;
+    if !withdraw_delay.is_zero() {
+        // lb-proxy's own line does not have the name of the directive.
+        proxy = proxy.pre_stop_hook(move || async move {
+            info!(lb_withdraw_delay = ?withdraw_delay, "New connections still accepted");
+        });
+    }
     if stream.admin.is_some() {
         proxy = proxy
             .detailed_metrics(true)
@@ -63,16 +71,14 @@ pub(crate) fn proxy(
             let opened = match inherited.listener(listen, number, upstream)? {
                 SocketMatch::Listener(listener) => *listener,
                 SocketMatch::None => match &listen.unix {
-                    Some(path) => {
-                        let listener = Listener::unix(Arc::clone(path), upstream);
-                        match &state.socket_opener {
-                            Some(opener) => listener.opener(Arc::clone(opener)),
-                            None => listener,
-                        }
-                    }
+                    Some(path) => Listener::unix(Arc::clone(path), upstream),
                     None => Listener::new(listen.addr, upstream),
                 },
                 SocketMatch::Covered => continue,
+            };
+            let opened = match &state.socket_opener {
+                Some(opener) => opened.opener(Arc::clone(opener)),
+                None => opened,
             };
             let others = virtual_servers(listen, stream, |index| sessions.of(index))?;
             let opened = opened

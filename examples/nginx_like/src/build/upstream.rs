@@ -6,7 +6,10 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 
 use lb_core::policy::{LeastTime, PolicyKind};
-use lb_core::{AdminState, Backend, FailLimit, Policy, Priority, Snapshot, Weight};
+use lb_core::{
+    AdminState, Backend, BalancerConfig, CommonOutage, FailLimit, Policy, Priority, Snapshot,
+    Weight,
+};
 use lb_discovery::{Dns, DriverConfig, Map, OnEmpty, Source, Static};
 
 use super::error::BuildError;
@@ -55,6 +58,7 @@ fn upstream(
         .policy(policy(&config.method))
         .fingerprint(fingerprint(config))
         .essential(config.essential)
+        .balancer_config(balancing(config))
         // As in nginx, a name that does not exist any more removes its servers; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
     if let Method::Hash { key, .. } = &config.method {
@@ -70,6 +74,12 @@ fn upstream(
         upstream = health_check::add(upstream, check);
     }
     Ok(upstream.build()?)
+}
+
+/// The settings around the policy. nginx never forgives an ejection before its time.
+fn balancing(config: &Upstream) -> BalancerConfig {
+    let outage = config.forgives.then(CommonOutage::default);
+    BalancerConfig::default().with_common_outage(outage)
 }
 
 /// What the identities of the sources leave out: the parameters of servers with names, the resolver, and how Kubernetes is

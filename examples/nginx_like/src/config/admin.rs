@@ -37,6 +37,16 @@ pub(crate) enum AdminAddress {
     Unix(PathBuf),
 }
 
+impl AdminAddress {
+    /// What a socket of this address listens on.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        match self {
+            Self::Tcp(addr) => Endpoint::Tcp(*addr),
+            Self::Unix(path) => Endpoint::Unix(path.as_path().into()),
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 enum AdminListenError {
     #[error("{source} in \"{address}\" of the \"lb_admin\" directive")]

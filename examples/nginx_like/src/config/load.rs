@@ -1,6 +1,6 @@
 //! Reads a configuration from files, from a recording of files, or from memory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::admin::AdminListen;
@@ -8,6 +8,7 @@ use super::known::misplaced;
 use super::main::{Config, MainBlock};
 use super::overrides::Overrides;
 use super::pid;
+use super::ready_file::ReadyFileConfig;
 use super::{resolve, secrets};
 use crate::syntax::error::ConfigError;
 use crate::syntax::include::{ConfFiles, KeptFile};
@@ -26,6 +27,13 @@ const DEFINITIONS: &[&str] = &[
     "split_clients",
     "upstream",
 ];
+
+/// Where the process says what it is and whether it is ready.
+#[derive(Clone, Debug)]
+pub(crate) struct ProcessFiles {
+    pub(crate) pid: PathBuf,
+    pub(crate) ready_file: Option<ReadyFileConfig>,
+}
 
 impl Config {
     /// Reads a configuration from a file.
@@ -105,6 +113,36 @@ impl Config {
             Some(mistake) if found.is_none() => Err(mistake.error),
             _ => read.map(|()| found),
         }
+    }
+
+    /// Reads where the process says what it is and whether it is ready, whatever mistakes the rest of the file has.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or split into statements, or if `lb_ready_file` or `pid` is wrong.
+    pub(crate) fn find_process_files(
+        path: &Path,
+        prefix: &Path,
+        overrides: &Overrides,
+    ) -> Result<ProcessFiles, ConfigError> {
+        let path: Arc<Path> = prefix.join(path).into();
+        let mut context = context(&path, prefix, FileSource::Disk);
+        context.finds_all = true;
+        let mut main = MainBlock::default();
+        Self::read_main(path, overrides, &mut main, &mut context)?;
+        let mut mistakes = context.mistakes.into_iter();
+        let is_ours = |mistake: &Mistake| ["lb_ready_file", "pid"].contains(&&*mistake.name);
+        if let Some(mistake) = mistakes.find(is_ours) {
+            return Err(mistake.error);
+        }
+        let default_pid = || match &overrides.default_pid {
+            Some(path) => path.clone(),
+            None => context.files.resolve(pid::DEFAULT),
+        };
+        Ok(ProcessFiles {
+            pid: main.pid.unwrap_or_else(default_pid),
+            ready_file: main.ready_file,
+        })
     }
 
     fn load_from(

@@ -10,6 +10,7 @@ use super::error_log::ErrorLog;
 use super::events::EventsBlock;
 use super::pid::PidPath;
 use super::ready_file::ReadyFileConfig;
+use super::state::StateConfig;
 use super::stream::{Stream, StreamBlock};
 use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
@@ -46,8 +47,16 @@ pub(crate) struct Config {
     pub(crate) pid: PidPath,
     /// `daemon`, off by default, other than in nginx.
     pub(crate) daemon: bool,
+    /// `lb_upgrade_timeout`, 60 s by default: how long a new binary may take to become ready.
+    pub(crate) lb_upgrade_timeout: Duration,
     /// `lb_ready_file`, ours.
     pub(crate) ready_file: Option<ReadyFileConfig>,
+    /// Where it stands.
+    pub(crate) ready_file_span: Option<Span>,
+    /// `lb_state`, ours.
+    pub(crate) state: Option<StateConfig>,
+    /// Where it stands.
+    pub(crate) state_span: Option<Span>,
     /// `lb_withdraw_delay`, ours: how long a shutdown by SIGQUIT goes on accepting after the server is no longer ready.
     pub(crate) withdraw_delay: Duration,
     /// `worker_connections`, 512 by default: how many connections one worker holds, those to backends included.
@@ -102,8 +111,13 @@ pub(crate) struct MainBlock {
     pub(crate) worker_rlimit_core: Option<u64>,
     pub(crate) worker_shutdown_timeout: Option<Duration>,
     pub(crate) pid: Option<PathBuf>,
+    pub(crate) pid_span: Option<Span>,
     pub(crate) daemon: Option<bool>,
+    pub(crate) lb_upgrade_timeout: Option<Duration>,
     pub(crate) ready_file: Option<ReadyFileConfig>,
+    pub(crate) ready_file_span: Option<Span>,
+    pub(crate) state: Option<StateConfig>,
+    pub(crate) state_span: Option<Span>,
     pub(crate) withdraw_delay: Option<Duration>,
     pub(crate) error_logs: Vec<ErrorLog>,
     pub(crate) events: Option<EventsBlock>,
@@ -126,10 +140,22 @@ const MAIN: &[Directive<MainBlock>] = &[
     Directive::block("http", Exactly(0), |main, statement, reader| {
         statement.once(&mut main.http, |_| not_served(statement, reader))
     }),
+    Directive::simple("lb_upgrade_timeout", Exactly(1), |main, statement, _| {
+        statement.once(&mut main.lb_upgrade_timeout, Statement::milliseconds)
+    }),
     Directive::simple("lb_ready_file", AtLeast(1), |main, statement, reader| {
         statement.once(&mut main.ready_file, |statement| {
             ReadyFileConfig::read(statement, reader)
-        })
+        })?;
+        main.ready_file_span = Some(statement.span.clone());
+        Ok(())
+    }),
+    Directive::simple("lb_state", AtLeast(1), |main, statement, reader| {
+        statement.once(&mut main.state, |statement| {
+            StateConfig::read(statement, reader)
+        })?;
+        main.state_span = Some(statement.span.clone());
+        Ok(())
     }),
     Directive::simple("lb_withdraw_delay", Exactly(1), |main, statement, _| {
         statement.once(&mut main.withdraw_delay, Statement::milliseconds)
@@ -140,7 +166,9 @@ const MAIN: &[Directive<MainBlock>] = &[
     Directive::simple("pid", Exactly(1), |main, statement, reader| {
         statement.once(&mut main.pid, |statement| {
             Ok(reader.files().resolve(statement.arg()))
-        })
+        })?;
+        main.pid_span = Some(statement.span.clone());
+        Ok(())
     }),
     Directive::block("stream", Exactly(0), |main, statement, reader| {
         statement.once(&mut main.stream, |_| {

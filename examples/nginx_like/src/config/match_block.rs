@@ -30,6 +30,10 @@ struct MatchBlock {
 enum MatchError {
     #[error("duplicate \"match\" \"{name}\"")]
     Duplicate { name: String },
+    #[error(
+        "unknown directive \"{name}\": \"match\" takes \"send TEXT\", and \"expect TEXT\" or \"expect ~ REGEX\""
+    )]
+    Unknown { name: String },
     #[error("the pattern \"{pattern}\" cannot be used: {reason}")]
     Pattern { pattern: String, reason: String },
 }
@@ -81,7 +85,7 @@ impl TakeLine for MatchBlock {
             }
             (name, _) => {
                 let name = name.to_owned();
-                return Err(line.error(SyntaxError::UnknownDirective { name }));
+                return Err(line.error(MatchError::Unknown { name }));
             }
         }
         Ok(())

@@ -59,6 +59,7 @@ mod set;
 mod settings;
 mod split_clients;
 pub(crate) mod ssl_preread;
+pub(crate) mod state;
 pub(crate) mod stream;
 pub(crate) mod stream_core;
 mod syslog;

@@ -35,6 +35,17 @@ enum ReadyFileError {
 }
 
 impl ReadyFileConfig {
+    /// The file at `path` with the defaults.
+    pub(crate) const fn at(path: PathBuf) -> Self {
+        Self {
+            path,
+            ready: 0,
+            not_ready: -254,
+            leaving: -254,
+            heartbeat: Duration::from_secs(1),
+        }
+    }
+
     pub(super) fn read(statement: &Statement, reader: &Reader<'_>) -> Result<Self, ConfigError> {
         if statement.arg().is_empty() {
             return Err(statement.invalid_value());
@@ -62,16 +73,18 @@ impl ReadyFileConfig {
                 _ => return Err(invalid()),
             }
         }
-        let (ready, not_ready) = (ready.unwrap_or(0), not_ready.unwrap_or(-254));
+        let defaults = Self::at(path);
+        let ready = ready.unwrap_or(defaults.ready);
+        let not_ready = not_ready.unwrap_or(defaults.not_ready);
         if ready == not_ready {
             return Err(statement.error(ReadyFileError::Same(ready)));
         }
         Ok(Self {
-            path,
             ready,
             not_ready,
             leaving: leaving.unwrap_or(not_ready),
-            heartbeat: heartbeat.unwrap_or(Duration::from_secs(1)),
+            heartbeat: heartbeat.unwrap_or(defaults.heartbeat),
+            ..defaults
         })
     }
 }

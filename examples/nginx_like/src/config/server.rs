@@ -47,6 +47,8 @@ pub(crate) struct ServerBlock {
     /// What serves the connections was written, but could not be read.
     pub(crate) has_mistaken_handler: bool,
     pub(crate) assignments: Assignments,
+    /// A `health_check` was written, but could not be read.
+    pub(crate) has_mistaken_check: bool,
     /// `health_check`, in the order of the text.
     pub(crate) health_checks: Vec<HealthCheck>,
     pub(crate) settings: ServerDraft,
@@ -120,6 +122,7 @@ impl ServerBlock {
             names: ServerNamesDraft::default(),
             handler: HandlerDraft::default(),
             has_mistaken_handler: false,
+            has_mistaken_check: false,
             assignments: Assignments::default(),
             health_checks: Vec::new(),
             settings: ServerDraft::default(),
@@ -128,6 +131,7 @@ impl ServerBlock {
         server.has_mistaken_handler = ["pass", "proxy_pass", "return"]
             .iter()
             .any(|name| reader.has_mistaken(name, before));
+        server.has_mistaken_check = reader.has_mistaken("health_check", before);
         let has_listen = !server.listens.is_empty() || reader.has_mistaken("listen", before);
         definitions.merge(std::mem::take(&mut server.assignments.definitions));
         definitions.merge(std::mem::take(&mut server.names.definitions));

@@ -1,5 +1,6 @@
 //! The answers that lb-proxy has no public types for. Fields that a subcommand does not show are left out.
 
+use lb_proxy::admin::status::CheckStateReport;
 use serde::Deserialize;
 
 /// The answer of `/explain`.
@@ -19,9 +20,15 @@ pub(super) struct ExplainAnswer {
     pub(super) upstream: Option<String>,
     #[serde(default)]
     pub(super) policy: Option<String>,
-    /// The hash key in hexadecimal digits.
+    /// Whether the policy hashes a key.
+    #[serde(default)]
+    pub(super) uses_key: bool,
+    /// The hash key in hexadecimal digits. Absent without a client.
     #[serde(default)]
     pub(super) key: Option<String>,
+    /// The hash key as text, if it is printable.
+    #[serde(default)]
+    pub(super) key_text: Option<String>,
     /// Connections that wait.
     #[serde(default)]
     pub(super) queued: usize,
@@ -51,6 +58,8 @@ pub(super) struct ExplainedReport {
     pub(super) verdict: String,
     #[serde(default)]
     pub(super) ejected_ms: Option<u64>,
+    #[serde(default)]
+    pub(super) checks: Vec<CheckStateReport>,
     #[serde(default)]
     pub(super) chosen: bool,
     pub(super) priority: u8,

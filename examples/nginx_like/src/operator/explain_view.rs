@@ -3,6 +3,7 @@
 use lb_core::Escaped;
 
 use super::answers::{ExplainAnswer, ExplainedReport, RouteStepReport};
+use super::check_notes::check_notes;
 use super::table::{Align, Table};
 use super::units::{duration, plural};
 
@@ -15,10 +16,8 @@ pub(super) fn text(answer: &ExplainAnswer) -> String {
     }
     if let Some(upstream) = &answer.upstream {
         let policy = answer.policy.as_deref().map(|policy| format!(", {policy}"));
-        let key = answer.key.as_deref().filter(|key| !key.is_empty());
-        let key = key.map(|key| format!(", hash key {key}"));
-        let [policy, key] = [policy, key].map(Option::unwrap_or_default);
-        lines.push(format!("upstream: {upstream}{policy}{key}"));
+        let policy = policy.unwrap_or_default();
+        lines.push(format!("upstream: {upstream}{policy}{}", key(answer)));
     }
     let lines = lines.iter().map(|line| format!("{}\n", Escaped(line)));
     let route = route(&answer.route).to_string();
@@ -28,6 +27,19 @@ pub(super) fn text(answer: &ExplainAnswer) -> String {
         .filter(|table| !table.is_empty());
     let tables = tables.map(|table| format!("\n{table}"));
     lines.chain(tables).collect()
+}
+
+/// What the policy hashes, if it hashes a key.
+fn key(answer: &ExplainAnswer) -> String {
+    match (answer.key.as_deref(), &answer.key_text) {
+        (None, _) if answer.uses_key => {
+            ", for a connection without a hash key (--client gives it one)".to_owned()
+        }
+        (None, _) => String::new(),
+        (Some(""), _) => ", the hash key is empty".to_owned(),
+        (Some(_), Some(text)) => format!(", hash key \"{text}\""),
+        (Some(key), None) => format!(", hash key 0x{key}"),
+    }
 }
 
 fn outcome(answer: &ExplainAnswer) -> String {
@@ -102,6 +114,7 @@ fn note(backend: &ExplainedReport) -> String {
     let slow_start = backend.slow_start_percent;
     let slow_start = slow_start.map(|percent| format!("slow start {percent} %"));
     let panic = backend.panic.then(|| "panic: health is ignored".to_owned());
-    let notes = [ejected, slow_start, panic];
-    notes.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let notes = [ejected, slow_start, panic].into_iter().flatten();
+    let notes = notes.chain(check_notes(&backend.checks));
+    notes.collect::<Vec<_>>().join(", ")
 }

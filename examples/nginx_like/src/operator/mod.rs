@@ -9,7 +9,8 @@
 //! | 4 | the server, or the permissions of its socket, refuse the request |
 
 mod answers;
-pub(crate) mod client;
+pub(crate) mod check_notes;
+mod client;
 pub(crate) mod commands;
 pub(crate) mod error;
 mod explain_view;

@@ -1,5 +1,6 @@
 //! The admin server of `lb_admin`.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,9 +11,10 @@ use lb_proxy::admin::{
     ListeningAdmin,
 };
 use lb_proxy::errors::{BindError, ReloadError};
+use lb_proxy::settings::InheritableSockets;
 use nix::unistd::Group;
 use prometheus_client::registry::Registry;
-use tracing::error;
+use tracing::{error, info};
 
 use super::error::StartError;
 use super::files::access::FileAccess;
@@ -48,10 +50,11 @@ enum Step {
 }
 
 impl DesiredAdmin {
-    /// Reads the token, and opens the socket unless the `running` server has it. Blocks on files.
+    /// Reads the token, and opens the socket unless the `running` server has it or it is `inherited`. Blocks on files.
     pub(crate) fn open(
         config: &Config,
         running: Option<&ListeningAdmin>,
+        inherited: Option<InheritableSockets>,
         files: &FileAccess,
     ) -> Result<Self, StartError> {
         let Some(listen) = config.admin() else {
@@ -64,7 +67,10 @@ impl DesiredAdmin {
         let step = match running.is_some_and(|running| running.is_at(settings.endpoint())) {
             true => Step::Update(Box::new(settings)),
             false => {
-                let opened = AdminListener::open_beside(&settings, running);
+                let opened = match inherited {
+                    Some(socket) => AdminListener::inherit(&settings, socket),
+                    None => AdminListener::open_beside(&settings, running),
+                };
                 Step::Open(opened.map_err(StartError::admin(listen))?)
             }
         };
@@ -92,6 +98,33 @@ impl RunningAdmin {
             admin: admin.build(),
             running: None,
             listing,
+        }
+    }
+
+    /// A duplicate of its socket, if it serves.
+    pub(crate) fn listening_socket(&self) -> io::Result<Option<InheritableSockets>> {
+        let running = self.running.as_ref();
+        running.map(AdminServer::listening_socket).transpose()
+    }
+
+    /// Leaves the socket to the process of another binary.
+    pub(crate) fn pause(&mut self) {
+        if let Some(server) = &mut self.running {
+            server.pause();
+        }
+    }
+
+    /// Serves again after a [`pause`](Self::pause). Inside of the server's runtime.
+    pub(crate) fn resume(&mut self) {
+        if let Some(server) = &mut self.running {
+            server.resume();
+        }
+    }
+
+    /// Sets whether the file of a unix socket is left at the end.
+    pub(crate) fn keep_file(&mut self, keep: bool) {
+        if let Some(server) = &mut self.running {
+            server.keep_file(keep);
         }
     }
 
@@ -129,8 +162,17 @@ impl RunningAdmin {
     pub(crate) fn apply(&mut self, desired: DesiredAdmin) {
         *lock(&self.listing) = desired.listing;
         match desired.server {
-            None => self.running = None,
-            Some(Step::Open(listener)) => self.running = Some(self.admin.serve(listener)),
+            None => {
+                if let Some(closed) = self.running.take() {
+                    info!(endpoint = %closed.endpoint(), "Admin server closed, because the configuration has no lb_admin");
+                }
+            }
+            Some(Step::Open(listener)) => {
+                let opened = self.admin.serve(listener);
+                if let Some(closed) = self.running.replace(opened) {
+                    info!(endpoint = %closed.endpoint(), "Admin server closed, because lb_admin has another address");
+                }
+            }
             Some(Step::Update(settings)) => {
                 let running = self.running.as_ref();
                 let updated = running.map(|server| server.update(&settings));

@@ -12,15 +12,15 @@ use crate::build::upstream::errors_of_upstreams;
 use crate::config::main::Config;
 use crate::logs::sinks::Sinks;
 
-/// The proxy that `config` describes, built with the rights of the user that the process will switch to: a file that
+/// The proxy that `config` describes, with the `inherited` sockets, built with the rights of the user that the process will switch to: a file that
 /// this user cannot read is an error now, and not after the start.
 pub(crate) fn build_as_user(
     config: &Config,
     credentials: Option<&Credentials>,
     state: &mut ReloadState,
+    inherited: InheritedSockets,
     sinks: &Sinks,
 ) -> Result<Proxy, StartError> {
-    let inherited = InheritedSockets::take();
     let Some(credentials) = credentials else {
         return Ok(proxy(config, state, inherited, sinks)?);
     };
@@ -45,7 +45,8 @@ pub(crate) fn build_all_as_user(
     credentials: Option<&Credentials>,
 ) -> Result<Vec<ClaimedSocket>, Vec<StartError>> {
     let mut state = ReloadState::default();
-    let Err(error) = build_as_user(config, credentials, &mut state, &Sinks::default()) else {
+    let (inherited, sinks) = (InheritedSockets::take(), Sinks::default());
+    let Err(error) = build_as_user(config, credentials, &mut state, inherited, &sinks) else {
         return Ok(state.inherited);
     };
     let one_by_one = || config.stream.iter().flat_map(errors_of_upstreams);

@@ -8,28 +8,27 @@ use std::time::{Duration, Instant};
 
 use lb_proxy::Handle;
 use tokio::runtime;
+use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use super::files::access::FileAccess;
 use super::files::file_threads::FileThreads;
 use super::logs::logging::Logging;
 use super::reload::Reloader;
+use super::task::Task;
+use super::upgrade::upgrader::{UpgradeContext, Upgrader};
 
 /// A running task that takes longer is logged when another task is requested.
 const SLOW: Duration = Duration::from_secs(1);
-
-/// The task of a signal for the control thread.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Task {
-    Reload,
-    Reopen,
-}
 
 /// The configuration and files of the control thread. The demonstration has none.
 #[derive(Debug)]
 pub(crate) struct ControlContext {
     pub(crate) files: Arc<FileAccess>,
     pub(crate) reloader: Reloader,
+    pub(crate) upgrader: Upgrader,
+    /// Notified after each reload.
+    pub(crate) reloaded: Arc<Notify>,
 }
 
 /// Sends tasks to the control thread.
@@ -167,18 +166,39 @@ struct Worker {
 impl Worker {
     /// Blocks its thread.
     async fn run(&mut self, task: Task) {
-        let Some(ControlContext { files, reloader }) = &mut self.context else {
+        let Some(ControlContext {
+            files,
+            reloader,
+            upgrader,
+            reloaded,
+        }) = &mut self.context
+        else {
             // The demonstration has no configuration and no log files.
             warn!(?task, "Signal ignored: no configuration to read");
             return;
         };
-        let (logging, file_threads) = (&self.logging, &self.file_threads);
+        let (logging, threads, handle) = (&self.logging, &self.file_threads, &self.handle);
+        let mut context = UpgradeContext {
+            files,
+            threads,
+            reloader,
+            handle,
+        };
         match task {
+            Task::Reload if upgrader.resume(handle) => {}
             Task::Reload => {
-                let handle = &self.handle;
-                reloader.reload(files, file_threads, handle, logging).await;
+                handle.resume();
+                reloader.reload(files, threads, handle, logging).await;
+                reloaded.notify_one();
             }
-            Task::Reopen => logging.reopen(files, file_threads),
+            Task::Reopen => logging.reopen(files, threads),
+            Task::Upgrade => upgrader.start(&context),
+            Task::Pause => upgrader.pause(handle),
+            Task::SuccessorReady => upgrader.successor_ready(&mut context),
+            Task::SuccessorLeaves => upgrader.successor_leaves(&mut context),
+            Task::SuccessorEnded => upgrader.successor_ended(&mut context),
+            Task::PredecessorCommitted => upgrader.predecessor_committed(&mut context),
+            Task::PredecessorEnded => upgrader.predecessor_ended(&mut context),
         }
     }
 }

@@ -81,6 +81,11 @@ impl Readiness {
         Ok(Self { is_awaited: true })
     }
 
+    /// Whether the process is a daemon.
+    pub(crate) const fn is_daemon(&self) -> bool {
+        self.is_awaited
+    }
+
     /// Reports it, and closes the standard streams as nginx does: the error stream stays if the log goes there.
     pub(crate) fn announce(self, keeps_stderr: bool) -> Result<(), StartError> {
         if !self.is_awaited {

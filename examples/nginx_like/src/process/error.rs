@@ -85,6 +85,11 @@ pub(crate) enum StartError {
     },
     #[error(transparent)]
     Loop(#[from] Loop),
+    #[error("{call} failed ({}): the upgrade is given up", Os(source))]
+    Upgrade {
+        call: &'static str,
+        source: io::Error,
+    },
 }
 
 impl StartError {
@@ -110,6 +115,11 @@ impl StartError {
             token: listen.token.clone(),
             span: listen.span.clone(),
         }
+    }
+
+    /// The step `call` of an upgrade has failed.
+    pub(crate) fn upgrade(call: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Upgrade { call, source }
     }
 
     /// The file operation named `what` has hung.

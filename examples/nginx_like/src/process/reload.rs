@@ -1,6 +1,9 @@
 //! SIGHUP: reads the configuration again and applies the difference.
 
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use lb_core::Escaped;
 use lb_proxy::Handle;
@@ -31,6 +34,8 @@ pub(crate) struct Reloader {
     pid_file: PidSlot,
     admin: RunningAdmin,
     record: Arc<ReloadRecord>,
+    upgrade_timeout: Duration,
+    unix_paths: Vec<Arc<Path>>,
 }
 
 /// The pid file, if there is one. The main thread empties the slot at the end, even if the control thread hangs then.
@@ -38,7 +43,7 @@ pub(crate) type PidSlot = Arc<Mutex<Option<PidGuard>>>;
 
 impl Reloader {
     /// Counts the reloads in `record`.
-    pub(crate) const fn new(
+    pub(crate) fn new(
         started: Config,
         state: ReloadState,
         pid_file: PidSlot,
@@ -46,12 +51,78 @@ impl Reloader {
         record: Arc<ReloadRecord>,
     ) -> Self {
         Self {
+            upgrade_timeout: started.lb_upgrade_timeout,
+            unix_paths: unix_paths(&started),
             started,
             state,
             pid_file,
             admin,
             record,
         }
+    }
+
+    pub(crate) const fn admin(&self) -> &RunningAdmin {
+        &self.admin
+    }
+
+    pub(crate) const fn admin_mut(&mut self) -> &mut RunningAdmin {
+        &mut self.admin
+    }
+
+    /// How long a new binary may take to become ready.
+    pub(crate) const fn upgrade_timeout(&self) -> Duration {
+        self.upgrade_timeout
+    }
+
+    /// The paths of the unix sockets that the configuration in use listens on.
+    pub(crate) fn unix_paths(&self) -> Vec<Arc<Path>> {
+        self.unix_paths.clone()
+    }
+
+    /// Writes the pid file that was opened at the start.
+    pub(crate) fn write_pid_file(&self, threads: &FileThreads) {
+        self.change_pid_file(threads, "Pid file not written", PidGuard::write);
+    }
+
+    /// Renames the pid file for a new binary.
+    pub(crate) fn retire_pid_file(&self, threads: &FileThreads) -> Result<(), StartError> {
+        let renamed = self.try_change_pid_file(threads, PidGuard::retire);
+        renamed.map_err(StartError::upgrade("renaming the pid file"))
+    }
+
+    /// Undoes [`retire_pid_file`](Self::retire_pid_file).
+    pub(crate) fn restore_pid_file(&self, threads: &FileThreads) {
+        self.change_pid_file(threads, "Pid file not renamed", PidGuard::restore);
+    }
+
+    fn change_pid_file(
+        &self,
+        threads: &FileThreads,
+        failed: &str,
+        change: fn(&mut PidGuard) -> io::Result<()>,
+    ) {
+        if let Err(error) = self.try_change_pid_file(threads, change) {
+            error!(%error, "{failed}");
+        }
+    }
+
+    /// The slot is empty meanwhile: at the end of the process nothing waits for a file that hangs.
+    fn try_change_pid_file(
+        &self,
+        threads: &FileThreads,
+        change: fn(&mut PidGuard) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Some(mut guard) = self.pid_file().take() else {
+            return Ok(());
+        };
+        let slot = Arc::clone(&self.pid_file);
+        let changed = threads.run(move || {
+            let changed = change(&mut guard);
+            let slot = slot.lock();
+            slot.unwrap_or_else(PoisonError::into_inner).replace(guard);
+            changed
+        });
+        changed.flatten()
     }
 
     /// Applies the configuration as it is now. If it has an error, or a listener cannot be bound, nothing changes.
@@ -118,12 +189,15 @@ impl Reloader {
         };
         let (described, running) = (Arc::clone(&config), self.admin.listening());
         let opener = Arc::clone(files);
-        let admin = threads.run(move || DesiredAdmin::open(&described, running.as_ref(), &opener));
+        let admin =
+            threads.run(move || DesiredAdmin::open(&described, running.as_ref(), None, &opener));
         let admin = admin.map_err(StartError::hung("opening the admin server"))??;
         let reloaded = handle.reload(proxy).await;
         let reloaded = reloaded.map_err(|error| self.admin.explain_bind(error))?;
         self.admin.apply(admin);
         self.state = state;
+        self.upgrade_timeout = config.lb_upgrade_timeout;
+        self.unix_paths = unix_paths(&config);
         logging.replace(logs);
         if !pid_stays {
             self.move_pid_file(threads, pid_file);
@@ -174,6 +248,7 @@ impl Reloader {
                 config.worker_rlimit_nofile != started.worker_rlimit_nofile,
             ),
             ("lb_ready_file", config.ready_file != started.ready_file),
+            ("lb_state", config.state != started.state),
             // The process has given up the right, unless it is the superuser or never was.
             (
                 "proxy_bind ... transparent",
@@ -186,6 +261,12 @@ impl Reloader {
             warn!("\"{directive}\" changed, not applied before a restart");
         }
     }
+}
+
+fn unix_paths(config: &Config) -> Vec<Arc<Path>> {
+    let servers = config.stream.iter().flat_map(|stream| &stream.servers);
+    let listens = servers.flat_map(|server| &server.listens);
+    listens.filter_map(|listen| listen.unix.clone()).collect()
 }
 
 /// Upstreams that are kept are only counted: there may be thousands.

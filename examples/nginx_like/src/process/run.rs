@@ -3,9 +3,12 @@
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
 
-use lb_proxy::{Proxy, Server};
+use lb_proxy::settings::InheritableSockets;
+use lb_proxy::{Handle, Proxy, Server};
 use tokio::runtime::Builder;
-use tokio::spawn;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio::{select, spawn};
 
 use super::admin::{DesiredAdmin, RunningAdmin};
 use super::build_as_user::build_as_user;
@@ -24,18 +27,40 @@ use super::metrics::collector::registry;
 use super::readiness::{ReadinessReporter, SharedReadyFile};
 use super::reload::{PidSlot, Reloader};
 use super::signals::Signals;
+use super::state_file::{self, LAST_WRITE, StateSaver};
+use super::upgrade::invocation::Invocation;
+use super::upgrade::neighbours::Neighbours;
+use super::upgrade::predecessor::Predecessor;
+use super::upgrade::upgrader::Upgrader;
+use crate::build::inherited::InheritedSockets;
 use crate::build::loops;
 use crate::build::reload_state::ReloadState;
 use crate::config::main::Config;
+use crate::config::state::StateConfig;
 
-/// Serves the configuration at `path` until a signal ends it. `load` reads the configuration the first time. `readiness`
-/// reports that the server listens.
+/// Serves the configuration at `path` until a signal ends it. `load` reads the configuration the first time.
 pub(crate) fn run(
     path: ConfPath,
-    readiness: Readiness,
+    start: Start,
     load: impl FnOnce() -> Result<Config, StartError>,
 ) -> Result<(), StartError> {
+    let Start {
+        invocation,
+        readiness,
+        predecessor,
+    } = start;
     let config = load()?;
+    let (predecessor, mut inherited) = match predecessor {
+        Some((predecessor, sockets)) => (
+            Some(Arc::new(predecessor)),
+            InheritedSockets::from_groups(sockets),
+        ),
+        None => (None, InheritedSockets::take()),
+    };
+    let admin_socket = match (&predecessor, config.admin()) {
+        (Some(_), Some(listen)) => inherited.remove(&listen.address.endpoint()),
+        _ => None,
+    };
     let credentials = Credentials::look_up(config.user.as_ref())?;
     let mut state = ReloadState::default();
     let unprivileged = credentials
@@ -43,12 +68,17 @@ pub(crate) fn run(
         .and_then(Credentials::unprivileged_user);
     let sockets = unprivileged.map(|_| Arc::new(HelperSockets::default()));
     state.socket_opener = sockets.clone().map(|sockets| sockets as _);
-    let files = Arc::new(FileAccess::for_credentials(path, credentials.as_ref())?);
+    let files = Arc::new(FileAccess::for_credentials(
+        path,
+        credentials.as_ref(),
+        &invocation,
+    )?);
     if let Some(sockets) = &sockets {
         files.open_sockets_for(sockets);
     }
     let logs = Logs::open(&config, &files)?;
-    let proxy = build_as_user(&config, credentials.as_ref(), &mut state, logs.sinks());
+    let user = credentials.as_ref();
+    let proxy = build_as_user(&config, user, &mut state, inherited, logs.sinks());
     let logging = logs.install();
     let _flush = FlushGuard(&logging);
     let served = proxy.and_then(|proxy| {
@@ -58,6 +88,9 @@ pub(crate) fn run(
             state,
             files,
             proxy,
+            invocation,
+            predecessor,
+            admin_socket,
         };
         prepared.serve(&logging, readiness)
     });
@@ -67,6 +100,15 @@ pub(crate) fn run(
     served
 }
 
+/// How the process was started.
+pub(crate) struct Start {
+    pub(crate) invocation: Invocation,
+    /// Reports that the server listens.
+    pub(crate) readiness: Readiness,
+    /// The process of the old binary, and its sockets.
+    pub(crate) predecessor: Option<(Predecessor, Vec<InheritableSockets>)>,
+}
+
 /// A server whose logs are open.
 struct Prepared {
     config: Config,
@@ -74,6 +116,10 @@ struct Prepared {
     state: ReloadState,
     files: Arc<FileAccess>,
     proxy: Proxy,
+    invocation: Invocation,
+    predecessor: Option<Arc<Predecessor>>,
+    /// The socket of `lb_admin` of the old binary's process.
+    admin_socket: Option<InheritableSockets>,
 }
 
 impl Prepared {
@@ -85,10 +131,13 @@ impl Prepared {
             state,
             files,
             proxy,
+            invocation,
+            predecessor,
+            admin_socket,
         } = self;
         loops::warn_of(&config);
         // With the rights of the superuser, as a file of root's may be the token.
-        let admin = DesiredAdmin::open(&config, None, &files)?;
+        let admin = DesiredAdmin::open(&config, None, admin_socket, &files)?;
         limit_files(config.worker_rlimit_nofile);
         limit_core(config.worker_rlimit_core);
         set_priority(config.worker_priority);
@@ -99,27 +148,63 @@ impl Prepared {
         }
         // As the user of the process, which has to write it to the end; and before anything can go wrong: the file of a process
         // that was killed may say that the server is ready.
-        let ready_file = SharedReadyFile::create(config.ready_file.as_ref());
+        let ready_file = match &predecessor {
+            None => SharedReadyFile::create(config.ready_file.as_ref()),
+            // It says that the service is ready, and the old binary's process writes it.
+            Some(_) => Ok(SharedReadyFile::deferred(config.ready_file.as_ref())),
+        };
         let ready_file = ready_file.map_err(StartError::ready_file(&config))?;
+        if let Some(state) = &config.state {
+            state_file::restore(state, &proxy);
+        }
+        let outputs = Outputs {
+            ready_file,
+            state: config.state.clone(),
+            reloaded: Arc::default(),
+        };
         let pid_file = PidSlot::default();
         let done = block_on(async {
             let signals = Signals::listen()?;
             let server = proxy.bind().await?;
             let mut opened = files.open_pid(&config.pid)?;
-            if let Some(file) = &mut opened {
+            // Beside an old binary's process it is written when that knows that this one accepts.
+            if let Some(file) = &mut opened
+                && predecessor.is_none()
+            {
                 file.write().map_err(StartError::open(file.path()))?;
             }
             *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
+            let is_daemon = readiness.is_daemon();
             readiness.announce(writes_to_stderr(&config))?;
             let record = Arc::new(ReloadRecord::started());
             let registry = registry(server.handle(), Arc::clone(&record), logging.clone());
             let mut running = RunningAdmin::new(server.handle(), registry, logging);
             running.apply(admin);
+            if predecessor.is_some() {
+                running.pause();
+            }
+            let old = predecessor.clone();
             let context = ControlContext {
                 reloader: Reloader::new(config, state, Arc::clone(&pid_file), running, record),
                 files: Arc::clone(&files),
+                upgrader: Upgrader::new(
+                    invocation,
+                    signals.requests(),
+                    old,
+                    outputs.ready_file.clone(),
+                    is_daemon,
+                ),
+                reloaded: Arc::clone(&outputs.reloaded),
             };
-            serve(server, signals, logging, ready_file, Some(context)).await
+            serve(
+                server,
+                signals,
+                logging,
+                outputs,
+                Some(context),
+                predecessor,
+            )
+            .await
         });
         files.end();
         // The control thread may hang on a file and keep its reference, so the guard is taken out of the slot.
@@ -132,22 +217,66 @@ impl Prepared {
     }
 }
 
-/// Serves until a signal ends it.
+/// What other programs and the next process read of a running server.
+#[derive(Debug, Default)]
+pub(crate) struct Outputs {
+    ready_file: SharedReadyFile,
+    state: Option<StateConfig>,
+    /// Notified after each reload.
+    reloaded: Arc<Notify>,
+}
+
+/// Serves until a signal ends it. Beside the process of an old binary, accepts when every upstream has backends.
 pub(crate) async fn serve(
     server: Server,
     signals: Signals,
     logging: &Logging,
-    ready_file: SharedReadyFile,
+    outputs: Outputs,
     context: Option<ControlContext>,
+    predecessor: Option<Arc<Predecessor>>,
 ) -> Result<(), StartError> {
-    let control = Control::new(context, server.handle(), logging.clone());
-    let reporter = ReadinessReporter::new(server.handle(), ready_file.clone());
+    let handle = server.handle();
+    let (requests, ending) = (signals.requests(), signals.ending());
+    let successor = context.as_ref().map(|context| context.upgrader.successor());
+    let control = Control::new(context, handle.clone(), logging.clone());
+    let Outputs {
+        ready_file,
+        state,
+        reloaded,
+    } = outputs;
+    let reporter =
+        ReadinessReporter::new(handle.clone(), ready_file.clone(), predecessor.is_some());
     let reporting = spawn(reporter.run());
-    let following = spawn(signals.follow(server.handle(), control, ready_file));
+    let saver = state.map(|state| StateSaver::new(handle.clone(), &state, reloaded));
+    let saving = saver.map(|saver| spawn(saver.run()));
+    let neighbours = Neighbours {
+        successor: successor.unwrap_or_default(),
+        predecessor: predecessor.clone(),
+    };
+    let following = signals.follow(handle.clone(), control, ready_file, neighbours);
+    let following = spawn(following);
+    if let Some(predecessor) = predecessor {
+        select! {
+            () = memberships(&handle) => {}
+            () = ending.notified() => {}
+        }
+        spawn(async move { predecessor.follow(handle, requests).await });
+    }
     server.run(std::future::pending()).await;
     following.abort();
     reporting.abort();
+    if let Some(saving) = saving {
+        // A file that hangs must not keep the process.
+        let _ = timeout(LAST_WRITE, saving).await;
+    }
     Ok(())
+}
+
+/// Waits for the first membership of every upstream.
+async fn memberships(handle: &Handle) {
+    for upstream in handle.upstreams() {
+        upstream.ready().await;
+    }
 }
 
 /// Runs `main` on a runtime of the main thread. With one worker it runs everything, with several all but the sessions.

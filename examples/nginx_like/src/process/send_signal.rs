@@ -59,7 +59,7 @@ impl SignalError {
 impl SignalCommand {
     /// Sends the signal to the process that wrote the file `path`, the `pid` of the configuration.
     pub(crate) fn send(self, path: &Path) -> Result<(), SignalError> {
-        let (pid, signal) = (process(path)?, self.signal());
+        let (pid, signal) = (process_of(path)?, self.signal());
         kill_process(pid, signal).map_err(|errno| SignalError::Kill {
             pid: pid.as_raw_nonzero().get(),
             signal: signal.as_raw(),
@@ -79,7 +79,7 @@ impl SignalCommand {
 }
 
 /// The process with the id in the file.
-fn process(path: &Path) -> Result<Pid, SignalError> {
+pub(crate) fn process_of(path: &Path) -> Result<Pid, SignalError> {
     // A FIFO without a writer reads as empty, and does not block.
     let mut options = File::options();
     options

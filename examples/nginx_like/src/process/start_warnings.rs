@@ -16,6 +16,7 @@ use rustix::net::{
 };
 
 use super::logs::configured::syslogs_of;
+use super::unwritable;
 use crate::build::inherited::ClaimedSocket;
 use crate::config::admin::{AdminAddress, AdminListen};
 use crate::config::listen::Listen;
@@ -37,6 +38,7 @@ pub(crate) fn of(config: &Config, claimed: &[ClaimedSocket]) -> Vec<Warning> {
     let streams = config.stream.iter();
     let unbound = streams.flat_map(|stream| unbound(stream, claimed));
     let unbound = unbound.chain(config.admin().and_then(unbound_admin));
+    let unbound = unbound.chain(unwritable::warnings(config));
     unbound.chain(unresolved(config)).collect()
 }
 

@@ -11,12 +11,10 @@ use crate::config::error_log::LogLevel;
 use crate::config::proxy::{BindAddress, ProxyBind};
 use crate::logs::line::errno_text;
 use crate::variables::context::Context;
-use crate::variables::session::count_connection;
 
 impl Messages {
     /// An attempt to connect has ended.
     pub(super) fn attempted(&self, connection: &Connection, attempt: &Attempt<'_>) {
-        count_connection();
         if attempt.outcome == AttemptOutcome::Connected && !self.takes_all() {
             return;
         }

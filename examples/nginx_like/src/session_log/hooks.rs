@@ -78,9 +78,9 @@ impl SessionLog {
         }
     }
 
-    /// A client was accepted as the one of this `number`.
-    pub(crate) fn accepted(&self, connection: &Connection, number: u64) {
-        self.messages.accepted(connection, number);
+    /// A client was accepted.
+    pub(crate) fn accepted(&self, connection: &Connection) {
+        self.messages.accepted(connection);
     }
 
     /// `proxy_bind` was computed as this text, which is no address.

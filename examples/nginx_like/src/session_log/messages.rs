@@ -36,11 +36,12 @@ impl Messages {
     }
 
     /// A client was accepted.
-    pub(super) fn accepted(&self, connection: &Connection, number: u64) {
+    pub(super) fn accepted(&self, connection: &Connection) {
         if !self.logs.take(LogLevel::Info) {
             return;
         }
         let (peer, server) = (connection.peer_endpoint(), server_of(connection));
+        let number = number(connection);
         let message = format_args!("*{number} client {peer} connected to {server}");
         self.logs
             .write(connection, LogLevel::Info, "client connected", message);

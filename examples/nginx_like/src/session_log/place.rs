@@ -4,8 +4,7 @@ use std::fmt;
 
 use lb_core::Endpoint;
 use lb_proxy::events::{Connection, Summary};
-
-use crate::variables::session::SessionState;
+use lb_proxy::reports::SessionId;
 
 /// The connection, as the end of a line names it.
 pub(super) struct Place<'a>(pub(super) &'a Connection);
@@ -53,10 +52,9 @@ pub(super) fn server_of(connection: &Connection) -> Endpoint {
     }
 }
 
-/// The number of the connection, 0 if its listener counts none.
+/// The number of the session, 0 if no client has made the connection.
 pub(super) fn number(connection: &Connection) -> u64 {
-    let state = connection.data::<SessionState>();
-    state.map_or(0, SessionState::number)
+    connection.session_id().map_or(0, SessionId::get)
 }
 
 pub(super) fn bytes_of(summary: &Summary<'_>) -> Bytes {

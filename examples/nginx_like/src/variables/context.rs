@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lb_proxy::events::{Connection, Summary};
+use lb_proxy::reports::SessionId;
 
 use super::id::VariableId;
 use super::output::ValueOutput;
@@ -174,10 +175,9 @@ impl<'a> Context<'a> {
         self.stored().set_captures(captures);
     }
 
-    /// The number of the session's connection, as nginx counts connections of clients. 0 if the listener counts none.
+    /// The number of the session, 0 if no client has made the connection.
     pub(crate) fn number(&self) -> u64 {
-        let state = self.connection.data::<SessionState>();
-        state.map_or(0, SessionState::number)
+        self.connection.session_id().map_or(0, SessionId::get)
     }
 
     /// How long the session has lasted, or did last.

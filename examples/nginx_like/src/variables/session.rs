@@ -5,17 +5,12 @@
 //! whose definition reads a clock or how the session went, or changes captures, unless a `map` is `volatile`. What several
 //! definitions need is computed once in each [`Context`](super::context::Context).
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::id::VariableId;
 use super::stored::StoredValues;
 use super::table::{Definition, Variables};
-
-/// How many connections have a number: as in nginx, those to servers take numbers too. Where nothing is logged of sessions
-/// that succeed, the others take theirs when they fail.
-static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// A `set` directive.
 #[derive(Clone, Debug)]
@@ -27,17 +22,11 @@ pub(crate) struct Assignment {
 /// The data of a session.
 #[derive(Debug)]
 pub(crate) struct SessionState {
-    number: u64,
     variables: Arc<Variables>,
     assignments: Arc<[Assignment]>,
     has_limits: bool,
     begin: Instant,
     values: Mutex<StoredValues>,
-}
-
-/// Counts a connection to a server.
-pub(crate) fn count_connection() {
-    CONNECTIONS.fetch_add(1, Relaxed);
 }
 
 impl SessionState {
@@ -49,27 +38,12 @@ impl SessionState {
         has_limits: bool,
     ) -> Self {
         Self {
-            number: 0,
             variables: Arc::clone(variables),
             assignments: Arc::clone(assignments),
             has_limits,
             begin: Instant::now(),
             values: Mutex::default(),
         }
-    }
-
-    /// Gives it the number of the session that another listener has passed on, or else the next number.
-    pub(crate) fn numbered(mut self, former: Option<&Self>) -> Self {
-        self.number = match former {
-            Some(former) => former.number,
-            None => CONNECTIONS.fetch_add(1, Relaxed) + 1,
-        };
-        self
-    }
-
-    /// The number of the connection, from 1. 0 without one.
-    pub(crate) const fn number(&self) -> u64 {
-        self.number
     }
 
     /// The time since the session began.

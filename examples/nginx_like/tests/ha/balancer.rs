@@ -32,9 +32,20 @@ impl Balancer {
         backends: &[String],
         ready_file_parameters: &str,
     ) -> Self {
+        Self::start_with(machine, dir, backends, "", ready_file_parameters)
+    }
+
+    /// The same, whose `server` lines have `server_parameters`.
+    pub(crate) fn start_with(
+        machine: &Namespace,
+        dir: &Path,
+        backends: &[String],
+        server_parameters: &str,
+        ready_file_parameters: &str,
+    ) -> Self {
         let servers = backends
             .iter()
-            .map(|backend| format!("server {backend}:{PORT};\n"));
+            .map(|backend| format!("server {backend}:{PORT} {server_parameters};\n"));
         let servers = servers.collect::<String>();
         let dir = dir.to_owned();
         fs::create_dir_all(&dir).unwrap();

@@ -12,6 +12,7 @@ mod bgp;
 mod bird;
 mod client;
 mod configurations;
+mod cut_off;
 mod echo;
 mod figures;
 mod keepalived;

@@ -207,7 +207,30 @@ async fn an_operator_sets_the_log_level_of_messages_and_sessions() {
     assert_eq!(now().await["level"], "debug");
 
     set("emerg").await;
+    // No level keeps what operators change out of the log.
     proxy.logged("level=emerg").await;
+    let changed = format!("backend={}", one.addr);
+    let drained = json(&socket, "POST", &format!("/drain?{changed}")).await;
+    assert_eq!(drained["backends"][0]["changed"], true);
+    proxy.logged("Override set ").await;
+    json(
+        &socket,
+        "POST",
+        &format!("/max_conns?{changed}&max_conns=1"),
+    )
+    .await;
+    json(
+        &socket,
+        "POST",
+        &format!("/max_conns?{changed}&max_conns=default"),
+    )
+    .await;
+    proxy.logged(" setting=max_conns 1").await;
+    proxy.logged("Override cleared ").await;
+    assert_eq!(proxy.count(" setting=max_conns"), 2);
+    json(&socket, "POST", &format!("/undrain?{changed}")).await;
+    json(&socket, "POST", &format!("/close?{changed}")).await;
+    proxy.logged("Sessions closed by an operator").await;
     let before = proxy.count(" connected to ");
     ask(proxy.addr).await.unwrap();
     let wrong = set("loud").await;

@@ -169,3 +169,30 @@ async fn without_a_directory_for_it_there_is_no_pid_file() {
     serving.kill().unwrap();
     serving.wait().unwrap();
 }
+
+#[tokio::test]
+async fn a_daemon_is_upgraded_and_stops_accepting_by_sigwinch_also_alone() {
+    let site = Site::new("daemon on; error_log logs/error.log info;").await;
+    assert_eq!(site.run(&[]), (Some(0), String::new()));
+    let old = site.pid().unwrap();
+    let signal = |pid, signal| kill_process(pid, signal).unwrap();
+    let log = site.dir.path().join("logs/error.log");
+    let logged = |text: &str| fs::read_to_string(&log).is_ok_and(|log| log.contains(text));
+    signal(old, Signal::WINCH);
+    eventually("the pause", || logged("Stopped accepting")).await;
+    let waiting = tokio::spawn(ask(site.listen.addr));
+    signal(old, Signal::HUP);
+    assert_eq!(waiting.await.unwrap().unwrap(), "node");
+    signal(old, Signal::USR2);
+    eventually("the new process", || {
+        site.pid().is_some_and(|pid| pid != old)
+    })
+    .await;
+    let new = site.pid().unwrap();
+    assert_eq!(session_of(new), new.as_raw_nonzero().to_string());
+    signal(old, Signal::QUIT);
+    eventually("the old process to leave", || logged("old binary leaves")).await;
+    assert_eq!(ask(site.listen.addr).await.unwrap(), "node");
+    assert_eq!(site.run(&["-s", "stop"]), (Some(0), String::new()));
+    eventually("the end of the daemon", || !site.pid_file().exists()).await;
+}

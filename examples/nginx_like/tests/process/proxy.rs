@@ -105,6 +105,11 @@ impl NginxLike {
         kill_process(pid.expect("a process id"), signal).unwrap();
     }
 
+    /// Kills the process, if it has not ended, and does not wait for it.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.start_kill();
+    }
+
     /// Waits until new connections are refused.
     pub(crate) async fn refused(&self) {
         within("the refusal of connections", async {
@@ -115,11 +120,16 @@ impl NginxLike {
 
     /// Waits until the process has ended.
     pub(crate) async fn ended(&mut self) {
-        within("the exit", self.child.wait()).await.unwrap();
+        self.status().await;
+    }
+
+    /// Waits until the process has ended, and returns its status.
+    pub(crate) async fn status(&mut self) -> ExitStatus {
+        within("the exit", self.child.wait()).await.unwrap()
     }
 
     pub(crate) async fn exit(mut self) -> ExitStatus {
-        within("the exit", self.child.wait()).await.unwrap()
+        self.status().await
     }
 }
 

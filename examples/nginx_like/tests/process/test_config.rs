@@ -1,5 +1,6 @@
 //! What `-t` accepts, refuses and warns of.
 
+use std::fs;
 use std::path::Path;
 
 use crate::command_line::{GOOD, run};
@@ -13,10 +14,10 @@ fn a_pid_file_that_cannot_be_written_fails_the_test_and_one_in_use_is_not_change
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr.contains("missing/lb.pid"), "{stderr}");
     write_conf(dir.path(), &format!("pid lb.pid; {GOOD}"));
-    std::fs::write(dir.path().join("lb.pid"), "1\n").unwrap();
+    fs::write(dir.path().join("lb.pid"), "1\n").unwrap();
     let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
     assert!(output.status.success(), "{stderr}");
-    let said = std::fs::read_to_string(dir.path().join("lb.pid")).unwrap();
+    let said = fs::read_to_string(dir.path().join("lb.pid")).unwrap();
     assert_eq!(said, "1\n");
 }
 
@@ -89,7 +90,7 @@ stream {
 bar;
 ";
     write_conf(dir.path(), text);
-    std::fs::write(dir.path().join("broken.conf"), "tcp_nodelay 1;\nserver {\n").unwrap();
+    fs::write(dir.path().join("broken.conf"), "tcp_nodelay 1;\nserver {\n").unwrap();
     let places: Vec<_> = mistakes_of(dir.path())
         .into_iter()
         .map(|mistake| {
@@ -314,14 +315,52 @@ fn a_block_that_is_skipped_need_not_be_utf_8() {
         GOOD.as_bytes(),
     ]
     .concat();
-    std::fs::write(dir.path().join("test.conf"), text).unwrap();
+    fs::write(dir.path().join("test.conf"), text).unwrap();
     let (output, stderr) = run(&["-tq", "-c", "test.conf"], dir.path());
     assert!(output.status.success(), "{stderr}");
     let text = [b"stream { resolver \xe4; } ", GOOD.as_bytes()].concat();
-    std::fs::write(dir.path().join("test.conf"), text).unwrap();
+    fs::write(dir.path().join("test.conf"), text).unwrap();
     let (output, stderr) = run(&["-tq", "-c", "test.conf"], dir.path());
     assert!(
         !output.status.success() && stderr.contains("is not valid UTF-8"),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_directory_of_a_readiness_or_state_file_that_cannot_be_written_is_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().display();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let test = |main: &str| {
+        let text = format!("pid {at}/pid;\n{main}\n{GOOD}");
+        fs::write(dir.path().join("test.conf"), text).unwrap();
+        let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
+        assert!(output.status.success(), "{stderr}");
+        let warnings = stderr.lines().filter(|line| line.contains("[warn]"));
+        warnings.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let none: [String; 0] = [];
+    assert_eq!(
+        test(&format!("lb_ready_file {at}/ready;\nlb_state {at}/state;")),
+        none
+    );
+    assert_eq!(test("lb_ready_file ready;\nlb_state state;"), none);
+    let warnings = test(&format!(
+        "lb_ready_file {at}/none/ready;\nlb_state {at}/file/state;"
+    ));
+    let [ready, state] = warnings.as_slice() else {
+        panic!("{warnings:?}");
+    };
+    assert!(
+        ready.contains("\"lb_ready_file\"") && ready.contains("none\""),
+        "{ready}"
+    );
+    assert!(ready.contains("(2: No such file or directory)"), "{ready}");
+    assert!(ready.ends_with("test.conf:2"), "{ready}");
+    assert!(
+        state.contains("\"lb_state\"") && state.contains("file\""),
+        "{state}"
+    );
+    assert!(state.ends_with("test.conf:3"), "{state}");
 }

@@ -106,7 +106,7 @@ impl<'a> PickContext<'a> {
             return;
         };
         let now = self.environment.now;
-        if !self.environment.panics && !slot.is_healthy(now) {
+        if !self.environment.admits(slot) {
             index.exclude(i.get(), slot.state().ejected_until(now), generation);
         }
     }

@@ -118,7 +118,7 @@ impl<'a> PickContext<'a> {
         self.asked();
         self.slot(i).is_some_and(|slot| {
             !slot.is_full()
-                && (slot.is_healthy(self.environment.now) || self.environment.panics)
+                && self.environment.admits(slot)
                 && (self.request.tried().is_empty() || !self.was_tried(slot))
         })
     }

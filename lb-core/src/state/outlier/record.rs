@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use super::OutlierDetection;
 use crate::hash::mix;
+use crate::state::attempt_failure::{AttemptFailure, Ejection};
+use crate::state::memory::EjectionMemory;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use crate::time::Timestamp;
+use crate::time::{TimeOffset, Timestamp};
 
 /// What outlier detection remembers of one backend.
 #[derive(Debug)]
 pub(crate) struct OutlierRecord {
     /// 48 bits for the end of the last ejection, in units of 2^16 ns, rounded up; one for a connection that has succeeded
-    /// since; 15 for the number of ejections.
+    /// since; one for a cause that may be the path; 14 for the number of ejections.
     ejection: AtomicU64,
-    /// Failures since the last success.
+    /// Failures since the last success; the top bit is set if one of them was answered.
     streak: AtomicU32,
 }
 
@@ -21,8 +23,12 @@ pub(crate) struct OutlierRecord {
 const CLEAN: u64 = 0;
 /// A connection has succeeded since the last ejection ended.
 const OVER: u64 = 1 << 15;
+/// No failure that led to the last ejection was answered.
+const UNANSWERED: u64 = 1 << 14;
 /// The largest number of ejections.
-const MOST: u16 = (1 << 15) - 1;
+const MOST: u16 = (1 << 14) - 1;
+/// A failure of the streak was answered.
+const ANSWERED_STREAK: u32 = 1 << 31;
 
 impl OutlierRecord {
     pub(crate) fn new() -> Self {
@@ -49,10 +55,94 @@ impl OutlierRecord {
         (times > 0 && until <= now).then_some(until)
     }
 
+    /// Failures since the last success.
+    pub(crate) fn streak(&self) -> u32 {
+        self.streak.load(Relaxed) & !ANSWERED_STREAK
+    }
+
+    /// What is to be remembered of the ejections at `now`, if there were any.
+    pub(crate) fn memory(&self, now: Timestamp) -> Option<EjectionMemory> {
+        let word = self.ejection.load(Relaxed);
+        let (until, times) = unpacked(word);
+        (times > 0).then(|| {
+            let until = TimeOffset::between(until, now);
+            EjectionMemory::new(times, until, word & OVER != 0)
+        })
+    }
+
+    /// Takes what was remembered, as if it had been answered.
+    pub(crate) fn recall(&self, streak: u32, memory: Option<EjectionMemory>, now: Timestamp) {
+        let answered = if streak > 0 { ANSWERED_STREAK } else { 0 };
+        self.streak
+            .store(streak & !ANSWERED_STREAK | answered, Relaxed);
+        if let Some(memory) = memory.filter(|memory| memory.count > 0) {
+            let over = if memory.over { OVER } else { 0 };
+            let word = packed(memory.until.from(now), memory.count.min(MOST));
+            self.ejection.store(word | over, Relaxed);
+        }
+    }
+
     /// Counts a failure. True if there are enough in a row to eject the backend.
-    pub(crate) fn failed(&self, detection: &OutlierDetection) -> bool {
-        let before = self.streak.fetch_add(1, Relaxed);
-        before.saturating_add(1) >= detection.consecutive_failures.get()
+    pub(crate) fn failed(&self, detection: &OutlierDetection, failure: AttemptFailure) -> bool {
+        let counted = |streak: u32| {
+            let answered = match failure {
+                AttemptFailure::Answered => ANSWERED_STREAK,
+                AttemptFailure::Unanswered => streak & ANSWERED_STREAK,
+            };
+            let failures = (streak & !ANSWERED_STREAK) + 1;
+            failures.min(ANSWERED_STREAK - 1) | answered
+        };
+        // The closure always returns a word.
+        let before = self
+            .streak
+            .fetch_update(Relaxed, Relaxed, |streak| Some(counted(streak)));
+        let failures = counted(before.unwrap_or(0)) & !ANSWERED_STREAK;
+        failures
+            >= detection
+                .consecutive_failures
+                .get()
+                .min(ANSWERED_STREAK - 1)
+    }
+
+    /// The ejection at `now`, if there is one. It began up to [`max_jitter`](OutlierDetection::max_jitter) before
+    /// its `since`, and at another moment if the settings have changed.
+    pub(crate) fn ejection(
+        &self,
+        detection: &OutlierDetection,
+        now: Timestamp,
+    ) -> Option<Ejection> {
+        let word = self.ejection.load(Relaxed);
+        let until = ejected_until(word, now)?;
+        let (_, times) = unpacked(word);
+        let lasts = u64::try_from(lasts(detection, times).as_nanos()).unwrap_or(u64::MAX);
+        Some(Ejection {
+            since: Timestamp::from_nanos(until.as_nanos().saturating_sub(lasts)).min(now),
+            cause: if word & UNANSWERED == 0 {
+                AttemptFailure::Answered
+            } else {
+                AttemptFailure::Unanswered
+            },
+        })
+    }
+
+    /// Ends an ejection if no failure that led to it was answered: the next one is as long as if it had not been. Forgets
+    /// such failures. True if there was an ejection.
+    pub(crate) fn forgive(&self, now: Timestamp) -> bool {
+        let unanswered = |streak| (streak & ANSWERED_STREAK == 0).then_some(0);
+        // The closure returns nothing where a failure was answered.
+        let _ = self.streak.fetch_update(Relaxed, Relaxed, unanswered);
+        let forgiven = |word| {
+            let is_forgiven = ejected_until(word, now).is_some() && word & UNANSWERED != 0;
+            let before = u64::from(unpacked(word).1.saturating_sub(1));
+            is_forgiven.then_some(match before {
+                0 => CLEAN,
+                // Rounded down, so the ejection is over at once.
+                before => now.as_nanos() >> 16 << 16 | OVER | before,
+            })
+        };
+        self.ejection
+            .fetch_update(Relaxed, Relaxed, forgiven)
+            .is_ok()
     }
 
     /// Counts a success. True if it is the first since an ejection ended.
@@ -83,6 +173,11 @@ impl OutlierRecord {
 
     /// Ejects the backend. `salt` makes its jitter differ from that of others. False if it is ejected already.
     pub(crate) fn eject(&self, detection: &OutlierDetection, salt: u64, now: Timestamp) -> bool {
+        let streak = self.streak.swap(0, Relaxed);
+        let cause = match streak > 0 && streak & ANSWERED_STREAK == 0 {
+            true => UNANSWERED,
+            false => 0,
+        };
         let ejected = |word| {
             let (until, times) = unpacked(word);
             if ejected_until(word, now).is_some() {
@@ -92,18 +187,21 @@ impl OutlierRecord {
             let forgiven = good.checked_div(detection.interval.as_nanos());
             let forgiven = u16::try_from(forgiven.unwrap_or(0)).unwrap_or(u16::MAX);
             let times = times.saturating_sub(forgiven).saturating_add(1).min(MOST);
-            let longest = detection.max_ejection.max(detection.base_ejection);
-            let lasts = detection.base_ejection.saturating_mul(times.into());
-            let lasts = lasts
-                .min(longest)
-                .saturating_add(jitter(detection.max_jitter, salt, now));
-            Some(packed(now.saturating_add(lasts), times))
+            let lasts =
+                lasts(detection, times).saturating_add(jitter(detection.max_jitter, salt, now));
+            Some(packed(now.saturating_add(lasts), times) | cause)
         };
-        self.streak.store(0, Relaxed);
         self.ejection
             .fetch_update(Relaxed, Relaxed, ejected)
             .is_ok()
     }
+}
+
+/// How long ejection number `times` lasts, jitter aside.
+fn lasts(detection: &OutlierDetection, times: u16) -> Duration {
+    let longest = detection.max_ejection.max(detection.base_ejection);
+    let lasts = detection.base_ejection.saturating_mul(times.into());
+    lasts.min(longest)
 }
 
 /// A part of `max` that differs between backends and moments.
@@ -130,6 +228,7 @@ const fn unpacked(word: u64) -> (Timestamp, u16) {
 
 #[cfg(test)]
 mod tests {
+    use super::AttemptFailure::{Answered, Unanswered};
     use super::*;
 
     fn at(seconds: u64) -> Timestamp {
@@ -149,10 +248,12 @@ mod tests {
     #[test]
     fn five_failures_in_a_row_are_an_outlier() {
         let record = OutlierRecord::new();
-        let failed: Vec<bool> = (0..5).map(|_| record.failed(&detection())).collect();
+        let failed: Vec<bool> = (0..5)
+            .map(|_| record.failed(&detection(), Answered))
+            .collect();
         assert_eq!(failed, [false, false, false, false, true]);
         record.succeeded(at(1));
-        assert!(!record.failed(&detection()));
+        assert!(!record.failed(&detection(), Answered));
     }
 
     #[test]
@@ -207,7 +308,7 @@ mod tests {
         let failed: Vec<bool> = (0..5)
             .map(|_| {
                 assert!(!record.readmit(at(100)));
-                record.failed(&detection())
+                record.failed(&detection(), Answered)
             })
             .collect();
         assert_eq!(failed, [false, false, false, false, true]);
@@ -233,5 +334,43 @@ mod tests {
         let never = OutlierDetection::default().with_interval(Duration::ZERO);
         assert!(record.eject(&never.with_ejection(Duration::MAX, Duration::MAX), 1, end));
         record.readmit(end);
+    }
+
+    #[test]
+    fn an_ejection_without_an_answer_is_forgiven_without_a_trace() {
+        let record = OutlierRecord::new();
+        record.failed(&detection(), Unanswered);
+        record.eject(&detection(), 0, at(100));
+        let ejection = record.ejection(&detection(), at(101)).unwrap();
+        assert_eq!((ejection.since, ejection.cause), (at(100), Unanswered));
+        assert!(record.forgive(at(101)));
+        assert!(record.is_clean() && !record.forgive(at(101)));
+        assert_eq!(record.returned_at(at(102)), None);
+        record.eject(&detection(), 0, at(102));
+        assert_eq!(record.ejected_until(at(102)), Some(at(132)));
+    }
+
+    #[test]
+    fn an_ejection_stays_if_a_failure_before_it_was_answered() {
+        let record = OutlierRecord::new();
+        for failure in [Unanswered, Answered, Unanswered] {
+            record.failed(&detection(), failure);
+        }
+        assert!(!record.forgive(at(99)));
+        record.eject(&detection(), 0, at(100));
+        let ejection = record.ejection(&detection(), at(101)).unwrap();
+        assert_eq!(ejection.cause, Answered);
+        assert!(!record.forgive(at(101)));
+        assert_eq!(record.ejected_until(at(101)), Some(at(130)));
+    }
+
+    #[test]
+    fn forgiven_failures_do_not_count() {
+        let record = OutlierRecord::new();
+        for _ in 0..4 {
+            assert!(!record.failed(&detection(), Unanswered));
+        }
+        record.forgive(at(100));
+        assert!(!record.failed(&detection(), Unanswered));
     }
 }

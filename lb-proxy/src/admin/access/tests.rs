@@ -93,10 +93,12 @@ fn over_tcp_nothing_changes_without_the_token() {
         Err(AccessError::NoToken)
     );
     assert_eq!(check(true, marked), Err(AccessError::Token));
-    for wrong in ["", "Bearer", "Bearer ", "Basic 0123456789abcdef", TOKEN] {
+    for wrong in ["", "Bearer", "Basic 0123456789abcdef", TOKEN] {
         let checked = check(true, with(wrong.as_bytes()));
         assert_eq!(checked, Err(AccessError::Token), "{wrong}");
     }
+    let wrong = check(true, with(b"Bearer fedcba9876543210"));
+    assert_eq!(wrong, Err(AccessError::WrongToken));
     assert_eq!(check(true, with(right.as_bytes())), Ok(()));
     assert_eq!(check(true, with(b"bearer 0123456789abcdef")), Ok(()));
     let foreign = AccessHeaders {

@@ -1,7 +1,9 @@
 //! `/explain`.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use lb_core::policy::PolicyKind;
 use lb_core::{ExplainedBackend, Explanation, Verdict};
 use serde::Serialize;
 
@@ -10,9 +12,10 @@ use super::context::{Answered, RouteContext, RouteRequest};
 use super::listeners::{TargetListener, listener};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::query::{Parameters, invalid};
-use crate::admin::status::{as_millis, verdict_name};
+use crate::admin::status::{CheckStateReport, as_millis};
 use crate::balancing::HashKey;
 use crate::events::Connection;
+use crate::health::CheckState;
 use crate::session::dry_run::{Destination, RouteQuestion, RouteStep};
 use crate::{Handle, Upstream};
 
@@ -52,9 +55,14 @@ struct RouteStepAnswer {
 struct ExplainAnswer {
     upstream: String,
     policy: &'static str,
-    /// The hash key in hexadecimal digits; absent without a client.
+    /// Whether the policy hashes a key. Without a client, a connection without a key is explained.
+    uses_key: bool,
+    /// The hash key in hexadecimal digits; absent without a client, and if the policy ignores it.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// The hash key as text, if it is printable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_text: Option<String>,
     /// Connections that wait. If there are some, a new connection waits behind them.
     queued: usize,
     /// The backend that a connection would get now. Policies that draw at random may pick another one the next time.
@@ -70,6 +78,9 @@ struct Explained {
     verdict: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     ejected_ms: Option<u64>,
+    /// The checks that have not found it healthy, with their last result. Absent without such checks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<CheckStateReport>,
     chosen: bool,
     priority: u8,
     weight: u16,
@@ -158,14 +169,23 @@ fn explain_upstream(
         status: 503,
         text: format!("upstream \"{}\": {error}", upstream.name()),
     })?;
-    let key = connection.map(|_| hex(key.as_bytes()));
-    Ok(answer(upstream, &explanation, key))
+    // A policy of the embedder may use the key.
+    let kind = upstream.policy_name().parse::<PolicyKind>();
+    let uses_key = kind.map_or(true, PolicyKind::uses_key);
+    let key = connection.filter(|_| uses_key).map(|_| key);
+    Ok(answer(upstream, &explanation, uses_key, key.as_ref()))
 }
 
-fn answer(upstream: &Upstream, explanation: &Explanation, key: Option<String>) -> ExplainAnswer {
+fn answer(
+    upstream: &Upstream,
+    explanation: &Explanation,
+    uses_key: bool,
+    key: Option<&HashKey>,
+) -> ExplainAnswer {
+    let mut checks = failing_checks(upstream);
     let chosen = explanation.chosen;
     let backends = explanation.backends.iter();
-    let of = |explained: &ExplainedBackend| {
+    let mut of = |explained: &ExplainedBackend| {
         let backend = &explained.backend;
         let ejected_ms = match explained.verdict {
             Verdict::Ejected { until } => Some(as_millis(until.saturating_since(upstream.now()))),
@@ -175,8 +195,9 @@ fn answer(upstream: &Upstream, explanation: &Explanation, key: Option<String>) -
             endpoint: backend.endpoint().to_string(),
             name: backend.name.as_deref().map(str::to_owned),
             source: backend.source.as_deref().map(str::to_owned),
-            verdict: verdict_name(explained.verdict),
+            verdict: explained.verdict.as_str(),
             ejected_ms,
+            checks: checks.remove(&backend.addr).unwrap_or_default(),
             chosen: chosen == Some(backend.addr),
             priority: backend.priority.get(),
             weight: backend.weight.get(),
@@ -186,11 +207,13 @@ fn answer(upstream: &Upstream, explanation: &Explanation, key: Option<String>) -
             slow_start_percent: explained.slow_start_percent,
         }
     };
-    let backends: Vec<Explained> = backends.map(of).collect();
+    let backends: Vec<Explained> = backends.map(&mut of).collect();
     ExplainAnswer {
         upstream: upstream.name().to_owned(),
         policy: upstream.policy_name(),
-        key,
+        uses_key,
+        key: key.map(|key| hex(key.as_bytes())),
+        key_text: key.and_then(|key| printable(key.as_bytes())),
         queued: upstream.queued(),
         chosen: backends
             .iter()
@@ -198,6 +221,18 @@ fn answer(upstream: &Upstream, explanation: &Explanation, key: Option<String>) -
             .map(|backend| backend.endpoint.clone()),
         backends,
     }
+}
+
+/// The checks of each backend that have not found it healthy.
+fn failing_checks(upstream: &Upstream) -> HashMap<SocketAddr, Vec<CheckStateReport>> {
+    let mut checks: HashMap<SocketAddr, Vec<CheckStateReport>> = HashMap::new();
+    for check in upstream.health_checks() {
+        let report = CheckStateReport::of(&check, upstream.now());
+        if report.state != CheckState::Up.as_str() {
+            checks.entry(check.backend.addr).or_default().push(report);
+        }
+    }
+    checks
 }
 
 /// The connection that the parameters describe. `None` without a client.
@@ -241,6 +276,13 @@ fn listener_of(handle: &Handle, upstream: &Upstream) -> SocketAddr {
     let mut of = listeners.filter(|(_, named)| named.id() == upstream.id());
     let first = of.next().map(|(endpoint, _)| endpoint.key());
     first.unwrap_or_else(|| ([0, 0, 0, 0], 0).into())
+}
+
+/// The text of a key that has one.
+fn printable(key: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(key).ok()?;
+    let is_printable = !text.is_empty() && text.chars().all(|c| !c.is_control());
+    is_printable.then(|| text.to_owned())
 }
 
 fn hex(bytes: &[u8]) -> String {

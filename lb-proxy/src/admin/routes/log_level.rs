@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use lb_core::Escaped;
 use serde_json::json;
-use tracing::{Level, enabled, info};
+use tracing::info;
 
 use super::context::{Answered, RouteContext, RouteRequest};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::program::LogLevels;
+use crate::audit::AUDIT_TARGET;
 
 pub(super) const PARAMETERS: &[&str] = &["level"];
 
@@ -18,21 +19,13 @@ pub(super) fn get(context: &RouteContext, _: &RouteRequest<'_>) -> Answered {
     Ok(AdminAnswer::json(200, &json!({ "level": level, "by": by })))
 }
 
-/// The line about it is logged at whichever of the two levels takes it.
 pub(super) fn set(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
     let level = request.parameters.required("level")?;
     let levels = levels(context)?;
     let before = levels.level();
     levels.check_level(level).map_err(RequestError::bad)?;
-    let log = || info!(by = %Escaped(request.by), before, level = %Escaped(level), "Log level set");
-    let was_enabled = enabled!(Level::INFO);
-    if was_enabled {
-        log();
-    }
     levels.set_level(level).map_err(RequestError::bad)?;
-    if !was_enabled {
-        log();
-    }
+    info!(target: AUDIT_TARGET, by = %Escaped(request.by), before, level = %Escaped(level), "Log level set");
     let by = (level != "default").then(|| request.by.to_owned());
     context.program.set_log_level_by(by);
     Ok(AdminAnswer::json(

@@ -30,6 +30,16 @@ pub(super) fn find(path: &str, writes: bool) -> Result<&'static AdminRoute, NoRo
     fitting.next().ok_or(NoRoute::Method)
 }
 
+/// The methods of a path, for the header `Allow`. Empty for a path without requests.
+pub(super) fn allowed(path: &str) -> &'static str {
+    match (find(path, false), find(path, true)) {
+        (Ok(_), Ok(_)) => "GET, HEAD, POST",
+        (Ok(_), Err(_)) => "GET, HEAD",
+        (Err(_), Ok(_)) => "POST",
+        (Err(_), Err(_)) => "",
+    }
+}
+
 /// Why a request has no route.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum NoRoute {

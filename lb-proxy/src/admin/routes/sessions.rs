@@ -16,6 +16,7 @@ use crate::access::Network;
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::query::{Parameters, invalid};
 use crate::admin::status::{as_micros, as_millis};
+use crate::audit::AUDIT_TARGET;
 use crate::net::unix::ShownClient;
 use crate::reports::{
     SessionFilter, SessionId, SessionOrder, SessionPhase, SessionReport, TcpInfo,
@@ -237,7 +238,7 @@ pub(super) fn close(context: &RouteContext, request: &RouteRequest<'_>) -> Answe
     let closed = reset + handle.close_sessions(&filter);
     let [id, upstream, backend] = ["id", "upstream", "backend"]
         .map(|name| parameters.get(name).map(|value| display(Escaped(value))));
-    info!(id, upstream, backend, by = %Escaped(request.by), sessions = closed, reset, "Sessions closed by an operator");
+    info!(target: AUDIT_TARGET, id, upstream, backend, by = %Escaped(request.by), sessions = closed, reset, "Sessions closed by an operator");
     Ok(AdminAnswer::json(
         200,
         &json!({ "closed": closed, "reset": reset }),

@@ -71,6 +71,7 @@ async fn respond(
     peer: AdminPeer,
     shared: &ServerShared,
 ) -> Response<Full<Bytes>> {
+    let allowed = routes::allowed(request.uri().path());
     let answered = answer(request, peer, shared).await;
     let answer = answered.unwrap_or_else(AdminAnswer::from);
     let mut response = Response::new(Full::new(answer.body.into()));
@@ -90,7 +91,7 @@ async fn respond(
     ];
     headers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
     if answer.status == 405 {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+        headers.insert(ALLOW, HeaderValue::from_static(allowed));
     }
     response
 }
@@ -202,7 +203,7 @@ impl From<AccessError> for RequestError {
     fn from(error: AccessError) -> Self {
         let status = match error {
             AccessError::Host => 421,
-            AccessError::Token => 401,
+            AccessError::Token | AccessError::WrongToken => 401,
             _ => 403,
         };
         Self {

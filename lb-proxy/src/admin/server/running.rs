@@ -127,7 +127,17 @@ impl AdminServer {
         if owned.is_err() {
             rules.group = current;
         }
+        let before = self.shared.rules();
         self.shared.set_rules(&rules);
+        let change = match (&before.token, &rules.token) {
+            (Some(_), None) => Some("removed"),
+            (None, Some(_)) => Some("set"),
+            (Some(before), Some(now)) if before != now => Some("replaced"),
+            _ => None,
+        };
+        if let Some(change) = change {
+            info!(endpoint = %self.endpoint, change, "Admin token changed");
+        }
         owned
     }
 

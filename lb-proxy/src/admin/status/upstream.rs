@@ -93,6 +93,9 @@ pub struct SourceReport {
     /// Milliseconds since it fails; absent while it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_ms: Option<u64>,
+    /// Whether the set is that of a saved state, which no answer has replaced yet; absent otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restored: bool,
     /// Milliseconds until its driver asks it again, after the end of the last watch; absent while a watch is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_ms: Option<u64>,
@@ -230,6 +233,7 @@ impl SourceReport {
             backends: status.backends,
             age_ms: status.last_success.map(as_millis),
             stale_ms: status.stale_for.map(as_millis),
+            restored: status.is_restored,
             next_attempt_ms: status.next_attempt.map(as_millis),
             expired: status.expired,
             last_error: status.last_error.as_deref().map(str::to_owned),

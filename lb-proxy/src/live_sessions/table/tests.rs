@@ -74,7 +74,8 @@ fn workers_give_out_different_numbers() {
         }
     }
     all.sort_unstable();
-    assert_eq!(all, (0..12).collect::<Vec<_>>());
+    assert_eq!(all, (1..=12).collect::<Vec<_>>());
+    assert!(!tables.iter().any(|table| table.may_have(SessionId::new(0))));
 }
 
 #[cfg(feature = "metrics")]

@@ -35,7 +35,12 @@ impl RunningProxy {
 
     /// Runs the proxy that `proxy` describes.
     pub async fn run(proxy: ProxyBuilder) -> Self {
-        let server = proxy.build().unwrap().bind().await.unwrap();
+        Self::run_built(proxy.build().unwrap()).await
+    }
+
+    /// Runs `proxy`.
+    pub async fn run_built(proxy: Proxy) -> Self {
+        let server = proxy.bind().await.unwrap();
         Self {
             addr: server.local_addrs()[0],
             handle: server.handle(),

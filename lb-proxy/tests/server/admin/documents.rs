@@ -37,6 +37,15 @@ async fn a_name_with_markup_is_text_of_a_document_that_no_browser_renders() {
     let status = tcp(scene.addr(), "GET", "/status.json", &host).await;
     assert!(status.head.contains("content-type: application/json"));
     assert!(status.body.contains(MARKUP));
+    for (method, target, allowed) in [
+        ("GET", "/drain", "POST"),
+        ("POST", "/sessions", "GET, HEAD"),
+        ("DELETE", "/log_level", "GET, HEAD, POST"),
+    ] {
+        let answer = tcp(scene.addr(), method, target, &host).await;
+        let head = answer.head;
+        assert!(head.contains(&format!("allow: {allowed}\r\n")), "{head}");
+    }
     for (method, target, expected) in [
         ("DELETE", "/status.json", 405),
         ("GET", "/drain", 405),

@@ -5,7 +5,7 @@ mod sections;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, Command};
+use clap::{Arg, Args, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
@@ -84,7 +84,8 @@ fn page_name(command: &Command) -> String {
 
 fn page(command: Command, sections: &[&ManSection], see_also: &str) -> Page {
     let has_subcommands = command.has_subcommands();
-    let man = Man::new(command)
+    let synopsis = synopsis(&command);
+    let man = Man::new(command.override_usage(synopsis))
         .section(SECTION)
         .source(concat!("nginx_like ", env!("CARGO_PKG_VERSION")))
         .manual("nginx_like");
@@ -108,6 +109,53 @@ fn page(command: Command, sections: &[&ManSection], see_also: &str) -> Page {
     };
     write().expect("a vector takes everything");
     (man.get_filename(), page)
+}
+
+/// The forms of the command line. That of clap_mangen leaves out what the options of nginx are followed by.
+fn synopsis(command: &Command) -> String {
+    let mut words = vec![
+        command
+            .get_bin_name()
+            .unwrap_or_else(|| command.get_name())
+            .to_owned(),
+    ];
+    let is_grouped = |argument: &Arg| {
+        let mut groups = command.get_groups().filter(|group| group.is_required_set());
+        groups.any(|group| group.get_args().any(|id| id == argument.get_id()))
+    };
+    let shown = command.get_arguments().filter(|one| !one.is_hide_set());
+    let (grouped, others): (Vec<&Arg>, Vec<&Arg>) = shown.partition(|one| is_grouped(one));
+    let (positionals, options): (Vec<&Arg>, Vec<&Arg>) =
+        others.into_iter().partition(|one| one.is_positional());
+    let bracketed = |one: &Arg| match one.is_required_set() {
+        true => form(one),
+        false => format!("[{}]", form(one)),
+    };
+    words.extend(options.into_iter().map(bracketed));
+    if !grouped.is_empty() {
+        let forms: Vec<String> = grouped.into_iter().map(form).collect();
+        words.push(format!("<{}>", forms.join(" | ")));
+    }
+    words.extend(positionals.into_iter().map(bracketed));
+    if command.has_subcommands() {
+        words.push("[COMMAND]".to_owned());
+    }
+    words.join(" ")
+}
+
+/// `-c FILE`, `--client ADDRESS`, `--json`, `BACKEND`.
+fn form(argument: &Arg) -> String {
+    let short = argument.get_short().map(|short| format!("-{short}"));
+    let long = argument.get_long().map(|long| format!("--{long}"));
+    let takes_values = argument.get_num_args().is_none_or(|n| n.takes_values());
+    let values = argument.get_value_names().unwrap_or_default();
+    let values: Vec<&str> = values.iter().map(|name| name.as_str()).collect();
+    let values = values.join(" ");
+    match short.or(long) {
+        Some(name) if takes_values && !values.is_empty() => format!("{name} {values}"),
+        Some(name) => name,
+        None => values,
+    }
 }
 
 fn add(section: &ManSection, roff: &mut Roff) {
@@ -159,6 +207,13 @@ mod tests {
             );
         }
         assert!(!main.contains("helper of a server"), "hidden options");
+        assert!(main.contains(r"[\-c FILE] [\-p DIR]"), "{main}");
+        let (_, explain) = texts
+            .iter()
+            .find(|(name, _)| *name == "nginx_like-explain.8")
+            .expect("a page");
+        let place = r"<\-\-upstream NAME | \-\-listener ADDRESS>";
+        assert!(explain.contains(place), "{explain}");
         let mut command = Arguments::command();
         command.build();
         for subcommand in command.get_subcommands() {

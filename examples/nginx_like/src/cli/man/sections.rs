@@ -22,6 +22,15 @@ pub(super) const SIGNALS: ManSection = ManSection {
             "Reads the configuration again and applies the difference. Sessions go on. A configuration with a mistake changes nothing.",
         ),
         ("SIGUSR1", "Reopens the logs."),
+        (
+            "SIGUSR2",
+            "Starts the file of the program as a new process, which gets the listening sockets. The file of the process id is \
+             renamed to .oldbin; SIGQUIT to either process ends it.",
+        ),
+        (
+            "SIGWINCH",
+            "Beside a new process, and of a daemon: stops accepting and keeps the sockets. SIGHUP ends it.",
+        ),
     ],
 };
 
@@ -66,13 +75,16 @@ pub(super) const EXIT_OF_SERVER: ManSection = ManSection {
 
 pub(super) const EXIT_OF_SUBCOMMANDS: ManSection = ManSection {
     heading: "EXIT STATUS",
-    paragraphs: &[],
+    paragraphs: &[
+        "supervise ends with the status of the server, or with 128 and the number of the signal that ended it, and with 2 if the \
+         command line is wrong. All others:",
+    ],
     entries: &[
         ("0", "The answer is as asked."),
         (
             "1",
-            "It is not: the server is not ready (status), no backend is chosen (explain), the replicas differ (compare), or there \
-             is no such upstream, backend or session.",
+            "It is not: the server is not ready (status), no backend is chosen (explain), the replicas differ (compare), there \
+             is no such upstream, backend or session, or a file cannot be written (man).",
         ),
         (
             "2",
@@ -107,6 +119,11 @@ pub(super) const DIRECTIVES: ManSection = ManSection {
             "In stream and server: whether a storm of equal lines in the error log is cut. Default: on.",
         ),
         (
+            "lb_forgive on | off;",
+            "In upstream: whether ejections end at once that an outage of this machine's own link, address or route caused. \
+             Default: on. With off an ejection lasts for its fail_timeout, as in nginx.",
+        ),
+        (
             "lb_essential;",
             "In upstream: the server is not ready while this upstream has no usable server.",
         ),
@@ -114,6 +131,15 @@ pub(super) const DIRECTIVES: ManSection = ManSection {
             "lb_ready_file PATH [ready=N] [not_ready=N] [leaving=N] [heartbeat=TIME];",
             "On the main level: a file with a number that says whether the server should get new connections, for keepalived's track_file \
              and for supervisors.",
+        ),
+        (
+            "lb_state PATH [interval=TIME] [max_age=TIME];",
+            "On the main level: a file with what is known of the servers, from which the next process begins while name servers and the API \
+             server are dead.",
+        ),
+        (
+            "lb_upgrade_timeout TIME;",
+            "On the main level: how long the process that SIGUSR2 starts may take to become ready. Default: 60s.",
         ),
         (
             "lb_withdraw_delay TIME;",

@@ -1,7 +1,10 @@
 //! What to do about errors whose words are nginx's, by these words: several modules have the same error.
 
+use super::similar::similar;
+
 pub(super) const TIME: &str = "a time is a number with a unit, such as 500ms, 30s, 5m or 1h30m";
 const INTERVAL: &str = "an interval is a time of at least 10ms, such as 500ms, 5s or 1m";
+const BYTES: &str = "a byte is \\x and two hexadecimal digits, as in \\x0d\\x0a";
 const SCHEME: &str = "write the host and the port alone, without \"http://\" or \"tcp://\"";
 
 /// A directive or none, how its error begins, and what to do.
@@ -17,6 +20,7 @@ const BY_MESSAGE: &[(&str, &str, &str)] = &[
     ("lb_admin", "invalid port in \"/", "write \"unix:\" in front of a path, as in unix:/run/lb.sock"),
     ("lb_admin", "invalid parameter", "behind its address it takes \"token=FILE\", \"allow=NETWORK\", \"host=NAME\" and \"group=NAME\""),
     ("lb_ready_file", "invalid parameter", "behind its path it takes the numbers \"ready=\", \"not_ready=\" and \"leaving=\", and \"heartbeat=TIME\" of at least 10ms"),
+    ("lb_state", "invalid parameter", "behind its path it takes \"interval=TIME\" and \"max_age=TIME\", each at least 100ms"),
     ("health_check", "invalid parameter \"type=", "the types are \"tcp\", \"http\", \"tls\", \"agent\" and \"node_port\""),
     ("health_check", "invalid parameter \"interval=", INTERVAL),
     ("health_check", "invalid parameter \"fast_interval=", INTERVAL),
@@ -29,6 +33,15 @@ const BY_MESSAGE: &[(&str, &str, &str)] = &[
     ("health_check", "invalid parameter \"mandatory=", "\"mandatory\" and \"persistent\" take no value"),
     ("health_check", "invalid parameter \"persistent=", "\"mandatory\" and \"persistent\" take no value"),
     ("health_check", "invalid parameter \"persistent\"", "it belongs to \"mandatory\": write both"),
+    ("health_check", "invalid parameter \"timeout=", "the time that a probe may take is a directive of its own: \"health_check_timeout 2s;\" beside \"health_check\""),
+    ("health_check", "invalid parameter \"rise=", "as in NGINX Plus it is \"passes=\": so many probes in a row make a server healthy"),
+    ("health_check", "invalid parameter \"fall=", "as in NGINX Plus it is \"fails=\": so many failed probes in a row make a server unhealthy"),
+    ("health_check", "invalid parameter", "it takes \"interval=\", \"fast_interval=\", \"down_interval=\", \"jitter=\", \"fails=\", \"passes=\", \"port=\", \"type=\", \"mandatory\", \"persistent\", and by type \"match=\", \"send=\", \"expect=\", \"uri=\", \"host=\", \"status=\" and \"sni=\""),
+    ("health_check", "invalid value", BYTES),
+    ("send", "invalid value", BYTES),
+    ("expect", "invalid value", BYTES),
+    ("access_log", "invalid interim time", "it is a time of at least 1s, such as 30s or 5m"),
+    ("", "balancing method does not support parameter \"backup\"", "as in nginx, \"hash\" and \"random\" use no backups: leave \"backup\" out, or balance by \"least_conn\", \"least_time\" or round robin, which do"),
     ("hash", "invalid parameter", "the only parameter is \"consistent\""),
     ("random", "invalid parameter", "it takes nothing, \"two\" or \"two least_conn\""),
     ("least_time", "invalid value", "the time is \"connect\", \"first_byte\" or \"last_byte\""),
@@ -65,6 +78,16 @@ const BY_MESSAGE: &[(&str, &str, &str)] = &[
 /// What to do about the error `message` of `directive`, if its words say which error it is.
 pub(super) fn advice(directive: &str, message: &str) -> Option<String> {
     let quoted = message.split('"').nth(1).unwrap_or_default();
+    if directive == "lb_admin" && quoted == "off" {
+        let text = "leave \"lb_admin\" out: without it there is no admin server";
+        return Some(text.to_owned());
+    }
+    if let Some(name) = message.strip_prefix("unknown log format \"") {
+        let name = name.split('"').next().unwrap_or_default();
+        if let Some(meant) = similar(name, ["lb_json"].into_iter()) {
+            return Some(format!("did you mean \"{meant}\"?"));
+        }
+    }
     if message.starts_with("no port in") {
         return Some(no_port(directive, quoted));
     }

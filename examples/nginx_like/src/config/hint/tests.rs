@@ -68,6 +68,42 @@ fn errors_with_the_words_of_nginx_have_a_hint_where_there_is_one() {
             "\"mandatory\" and \"persistent\" take no value",
         ),
         (
+            "stream { server { listen 1; proxy_pass a:1; health_check timeout=2s; } }",
+            "the time that a probe may take is a directive of its own: \"health_check_timeout 2s;\" beside \"health_check\"",
+        ),
+        (
+            "stream { server { listen 1; proxy_pass a:1; health_check rise=2; } }",
+            "as in NGINX Plus it is \"passes=\": so many probes in a row make a server healthy",
+        ),
+        (
+            "stream { server { listen 1; proxy_pass a:1; health_check fall=2; } }",
+            "as in NGINX Plus it is \"fails=\": so many failed probes in a row make a server unhealthy",
+        ),
+        (
+            "stream { server { listen 1; proxy_pass a:1; health_check send=\\xZZ; } }",
+            "a byte is \\x and two hexadecimal digits, as in \\x0d\\x0a",
+        ),
+        (
+            "stream { match m { send \\xZZ; } }",
+            "a byte is \\x and two hexadecimal digits, as in \\x0d\\x0a",
+        ),
+        (
+            "stream { server { listen 1; return a; access_log a lb_json interim=500ms; } }",
+            "it is a time of at least 1s, such as 30s or 5m",
+        ),
+        (
+            "stream { server { listen 1; return a; access_log a lb_jsn; } }",
+            "did you mean \"lb_json\"?",
+        ),
+        (
+            "stream { lb_admin off; }",
+            "leave \"lb_admin\" out: without it there is no admin server",
+        ),
+        (
+            "stream { upstream u { hash $remote_addr consistent; server 10.0.0.1:1; server 10.0.0.2:1 backup; } }",
+            "as in nginx, \"hash\" and \"random\" use no backups: leave \"backup\" out, or balance by \"least_conn\", \"least_time\" or round robin, which do",
+        ),
+        (
             "stream { lb_admin localhost:1; }",
             "write the address instead of the name, as in 127.0.0.1:9446",
         ),
@@ -169,8 +205,12 @@ fn errors_with_the_words_of_nginx_have_a_hint_where_there_is_one() {
     ] {
         assert_eq!(hint_of(text).as_deref(), Some(expected), "{text}");
     }
+    let unknown = "stream { server { listen 1; proxy_pass a:1; health_check gently; } }";
+    let hint = hint_of(unknown).expect("a hint");
+    assert!(hint.contains("\"interval=\""), "{hint}");
     for text in [
         "nonsense;",
+        "stream { match m { foo x; } }",
         "stream { map $remote_addr $x { ~^(?=10) a; } }",
         "foo;",
         "daemon maybe;",

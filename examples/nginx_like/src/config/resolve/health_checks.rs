@@ -12,12 +12,15 @@ use crate::config::server_settings::ServerSettings;
 use crate::syntax::error::ConfigError;
 use crate::syntax::span::Warning;
 
-/// Warns of `match` blocks that no check names. nginx Plus says nothing of them.
+/// Warns of `match` blocks that no check names. nginx Plus says nothing of them. A check that could not be read may name any.
 pub(super) fn warn_of_unused(
     matches: &[Match],
     servers: &[ServerBlock],
     warnings: &mut Vec<Warning>,
 ) {
+    if servers.iter().any(|server| server.has_mistaken_check) {
+        return;
+    }
     let checks = || servers.iter().flat_map(|server| &server.health_checks);
     for block in matches {
         if !checks().any(|check| check.names_match(&block.name)) {

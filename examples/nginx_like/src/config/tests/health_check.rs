@@ -1,12 +1,15 @@
 //! `health_check`, `health_check_timeout` and `match`.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::time::Duration;
 
 use lb_proxy::health::ProbeHeader;
 
 use super::{parse, secs, stream};
 use crate::config::health_check::ServerCheck;
+use crate::config::main::Config;
+use crate::config::overrides::Overrides;
 
 /// The checks of the upstream `u`, whose server has these directives; `match` blocks come before it.
 fn checks(matches: &str, directives: &str) -> Vec<ServerCheck> {
@@ -60,6 +63,16 @@ fn every_parameter_is_read() {
          health_check type=agent port=8181 send=hello;
          health_check type=node_port port=30000;",
     );
+    let distinctions = checks.iter().map(|check| &*check.check.distinction);
+    let expected = [
+        " match=m port=80",
+        "",
+        " uri=/up host=x",
+        " port=1",
+        " port=8181",
+        " port=30000",
+    ];
+    assert_eq!(distinctions.collect::<Vec<_>>(), expected);
     let first = &checks[0].check;
     assert_eq!(
         (first.interval, first.jitter),
@@ -238,4 +251,15 @@ fn a_match_block_that_no_check_names_is_a_warning() {
         texts,
         ["no \"health_check\" names the \"match\" \"other\" in test.conf:1"]
     );
+}
+
+#[test]
+fn a_match_block_that_a_mistaken_check_may_name_is_no_warning() {
+    let text = "stream { match used { } server { listen 446; proxy_pass 10.0.0.1:1; health_check match=used fails=0; } }";
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.conf"), text).unwrap();
+    let path = Path::new("a.conf");
+    let (_, warnings, read) = Config::load_all(path, dir.path(), &Overrides::default(), false);
+    assert_eq!(read.unwrap_err().len(), 1);
+    assert!(warnings.is_empty(), "{warnings:?}");
 }

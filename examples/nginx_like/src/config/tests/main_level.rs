@@ -19,6 +19,7 @@ fn an_empty_file_has_the_defaults() {
     assert_eq!(config.error_logs, []);
     assert_eq!(config.pid.path, std::path::Path::new("logs/nginx.pid"));
     assert!(config.pid.is_default && !config.daemon);
+    assert_eq!(config.lb_upgrade_timeout, secs(60));
     assert_eq!(config.worker_connections.get(), 512);
     assert!(config.stream.is_none());
     assert_eq!(config.warnings, []);
@@ -36,7 +37,7 @@ fn a_shutdown_time_out_of_0_is_none() {
 fn directives_of_the_main_level() {
     let config = parse(
         "user web www; worker_processes 4; worker_rlimit_nofile 0; daemon OFF;
-         events { worker_connections 10; }",
+         lb_upgrade_timeout 1500ms; events { worker_connections 10; }",
     )
     .unwrap();
     let user = config.user.unwrap();
@@ -54,6 +55,7 @@ fn directives_of_the_main_level() {
         (None, None)
     );
     assert!(!config.daemon);
+    assert_eq!(config.lb_upgrade_timeout.as_millis(), 1500);
     assert_eq!(config.worker_connections.get(), 10);
 
     let config = parse("worker_priority -5; worker_rlimit_core 500m;").unwrap();

@@ -34,6 +34,8 @@ pub(crate) struct Upstream {
     pub(crate) resolver_timeout: Duration,
     /// `lb_essential`, ours: the server is not ready while the upstream has no usable backend.
     pub(crate) essential: bool,
+    /// `lb_forgive`, ours: ejections that an outage of this machine caused are forgiven. `on` by default.
+    pub(crate) forgives: bool,
     /// `health_check` of the servers that pass to it.
     pub(crate) checks: Vec<ServerCheck>,
     /// The place of the block or of the `proxy_pass`.
@@ -49,6 +51,7 @@ pub(crate) struct UpstreamBlock {
     pub(crate) kubernetes: Vec<Kubernetes>,
     pub(crate) name_resolution: NameResolution,
     pub(crate) essential: Option<()>,
+    pub(crate) forgives: Option<bool>,
     pub(crate) span: Span,
 }
 
@@ -71,6 +74,9 @@ impl Block for UpstreamBlock {
             }
             upstream.servers.push(server);
             Ok(())
+        }),
+        Directive::simple("lb_forgive", Exactly(1), |upstream, statement, _| {
+            statement.once(&mut upstream.forgives, Statement::flag)
         }),
         Directive::simple("lb_essential", Exactly(0), |upstream, statement, _| {
             statement.once(&mut upstream.essential, |_| Ok(()))
@@ -124,6 +130,7 @@ impl UpstreamBlock {
             kubernetes: Vec::new(),
             name_resolution: NameResolution::default(),
             essential: None,
+            forgives: None,
             span: statement.span.clone(),
         })?;
         let checked = if reader.has_mistaken("server", before) {

@@ -136,6 +136,15 @@ impl AdminClient {
         }
     }
 
+    /// What to do about a refusal with the status `status`.
+    fn hint(&self, status: u16) -> Option<&str> {
+        // Over a unix socket the server refuses users, who may have the token.
+        let needs_token = status == 401 || matches!(self.target, Target::Unix(_));
+        let is_missing = needs_token && self.authorization.is_none();
+        let missing = is_missing.then_some("name the file of the token with --token-file");
+        self.refusal_hint.as_deref().or(missing)
+    }
+
     /// The error of an answer with the status `status`.
     fn error(&self, status: u16, body: &str) -> OperatorError {
         let Ok(ErrorBody { error }) = serde_json::from_str(body) else {
@@ -146,8 +155,7 @@ impl AdminClient {
                 target: self.target.clone(),
                 text: Escaped(error).to_string(),
                 hint: self
-                    .refusal_hint
-                    .as_ref()
+                    .hint(status)
                     .map_or_else(String::new, |hint| format!(" ({hint})")),
             },
             400 => OperatorError::Usage {

@@ -1,6 +1,6 @@
 //! `close`.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::parts::{JsonOption, change, print};
 use crate::operator::answers::CloseAnswer;
@@ -11,20 +11,17 @@ use crate::process::files::conf_path::ConfPath;
 
 /// `close`.
 #[derive(Clone, Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).multiple(true).args(["upstream", "id"]))]
 pub(crate) struct CloseCommand {
     /// The name of the upstream
-    #[arg(
-        value_name = "UPSTREAM",
-        required_unless_present = "id",
-        requires = "backend"
-    )]
+    #[arg(value_name = "UPSTREAM", requires = "backend")]
     upstream: Option<String>,
 
     /// The address of the backend, unix: and its path, or its name
-    #[arg(value_name = "BACKEND", required_unless_present = "id")]
+    #[arg(value_name = "BACKEND")]
     backend: Option<String>,
 
-    /// Only the session with this number, which `sessions` lists
+    /// Only the session with this number, in the place of UPSTREAM and BACKEND: ID of `sessions`, $connection, *N of `error_log`
     #[arg(long, value_name = "NUMBER")]
     id: Option<u64>,
 

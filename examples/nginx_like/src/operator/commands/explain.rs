@@ -1,6 +1,6 @@
 //! `explain`.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::parts::JsonOption;
 use crate::operator::answers::ExplainAnswer;
@@ -11,30 +11,26 @@ use crate::process::files::conf_path::ConfPath;
 
 /// `explain`.
 #[derive(Clone, Debug, Args)]
+#[command(group = ArgGroup::new("place").required(true).args(["upstream", "listener"]))]
 pub(crate) struct ExplainCommand {
     /// The name of the upstream
-    #[arg(long, value_name = "NAME", required_unless_present = "listener")]
+    #[arg(long, value_name = "NAME")]
     upstream: Option<String>,
 
-    /// The listener that the client connects to, by its address, unix: and its path, its port, or its label: its rules choose the
-    /// upstream
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        conflicts_with = "upstream",
-        requires = "client"
-    )]
+    /// The listener that the client connects to, by its address, unix: and its path, its port, or its label, which is the place of
+    /// its `server` block, as in "server in /etc/nginx/nginx.conf:12": its rules choose the upstream. Needs --client
+    #[arg(long, value_name = "ADDRESS", requires = "client")]
     listener: Option<String>,
 
-    /// The address of the client, with or without its port. Without it, a connection without a hash key is explained
+    /// The address of the client, with or without its port. Without it, a connection to the upstream without a hash key is explained
     #[arg(long, value_name = "ADDRESS")]
     client: Option<String>,
 
-    /// The name that the client asks for (SNI)
+    /// The name that the client asks for (SNI). Needs --client
     #[arg(long, value_name = "NAME", requires = "client")]
     sni: Option<String>,
 
-    /// The address and port that the client connects to, where the listener has several
+    /// The address and port that the client connects to, where the listener has several. Needs --client
     #[arg(long, value_name = "ADDRESS", requires = "client")]
     local: Option<String>,
 

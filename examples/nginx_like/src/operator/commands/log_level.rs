@@ -10,12 +10,16 @@ use crate::operator::error::{Exit, OperatorError};
 use crate::operator::server_options::ServerOptions;
 use crate::process::files::conf_path::ConfPath;
 
+const LEVELS: [&str; 9] = [
+    "debug", "info", "notice", "warn", "error", "crit", "alert", "emerg", "default",
+];
+
 /// `log-level`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LogLevelCommand {
     /// The level from now on, until the process ends; `default` is that of the configuration. Without it, the level in force is
-    /// printed
-    #[arg(value_name = "LEVEL")]
+    /// printed. No level keeps what operators change out of the logs
+    #[arg(value_name = "LEVEL", value_parser = LEVELS)]
     level: Option<String>,
 
     #[command(flatten)]

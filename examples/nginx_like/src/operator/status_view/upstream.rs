@@ -5,6 +5,7 @@ use std::fmt::Write;
 use lb_core::Escaped;
 use lb_proxy::admin::status::{BackendReport, SourceReport, UpstreamReport};
 
+use crate::operator::check_notes::check_notes;
 use crate::operator::table::{Align, Table};
 use crate::operator::units::{duration, plural};
 
@@ -83,13 +84,7 @@ fn note(backend: &BackendReport) -> String {
     if let Some(ms) = backend.ejected_ms {
         notes.push(format!("ejected for {} more", duration(ms)));
     }
-    for check in backend.checks.iter().filter(|check| check.state != "up") {
-        let text = match check.text.is_empty() {
-            true => String::new(),
-            false => format!(": {}", check.text),
-        };
-        notes.push(format!("check {} {}{text}", check.check, check.state));
-    }
+    notes.extend(check_notes(&backend.checks));
     if let Some(percent) = backend.slow_start_percent {
         notes.push(format!("slow start {percent} %"));
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use lb_proxy::admin::{AdminError, AdminToken};
 use rustix::fs::Uid;
+use tracing::error;
 
 use super::conf_path::ConfPath;
 use super::open_log;
@@ -17,6 +18,7 @@ use crate::process::credentials::Credentials;
 use crate::process::error::StartError;
 use crate::process::helper::client::Helper;
 use crate::process::helper::sockets::HelperSockets;
+use crate::process::upgrade::invocation::Invocation;
 
 /// Access to the configuration, the logs and the pid file, with the rights of the user that started the process.
 #[derive(Debug)]
@@ -40,10 +42,12 @@ impl FileAccess {
     pub(crate) fn for_credentials(
         path: ConfPath,
         credentials: Option<&Credentials>,
+        invocation: &Invocation,
     ) -> Result<Self, StartError> {
         let mut files = Self::direct(path);
         if let Some(user) = credentials.and_then(Credentials::unprivileged_user) {
-            let helper = Helper::start(user.as_raw()).map_err(StartError::Helper)?;
+            let helper = Helper::start(user.as_raw(), invocation);
+            let helper = helper.map_err(StartError::Helper)?;
             files.helper = Some(Arc::new(helper));
             // The helper opens only files that a configuration names which it has read.
             files.load()?;
@@ -55,6 +59,29 @@ impl FileAccess {
     pub(crate) fn open_sockets_for(&self, sockets: &HelperSockets) {
         if let Some(helper) = &self.helper {
             sockets.set(helper);
+        }
+    }
+
+    /// The helper, if there is one.
+    pub(crate) const fn helper(&self) -> Option<&Arc<Helper>> {
+        self.helper.as_ref()
+    }
+
+    /// Sets whether the helper, if there is one, leaves the files of unix sockets at its end.
+    pub(crate) fn keep_sockets(&self, keep: bool) {
+        if let Some(helper) = &self.helper
+            && let Err(error) = helper.keep_unix(keep)
+        {
+            error!(%error, "Files of unix sockets not handed over");
+        }
+    }
+
+    /// Makes the helper, if there is one, the owner of the file of a unix socket that another process has opened.
+    pub(crate) fn adopt_socket(&self, path: &Path) {
+        if let Some(helper) = &self.helper
+            && let Err(error) = helper.adopt_unix(path)
+        {
+            error!(path = %path.display(), %error, "File of a unix socket not taken over");
         }
     }
 

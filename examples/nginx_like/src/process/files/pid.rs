@@ -1,15 +1,20 @@
 //! The file with the process id.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, OFlags, Uid, fstat, unlinkat};
+use rustix::fs::{AtFlags, FileType, OFlags, Uid, fstat, renameat, unlinkat};
 use tracing::warn;
 
 use super::path_resolution::{self, OpenedFile};
 use crate::process::helper::client::Helper;
+
+/// What nginx appends to the name of the pid file of a process that has started a new binary.
+pub(crate) const OLD_SUFFIX: &str = ".oldbin";
 
 /// A pid file. Dropping this removes the file.
 #[derive(Debug)]
@@ -41,6 +46,22 @@ impl PidGuard {
             Self::ByHelper(file) => &file.path,
         }
     }
+
+    /// Renames the file to [`OLD_SUFFIX`], because a new binary writes its own.
+    pub(crate) fn retire(&mut self) -> io::Result<()> {
+        match self {
+            Self::Own(file) => file.retire(),
+            Self::ByHelper(file) => file.helper.retire_pid(&file.path),
+        }
+    }
+
+    /// Undoes [`retire`](Self::retire), if that was done. Replaces the file of a new binary.
+    pub(crate) fn restore(&mut self) -> io::Result<()> {
+        match self {
+            Self::Own(file) => file.restore(),
+            Self::ByHelper(file) => file.helper.restore_pid(&file.path),
+        }
+    }
 }
 
 /// A pid file that the helper writes and removes.
@@ -69,6 +90,8 @@ pub(crate) struct PidFile {
     /// What was written; empty at first.
     content: String,
     opened: OpenedFile,
+    /// Its name has the suffix, and so have `path` and `opened.name`.
+    is_retired: bool,
 }
 
 impl PidFile {
@@ -81,6 +104,7 @@ impl PidFile {
             path: path.to_owned(),
             content: String::new(),
             opened: Self::try_open(path, owner)?,
+            is_retired: false,
         })
     }
 
@@ -93,6 +117,46 @@ impl PidFile {
         }
         self.content = format!("{pid}\n");
         file.write_all(self.content.as_bytes())
+    }
+
+    /// Renames the file by [`OLD_SUFFIX`]. A file that is not regular, or that another process has replaced, is left.
+    pub(crate) fn retire(&mut self) -> io::Result<()> {
+        if self.is_retired || !self.has_its_name()? || !is_regular(&self.opened)? {
+            return Ok(());
+        }
+        // The name behind links may be another than that of the path.
+        self.rename(with_suffix(&self.opened.name), with_suffix(&self.path))?;
+        self.is_retired = true;
+        Ok(())
+    }
+
+    /// Undoes [`retire`](Self::retire), if that was done.
+    pub(crate) fn restore(&mut self) -> io::Result<()> {
+        if let (true, Some(name), Some(path)) = (
+            self.is_retired && self.has_its_name()?,
+            without_suffix(&self.opened.name),
+            without_suffix(&self.path),
+        ) {
+            self.rename(name, path)?;
+            self.is_retired = false;
+        }
+        Ok(())
+    }
+
+    /// Whether no other process has replaced or removed the file.
+    fn has_its_name(&self) -> io::Result<bool> {
+        match self.opened.named() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            named => Ok(named?.is_some()),
+        }
+    }
+
+    fn rename(&mut self, name: OsString, path: impl Into<PathBuf>) -> io::Result<()> {
+        let opened = &mut self.opened;
+        renameat(&opened.dir, &opened.name, &opened.dir, &name)?;
+        opened.name = name;
+        self.path = path.into();
+        Ok(())
     }
 
     /// Whether a pid file can be written at `path`. As with nginx an empty file may remain; the content is not changed.
@@ -109,8 +173,17 @@ impl PidFile {
         Ok(opened)
     }
 
+    /// Where the file is now.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The path that it was opened with.
+    pub(crate) fn opened_at(&self) -> PathBuf {
+        match without_suffix(&self.path) {
+            Some(path) if self.is_retired => path.into(),
+            _ => self.path.clone(),
+        }
     }
 
     fn remove(&self) -> io::Result<()> {
@@ -133,6 +206,18 @@ impl PidFile {
         let read = self.opened.file.read_at(&mut bytes, 0)?;
         Ok(bytes[..read] == *self.content.as_bytes())
     }
+}
+
+fn with_suffix(name: impl AsRef<OsStr>) -> OsString {
+    let mut name = name.as_ref().to_owned();
+    name.push(OLD_SUFFIX);
+    name
+}
+
+fn without_suffix(name: impl AsRef<OsStr>) -> Option<OsString> {
+    let name = name.as_ref().as_bytes();
+    let before = name.strip_suffix(OLD_SUFFIX.as_bytes())?;
+    Some(OsStr::from_bytes(before).to_owned())
 }
 
 fn is_regular(opened: &OpenedFile) -> io::Result<bool> {

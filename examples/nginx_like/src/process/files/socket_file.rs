@@ -23,6 +23,8 @@ pub(crate) struct SocketFile {
     dir: OwnedFd,
     name: OsString,
     is: Stat,
+    /// Another process serves the socket.
+    keeps: bool,
 }
 
 impl SocketFile {
@@ -44,11 +46,38 @@ impl SocketFile {
             dir,
             name,
             is,
+            keeps: false,
         };
         // The open file itself, whatever its name leads to now.
         let made = format!("/proc/self/fd/{}", made.as_raw_fd());
         set_permissions(made, Permissions::from_mode(MODE))?;
         Ok((socket, file))
+    }
+
+    /// The file at `path` of a socket that another process has opened. A symbolic link of `owner` on the way is an error.
+    pub(crate) fn adopt(path: &Path, owner: Uid) -> io::Result<Self> {
+        let (dir, name) = path_resolution::place(path, owner)?;
+        let is = statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(is.st_mode) != FileType::Socket {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            dir,
+            name,
+            is,
+            keeps: false,
+        })
+    }
+
+    /// Sets whether the file is left when this is dropped.
+    pub(crate) const fn keep(&mut self, keeps: bool) {
+        self.keeps = keeps;
+    }
+
+    /// Gives the file up, and leaves it.
+    pub(crate) fn leave(mut self) {
+        self.keeps = true;
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -58,6 +87,9 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if self.keeps {
+            return;
+        }
         let named = statat(&self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW);
         let id = |stat: &Stat| (stat.st_dev, stat.st_ino);
         if named.is_ok_and(|named| id(&named) == id(&self.is)) {

@@ -1,14 +1,14 @@
 //! The server's side.
 
-use std::env;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
 
 use super::wire::{Frame, Tag, receive, send};
+use crate::process::upgrade::invocation::Invocation;
 use crate::syntax::recording::Recording;
 
 /// How long the end of the process waits for the helper to remove the pid file.
@@ -42,13 +43,11 @@ pub(crate) struct Helper {
 
 impl Helper {
     /// Starts the helper with the arguments of this process. Logs that it opens are given to the user `owner`.
-    pub(crate) fn start(owner: u32) -> io::Result<Self> {
+    pub(crate) fn start(owner: u32, invocation: &Invocation) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         let child = Command::new("/proc/self/exe")
             .arg0("nginx_like: helper")
-            .arg("--helper")
-            .arg(owner.to_string())
-            .args(env::args_os().skip(1))
+            .args(invocation.of_helper(owner))
             .stdin(OwnedFd::from(theirs))
             // Ctrl-C in a terminal is for the server.
             .process_group(0)
@@ -105,6 +104,51 @@ impl Helper {
     pub(crate) fn remove_unix(&self, path: &Path) -> io::Result<()> {
         self.request_within(Tag::RemoveUnix, path, Some(REMOVE_TIMEOUT))
             .map(drop)
+    }
+
+    /// Makes the helper the owner of the file of a socket that it did not open. A configuration that was loaded must name it.
+    pub(crate) fn adopt_unix(&self, path: &Path) -> io::Result<()> {
+        self.request(Tag::AdoptUnix, path).map(drop)
+    }
+
+    /// Sets whether the helper leaves the files of the sockets that it has opened or adopted so far.
+    pub(crate) fn keep_unix(&self, keep: bool) -> io::Result<()> {
+        let keep = if keep { "1" } else { "0" };
+        self.request(Tag::KeepUnix, Path::new(keep)).map(drop)
+    }
+
+    /// Renames a pid file that was [opened](Self::open_pid), because a new binary starts.
+    pub(crate) fn retire_pid(&self, path: &Path) -> io::Result<()> {
+        self.request(Tag::RetirePid, path).map(drop)
+    }
+
+    /// Undoes [`retire_pid`](Self::retire_pid) for the pid file that was opened at `path`.
+    pub(crate) fn restore_pid(&self, path: &Path) -> io::Result<()> {
+        self.request(Tag::RestorePid, path).map(drop)
+    }
+
+    /// Starts the new binary. Returns its process id, and the other end of its standard input.
+    pub(crate) fn start_upgrade(&self) -> io::Result<(u32, UnixStream)> {
+        let answer = self.request(Tag::Upgrade, Path::new(""))?;
+        let pid = answer.body.try_into().map(u32::from_le_bytes);
+        let channel = answer.file.ok_or(io::ErrorKind::InvalidData)?;
+        let pid = pid.map_err(|_| io::ErrorKind::InvalidData)?;
+        Ok((pid, OwnedFd::from(channel).into()))
+    }
+
+    /// Sends SIGTERM or SIGKILL, by its number, to the process of the new binary.
+    pub(crate) fn signal_upgrade(&self, signal: i32) -> io::Result<()> {
+        let number = signal.to_le_bytes();
+        let number = Path::new(OsStr::from_bytes(&number));
+        self.request(Tag::SignalUpgrade, number).map(drop)
+    }
+
+    /// The exit status of the process of the new binary, which has ended.
+    pub(crate) fn reap_upgrade(&self) -> io::Result<ExitStatus> {
+        let answer = self.request(Tag::ReapUpgrade, Path::new(""))?;
+        let status = answer.body.try_into().map(i32::from_le_bytes);
+        let status = status.map_err(|_| io::ErrorKind::InvalidData)?;
+        Ok(ExitStatus::from_raw(status))
     }
 
     fn request(&self, tag: Tag, path: &Path) -> io::Result<Frame> {

@@ -11,7 +11,8 @@
 //!   the user of the server;
 //! - open a unix domain socket of a `listen`, on the same conditions, and remove its file;
 //! - open the token file of `lb_admin` to read it, on the same conditions;
-//! - write the server's id to a pid file that it has opened, or remove that file.
+//! - write the server's id to a pid file that it has opened, rename it to `.oldbin` and back, or remove it;
+//! - at SIGUSR2, start the file of the command line as a new binary, which begins as the superuser, and end it if it does not start.
 //!
 //! Each request has a thread and a socket for its answer, so that a request that hangs on a file does not delay the next.
 //!
@@ -23,4 +24,5 @@
 pub(crate) mod client;
 pub(crate) mod server;
 pub(crate) mod sockets;
+mod upgrade;
 mod wire;

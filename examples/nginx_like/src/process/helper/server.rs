@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use rustix::fs::Uid;
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
+use super::upgrade::Upgrade;
 use super::wire::{Frame, Tag, receive, send};
 use crate::config::main::Config;
 use crate::process::error::StartError;
@@ -27,13 +28,14 @@ use crate::process::files::path_resolution;
 use crate::process::files::pid::PidFile;
 use crate::process::files::socket_file::SocketFile;
 use crate::process::logs::configured::paths_of;
+use crate::process::upgrade::invocation::Invocation;
 use crate::syntax::recording::Recording;
 
 /// How many requests may hang on files at a time.
 const MAX_REQUESTS: usize = 8;
 
 /// Serves the process at the other end of the standard input until that process ends.
-pub(crate) fn serve(path: ConfPath, owner: u32) -> Result<(), StartError> {
+pub(crate) fn serve(path: ConfPath, owner: u32, invocation: Invocation) -> Result<(), StartError> {
     // Only the end of the server ends the helper: a terminal or a service manager may signal both processes.
     let blocked = SigSet::all().thread_block();
     blocked.map_err(|errno| StartError::System {
@@ -61,6 +63,7 @@ pub(crate) fn serve(path: ConfPath, owner: u32) -> Result<(), StartError> {
         server: parent_id(),
         configured: Mutex::default(),
         files,
+        upgrade: Upgrade::new(invocation),
     });
     // A server that was killed may leave its socket with an error instead of an end.
     while let Ok(Some(frame)) = receive(&socket) {
@@ -129,6 +132,7 @@ struct RequestHandler {
     server: u32,
     configured: Mutex<ConfiguredPaths>,
     files: Arc<Mutex<OpenFiles>>,
+    upgrade: Upgrade,
 }
 
 /// Files that are removed when they are dropped.
@@ -148,9 +152,17 @@ struct ConfiguredPaths {
 }
 
 #[derive(Default)]
-struct Response {
-    body: Vec<u8>,
-    file: Option<File>,
+pub(super) struct Response {
+    pub(super) body: Vec<u8>,
+    pub(super) file: Option<File>,
+}
+
+impl OpenFiles {
+    fn keep_sockets(&mut self, keeps: bool) {
+        for file in &mut self.sockets {
+            file.keep(keeps);
+        }
+    }
 }
 
 impl RequestHandler {
@@ -201,6 +213,8 @@ impl RequestHandler {
                 lock(&self.files).pids.push(file);
                 done.map(|()| Response::default())
             }
+            Tag::RetirePid => self.change_pid(&path, PidFile::retire),
+            Tag::RestorePid => self.change_pid(&path, PidFile::restore),
             Tag::RemovePid => {
                 self.remove(&path);
                 Ok(Response::default())
@@ -221,8 +235,36 @@ impl RequestHandler {
                 drop(self.take_socket(&path));
                 Ok(Response::default())
             }
+            Tag::AdoptUnix if lock(&self.configured).sockets.contains(&path) => {
+                if let Some(before) = self.take_socket(&path) {
+                    before.leave();
+                }
+                let file = SocketFile::adopt(&path, self.owner)?;
+                lock(&self.files).sockets.push(file);
+                Ok(Response::default())
+            }
+            Tag::KeepUnix => {
+                let keeps = path.as_os_str() == "1";
+                lock(&self.files).keep_sockets(keeps);
+                Ok(Response::default())
+            }
+            Tag::Upgrade => self.upgrade.start(),
+            Tag::SignalUpgrade => self.upgrade.signal(path.as_os_str().as_bytes()),
+            Tag::ReapUpgrade => self.upgrade.reap(),
             _ => Err(Errno::PERM.into()),
         }
+    }
+
+    /// Renames the pid file that was opened at `path`, outside of the lock, since it may hang.
+    fn change_pid(
+        &self,
+        path: &Path,
+        change: fn(&mut PidFile) -> io::Result<()>,
+    ) -> io::Result<Response> {
+        let mut file = self.take(path).ok_or(Errno::PERM)?;
+        let done = change(&mut file);
+        lock(&self.files).pids.push(file);
+        done.map(|()| Response::default())
     }
 
     /// Removes the pid file that was opened at `path`. The removal itself is outside of the lock, since it may hang.
@@ -232,7 +274,7 @@ impl RequestHandler {
 
     fn take(&self, path: &Path) -> Option<PidFile> {
         let pids = &mut lock(&self.files).pids;
-        let found = pids.iter().position(|file| file.path() == path)?;
+        let found = pids.iter().position(|file| file.opened_at() == path)?;
         Some(pids.swap_remove(found))
     }
 

@@ -1,18 +1,11 @@
-//! The format of requests and answers: frames of a tag, a body and optionally an open file.
+//! Requests and answers, each a frame.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
-
-/// A tag and the length of the body.
-const HEADER: usize = 9;
+use crate::process::framing::{self, RawFrame};
 
 /// The limit of a body. A configuration has 64 MiB at most.
 const MAX_BODY: u64 = 96 << 20;
@@ -30,6 +23,18 @@ pub(super) enum Tag {
     OpenUnix = b'u',
     OpenToken = b't',
     RemoveUnix = b'x',
+    /// The file of a socket that the process of the old binary opened belongs to this server from now on.
+    AdoptUnix = b'a',
+    /// The body is `1` if the files of sockets are left at the end, because another process serves them, or `0`.
+    KeepUnix = b'k',
+    RetirePid = b'm',
+    RestorePid = b'b',
+    /// Starts the new binary. The answer is its process id, four bytes, and a socket that is its standard input.
+    Upgrade = b'n',
+    /// Ends the process of the new binary. The body is the number of a signal, four bytes.
+    SignalUpgrade = b'q',
+    /// The answer is the status of the process of the new binary, four bytes.
+    ReapUpgrade = b'z',
     /// Answers. The body is a recording of the configuration, or empty.
     Done = b'd',
     /// The body is the number of a system error, four bytes, or the text of another error.
@@ -54,6 +59,13 @@ impl Tag {
             Self::OpenUnix,
             Self::OpenToken,
             Self::RemoveUnix,
+            Self::AdoptUnix,
+            Self::KeepUnix,
+            Self::RetirePid,
+            Self::RestorePid,
+            Self::Upgrade,
+            Self::SignalUpgrade,
+            Self::ReapUpgrade,
             Self::Done,
             Self::Failed,
         ];
@@ -63,52 +75,19 @@ impl Tag {
 }
 
 pub(super) fn send(
-    mut socket: &UnixStream,
+    socket: &UnixStream,
     tag: Tag,
     body: &[u8],
     file: Option<&File>,
 ) -> io::Result<()> {
-    let mut header = [tag as u8; HEADER];
-    header[1..].copy_from_slice(&(body.len() as u64).to_le_bytes());
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let files: Option<[BorrowedFd<'_>; 1]> = file.map(|file| [file.as_fd()]);
-    if let Some(files) = &files {
-        control.push(SendAncillaryMessage::ScmRights(files));
-    }
-    let header_slice = [IoSlice::new(&header)];
-    let sent = sendmsg(socket, &header_slice, &mut control, SendFlags::NOSIGNAL)?;
-    socket.write_all(&header[sent..])?;
-    socket.write_all(body)
+    framing::send(socket, tag as u8, body, file.map(File::as_fd))
 }
 
 /// The next frame. `None` if the other side has closed.
-pub(super) fn receive(mut socket: &UnixStream) -> io::Result<Option<Frame>> {
-    let mut header = [0; HEADER];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = {
-        let mut slices = [IoSliceMut::new(&mut header)];
-        recvmsg(socket, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC)?.bytes
-    };
-    if received == 0 {
+pub(super) fn receive(socket: &UnixStream) -> io::Result<Option<Frame>> {
+    let Some(RawFrame { tag, body, file }) = framing::receive(socket, MAX_BODY)? else {
         return Ok(None);
-    }
-    let files = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(files) => Some(files),
-        _ => None,
-    });
-    let file: Option<OwnedFd> = files.flatten().next();
-    socket.read_exact(&mut header[received..])?;
-    let [tag, length @ ..] = header;
-    let length = u64::from_le_bytes(length);
-    if length > MAX_BODY {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut body = Vec::new();
-    if socket.take(length).read_to_end(&mut body)? as u64 != length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
+    };
     Ok(Some(Frame {
         tag: Tag::from_byte(tag)?,
         body,

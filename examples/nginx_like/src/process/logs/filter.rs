@@ -1,6 +1,6 @@
 //! Which messages are logged at a level.
 
-use lb_proxy::events::{ACCEPT_TARGET, FAILURES_TARGET};
+use lb_proxy::events::{ACCEPT_TARGET, AUDIT_TARGET, FAILURES_TARGET};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
@@ -33,7 +33,8 @@ pub(super) fn targets(level: LevelFilter, has_hooks: bool) -> Targets {
         .with_target(DNS_CLIENT, LevelFilter::OFF)
         .with_targets(ours)
         // Their warnings are errors in the log; see `severity`.
-        .with_target(ACCEPT_TARGET, LevelFilter::WARN.max(level));
+        .with_target(ACCEPT_TARGET, LevelFilter::WARN.max(level))
+        .with_target(AUDIT_TARGET, LevelFilter::INFO.max(level));
     if has_hooks {
         // The hooks write nginx's lines about sessions.
         targets

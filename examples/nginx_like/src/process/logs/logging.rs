@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use lb_core::Escaped;
 use lb_proxy::admin::LogLevels;
+use lb_proxy::events::AUDIT_TARGET;
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, error, info};
 use tracing_subscriber::Registry;
@@ -355,6 +356,7 @@ impl MakeWriter<'_> for CurrentLogs {
         MessageWriter {
             logs: self.logs(),
             level: LogLevel::Error,
+            is_audit: false,
         }
     }
 
@@ -362,6 +364,7 @@ impl MakeWriter<'_> for CurrentLogs {
         MessageWriter {
             logs: self.logs(),
             level: severity(message),
+            is_audit: message.target() == AUDIT_TARGET,
         }
     }
 }
@@ -370,12 +373,14 @@ impl MakeWriter<'_> for CurrentLogs {
 struct MessageWriter {
     logs: Logs,
     level: LogLevel,
+    /// Whether it is about a change that an operator made: no level keeps it out.
+    is_audit: bool,
 }
 
 impl Write for MessageWriter {
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
         let logs = self.logs.messages.iter();
-        for log in logs.filter(|log| self.logs.level_of(log) <= self.level) {
+        for log in logs.filter(|log| self.is_audit || self.logs.level_of(log) <= self.level) {
             log.sink.push(Some(self.level), message);
         }
         Ok(message.len())

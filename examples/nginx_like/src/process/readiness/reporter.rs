@@ -1,6 +1,7 @@
 //! The task that reports readiness.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,18 +23,70 @@ const REPORTS: u32 = 3;
 
 /// The readiness file, if there is one. The handler of signals writes to it as well.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SharedReadyFile(Option<Arc<Mutex<ReadyFile>>>);
+pub(crate) struct SharedReadyFile {
+    file: Option<Arc<Mutex<ReadyFile>>>,
+    /// Whether the process of another binary speaks for the service.
+    is_silent: Arc<AtomicBool>,
+}
 
 impl SharedReadyFile {
-    /// Writes that the server is not ready.
+    /// Writes that the server is not ready, unless a living process owns the file.
     pub(crate) fn create(config: Option<&ReadyFileConfig>) -> io::Result<Self> {
         let file = config.cloned().map(ReadyFile::create).transpose()?;
-        Ok(Self(file.map(|file| Arc::new(Mutex::new(file)))))
+        Ok(Self {
+            file: file.map(|file| Arc::new(Mutex::new(file))),
+            is_silent: Arc::default(),
+        })
+    }
+
+    /// Writes nothing before [`claim_when_ready`](Self::claim_when_ready): the process of the old binary does.
+    pub(crate) fn deferred(config: Option<&ReadyFileConfig>) -> Self {
+        let file = config.cloned().map(ReadyFile::deferred);
+        Self {
+            file: file.map(|file| Arc::new(Mutex::new(file))),
+            is_silent: Arc::default(),
+        }
+    }
+
+    /// Leaves the file to the process of another binary.
+    pub(crate) fn release(&self) {
+        if let Some(mut file) = self.lock() {
+            file.release();
+        }
+    }
+
+    /// Leaves the file to the process of the new binary as soon as that replaces it.
+    pub(crate) fn yield_to_successor(&self) {
+        if let Some(mut file) = self.lock() {
+            file.yield_to_successor();
+        }
+    }
+
+    /// Takes the file over from the process of the old binary, which serves on, once this one is ready.
+    pub(crate) fn claim_when_ready(&self) {
+        if let Some(mut file) = self.lock() {
+            file.claim_when_ready();
+        }
+    }
+
+    /// Takes the file over from a process that ends.
+    pub(crate) fn claim(&self) {
+        if let Some(mut file) = self.lock() {
+            file.claim();
+        }
+    }
+
+    /// Leaves the file and systemd to the process of another binary, because this one ends.
+    pub(crate) fn fall_silent(&self) {
+        self.is_silent.store(true, Relaxed);
+        self.release();
     }
 
     /// Writes that the shutdown has begun: before the first socket closes.
     pub(crate) fn leave(&self) {
-        self.show(Shown::Leaving);
+        if let Some(mut file) = self.lock() {
+            file.leave();
+        }
     }
 
     fn show(&self, shown: Shown) {
@@ -48,12 +101,17 @@ impl SharedReadyFile {
         }
     }
 
+    /// Why the file does not say what it should, if it does not.
+    fn problem(&self) -> Option<String> {
+        self.lock()?.problem()
+    }
+
     fn heartbeat(&self) -> Option<Duration> {
         self.lock().map(|file| file.config().heartbeat)
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, ReadyFile>> {
-        let file = self.0.as_ref()?;
+        let file = self.file.as_ref()?;
         Some(file.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -70,8 +128,9 @@ pub(crate) struct ReadinessReporter {
 }
 
 impl ReadinessReporter {
-    pub(crate) fn new(handle: Handle, file: SharedReadyFile) -> Self {
-        let manager = ServiceManager::of_process();
+    /// `is_upgraded`: the process of an old binary started this one.
+    pub(crate) fn new(handle: Handle, file: SharedReadyFile, is_upgraded: bool) -> Self {
+        let manager = ServiceManager::of_process(is_upgraded);
         Self {
             handle,
             file,
@@ -96,6 +155,7 @@ impl ReadinessReporter {
             self.handle.workers_answer().await;
             self.handle.heartbeat(longest);
             self.file.beat();
+            self.handle.note_publication(self.file.problem());
             if let Some(mut manager) = self.manager() {
                 manager.alive();
             }
@@ -121,6 +181,7 @@ impl ReadinessReporter {
             readiness if readiness.is_ready() => Shown::Ready,
             _ => Shown::NotReady,
         });
+        self.handle.note_publication(self.file.problem());
         if let Some(mut manager) = self.manager() {
             if readiness.is_leaving() {
                 manager.stopping();
@@ -130,7 +191,8 @@ impl ReadinessReporter {
     }
 
     fn manager(&self) -> Option<MutexGuard<'_, ServiceManager>> {
-        let manager = self.manager.as_ref()?;
+        let is_silent = self.file.is_silent.load(Relaxed);
+        let manager = self.manager.as_ref().filter(|_| !is_silent)?;
         Some(manager.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

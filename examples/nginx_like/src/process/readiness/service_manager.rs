@@ -15,10 +15,15 @@ pub(crate) struct ServiceManager {
 
 impl ServiceManager {
     /// `None` if no service manager wants to be told.
-    pub(super) fn of_process() -> Option<Self> {
+    pub(super) fn of_process(is_upgraded: bool) -> Option<Self> {
         std::env::var_os("NOTIFY_SOCKET")?;
+        // `WATCHDOG_PID` is the id of the first process.
+        let watchdog = match is_upgraded {
+            true => watchdog_of_any_process(),
+            false => sd_notify::watchdog_enabled(),
+        };
         Some(Self {
-            watchdog: sd_notify::watchdog_enabled(),
+            watchdog,
             failed: false,
         })
     }
@@ -58,4 +63,10 @@ impl ServiceManager {
         }
         self.failed = sent.is_err();
     }
+}
+
+/// `WATCHDOG_USEC`, whatever process it is for.
+fn watchdog_of_any_process() -> Option<Duration> {
+    let microseconds = std::env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
+    Some(Duration::from_micros(microseconds)).filter(|watchdog| !watchdog.is_zero())
 }

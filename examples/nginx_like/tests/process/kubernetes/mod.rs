@@ -3,6 +3,7 @@
 mod kubeconfig;
 mod membership;
 mod reload;
+mod state;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,11 @@
 //! `drain`, `undrain`, `ready`, `weight`, `max-conns`, `close`.
 
+use std::path::Path;
+
+use serde_json::Value;
+
 use super::{Administered, cells};
-use crate::sockets::{Conversation, Reserved, ask, ask_times, within};
+use crate::sockets::{Conversation, Reserved, ask, ask_times, eventually, within};
 
 #[tokio::test]
 async fn a_backend_is_drained_weighted_limited_and_restored() {
@@ -78,6 +82,46 @@ async fn a_backend_is_drained_weighted_limited_and_restored() {
         let unknown = server.ask(&["drain", upstream, backend]).stderr(1);
         assert_eq!(unknown, format!("nginx_like: there is no {missing}\n"));
     }
+}
+
+#[tokio::test]
+async fn a_session_has_one_number_in_all_logs_and_commands() {
+    let backend = Reserved::any();
+    let _backend = backend.serve("one").await;
+    let logs = tempfile::tempdir().unwrap();
+    let [json, own] = ["json", "own"].map(|name| logs.path().join(name));
+    let stream = format!(
+        "error_log stderr info; log_format own '$connection'; server {{ listen LISTEN; proxy_pass {}; \
+         access_log {} lb_json; access_log {} own; }}",
+        backend.addr,
+        json.display(),
+        own.display()
+    );
+    let server = Administered::start(&stream).await;
+    let mut numbers = Vec::new();
+    for _ in 0..2 {
+        let mut conversation = Conversation::open(server.proxy.addr).await.unwrap();
+        conversation.say("hello").await.unwrap();
+        let listed = server.json(&["sessions"]);
+        let id = listed["sessions"][0]["id"].as_u64().unwrap();
+        server
+            .proxy
+            .logged(&format!(": *{id} client 127.0.0.1:"))
+            .await;
+        let closed = server.ask(&["close", "--id", &id.to_string()]);
+        assert_eq!(closed.stdout(0), "1 session closed\n");
+        numbers.push(id);
+        let lines = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        eventually("the lines", || {
+            [&json, &own].map(|path| lines(path).lines().count()) == [numbers.len(); 2]
+        })
+        .await;
+        assert_eq!(lines(&own).lines().last(), Some(&*id.to_string()));
+        let all = lines(&json);
+        let event: Value = serde_json::from_str(all.lines().last().unwrap()).unwrap();
+        assert_eq!(event["session"], id);
+    }
+    assert_eq!(numbers, [1, 2]);
 }
 
 #[tokio::test]

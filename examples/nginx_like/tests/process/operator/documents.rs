@@ -82,10 +82,18 @@ fn a_wrong_command_line_has_the_exit_code_of_its_kind() {
         let text = operator(wrong).stderr(2);
         assert!(text.starts_with("error: "), "{text}");
     }
-    // nginx's.
-    for wrong in [&["statuss"][..], &["-x"]] {
-        operator(wrong).stderr(1);
+    for (wrong, named) in [
+        (&["explain"][..], "--listener <ADDRESS>"),
+        (&["close"], "--id <NUMBER>"),
+        (&["log-level", "loud"], "default"),
+    ] {
+        let text = operator(wrong).stderr(2);
+        assert!(text.contains(named), "{text}");
     }
+    let mistyped = operator(&["statuss"]).stderr(2);
+    assert!(mistyped.contains("'status'"), "{mistyped}");
+    // nginx's.
+    operator(&["-x"]).stderr(1);
     for help in [
         &["status", "-h"][..],
         &["drain", "-?"],

@@ -126,10 +126,14 @@ async fn over_tcp_a_change_takes_the_token() {
     assert_eq!(
         refused,
         format!(
-            "nginx_like: {address} refuses the request: send the token: \"Authorization: Bearer TOKEN\"\n"
+            "nginx_like: {address} refuses the request: send the token: \"Authorization: Bearer TOKEN\" (name the file of the token with --token-file)\n"
         )
     );
-    drain(&["--admin", &address, "--token-file", wrong.to_str().unwrap()]).stderr(4);
+    let refused = drain(&["--admin", &address, "--token-file", wrong.to_str().unwrap()]).stderr(4);
+    assert_eq!(
+        refused,
+        format!("nginx_like: {address} refuses the request: wrong token\n")
+    );
     let readable = drain(&["--admin", &address, "--token-file", open.to_str().unwrap()]).stderr(2);
     assert!(readable.contains("open"), "{readable}");
     drain(&["--admin", &address, "--token-file", "/no/such"]).stderr(2);

@@ -137,7 +137,15 @@ async fn an_explanation_names_the_backend_that_the_client_then_gets() {
         cells(&explained, ">")[..3],
         [">", &*chosen.to_string(), "eligible"]
     );
-    assert!(explained.contains(", hash key "), "{explained}");
+    assert!(
+        explained.contains(", hash key \"127.0.0.1\"\n"),
+        "{explained}"
+    );
+    let keyless = server.ask(&["explain", "--upstream", "u"]).stdout(0);
+    assert!(
+        keyless.contains(", for a connection without a hash key"),
+        "{keyless}"
+    );
     assert_eq!(server.json(&explain)["chosen"], chosen.to_string());
 
     for backend in [one.addr, two.addr] {
@@ -152,6 +160,29 @@ async fn an_explanation_names_the_backend_that_the_client_then_gets() {
     assert!(wrong.contains("parameter \"client\" is \"x\""), "{wrong}");
     let unknown = server.ask(&["explain", "--upstream", "v"]).stderr(1);
     assert!(unknown.contains("there is no upstream \"v\""), "{unknown}");
+}
+
+#[tokio::test]
+async fn an_explanation_names_the_check_that_failed_and_no_key_that_is_ignored() {
+    let dead = Reserved::any();
+    let stream = format!(
+        "upstream u {{ server {}; }} server {{ listen LISTEN; proxy_pass u; health_check interval=20ms; }}",
+        dead.addr
+    );
+    let server = Administered::start(&stream).await;
+    let explain = ["explain", "--upstream", "u", "--client", "127.0.0.1"];
+    let is_down = || server.ask(&explain).stdout.contains("unhealthy");
+    eventually("a failed check", is_down).await;
+    let explained = server.ask(&explain).stdout(1);
+    let note = cells(&explained, &dead.addr.to_string())
+        .pop()
+        .unwrap()
+        .to_owned();
+    assert!(
+        note.starts_with("check tcp down: ") && note.contains("refused"),
+        "{explained}"
+    );
+    assert!(!explained.contains("key"), "{explained}");
 }
 
 #[tokio::test]

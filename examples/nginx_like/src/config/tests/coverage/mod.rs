@@ -107,8 +107,20 @@ const OURS: &[(&str, &str)] = &[
         "whether the readiness waits for the upstream",
     ),
     (
+        "lb_forgive",
+        "whether servers that failed because this machine was cut off are used again at once",
+    ),
+    (
         "lb_ready_file",
         "a file with a number that says whether the process is ready",
+    ),
+    (
+        "lb_state",
+        "a file from which the next process begins while name servers and the API server are dead",
+    ),
+    (
+        "lb_upgrade_timeout",
+        "how long a new binary may take to become ready",
     ),
     (
         "lb_withdraw_delay",

@@ -22,6 +22,10 @@ fn handler(pid: &Path) -> Arc<RequestHandler> {
         server: 17,
         configured: Mutex::new(configured),
         files: Arc::default(),
+        upgrade: Upgrade::new(Invocation {
+            program: PathBuf::new(),
+            arguments: Vec::new(),
+        }),
     })
 }
 

@@ -1,0 +1,125 @@
+//! `lb_state`: what the next process begins with.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use lb_proxy::reports::{Phase, SavedState, SavedStateError};
+use lb_proxy::{Handle, Proxy};
+use tokio::select;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, error, info, warn};
+
+use crate::config::state::StateConfig;
+
+/// How long the end of the process waits for the last write.
+pub(crate) const LAST_WRITE: Duration = Duration::from_secs(2);
+
+/// Lets `proxy` begin with the file, if it can be used. A file that cannot is no reason not to start.
+pub(crate) fn restore(config: &StateConfig, proxy: &Proxy) {
+    let now = SystemTime::now();
+    let path = config.path.display();
+    match SavedState::read_file(&config.path, now) {
+        Ok(None) => info!(%path, "No state file yet"),
+        Ok(Some(state)) => {
+            let age = now.duration_since(state.saved()).unwrap_or_default();
+            let age = Duration::from_secs(age.as_secs());
+            if age > config.max_age {
+                warn!(%path, ?age, max_age = ?config.max_age, "State file ignored: it is too old");
+                return;
+            }
+            let backends = state.backends();
+            let upstreams = proxy.restore(state);
+            info!(%path, ?age, backends, upstreams, "State file restored");
+        }
+        Err(error) => {
+            let error = reason(&error);
+            warn!(%path, error, "State file ignored");
+        }
+    }
+}
+
+fn reason(error: &SavedStateError) -> String {
+    match error {
+        SavedStateError::Io { source } => format!("{error}: {source}"),
+        error => error.to_string(),
+    }
+}
+
+/// Writes what the server knows, again and again and when the shutdown begins.
+///
+/// Each write has a thread of its own, which ends with it: an idle thread slows the relay, and a file may hang. Nothing is written
+/// after the beginning of the shutdown, because a successor may write then.
+#[derive(Debug)]
+pub(crate) struct StateSaver {
+    handle: Handle,
+    path: PathBuf,
+    interval: Duration,
+    /// Notified after each reload.
+    reloaded: Arc<Notify>,
+    /// Whether the last write failed, which is logged once.
+    failed: bool,
+}
+
+impl StateSaver {
+    pub(crate) fn new(handle: Handle, config: &StateConfig, reloaded: Arc<Notify>) -> Self {
+        Self {
+            handle,
+            path: config.path.clone(),
+            interval: config.interval,
+            reloaded,
+            failed: false,
+        }
+    }
+
+    /// Completes after the last write, which may hang.
+    pub(crate) async fn run(mut self) {
+        let mut ticks = interval(self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let handle = self.handle.clone();
+        let leaving = handle.reached(Phase::Leaving);
+        tokio::pin!(leaving);
+        // The first tick is at once, and nothing is known then.
+        ticks.tick().await;
+        loop {
+            select! {
+                () = &mut leaving => break,
+                _ = ticks.tick() => {}
+                () = self.reloaded.notified() => {}
+            }
+            self.save().await;
+        }
+        self.save().await;
+    }
+
+    async fn save(&mut self) {
+        let state = self.handle.export_state();
+        // It would replace one with which the next process could serve.
+        if state.backends() == 0 {
+            return;
+        }
+        let written = write(state, self.path.clone()).await;
+        let path = self.path.display();
+        match &written {
+            Ok(()) if self.failed => info!(%path, "State file written again"),
+            Ok(()) => debug!(%path, "State file written"),
+            Err(error) if self.failed => debug!(%path, %error, "State file not written"),
+            Err(error) => error!(%path, %error, "State file not written"),
+        }
+        self.failed = written.is_err();
+    }
+}
+
+async fn write(state: SavedState, path: PathBuf) -> io::Result<()> {
+    let (done, outcome) = oneshot::channel();
+    let thread = thread::Builder::new().name("state".to_owned());
+    thread.spawn(move || {
+        // The receiver is gone if the process ends.
+        let _ = done.send(state.write_file(&path));
+    })?;
+    let ended = outcome.await;
+    ended.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+}

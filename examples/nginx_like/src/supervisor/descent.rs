@@ -1,0 +1,52 @@
+//! Whether a process descends from this one.
+
+use std::fs;
+
+use rustix::process::{Pid, getpid};
+
+/// How many ancestors are looked at: server, helper, server of the old binary, and some more.
+const LONGEST: usize = 16;
+
+/// Whether the process is alive and descends from this one.
+pub(super) fn is_descendant(pid: Pid) -> bool {
+    let own = getpid();
+    let mut at = pid;
+    for _ in 0..LONGEST {
+        match parent(at) {
+            Some(parent) if parent == own => return true,
+            Some(parent) => at = parent,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// The parent of a process that has not ended.
+fn parent(pid: Pid) -> Option<Pid> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // proc_pid_stat(5): the name, in parentheses, may have parentheses itself.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace();
+    let is_over = matches!(fields.next()?, "Z" | "X" | "x");
+    let parent = fields.next()?.parse().ok()?;
+    Pid::from_raw(parent).filter(|_| !is_over)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_child_descends_from_its_parent_until_it_ends() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+        assert!(is_descendant(pid));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(!is_descendant(pid));
+        assert!(!is_descendant(getpid()));
+        assert!(!is_descendant(Pid::INIT));
+    }
+}

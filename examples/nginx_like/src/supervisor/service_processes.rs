@@ -1,0 +1,130 @@
+//! The processes of the service.
+
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::task::Poll;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, wait};
+use tokio::io::unix::AsyncFd;
+
+use super::descent::is_descendant;
+use crate::process::pidfd;
+use crate::process::send_signal::process_of;
+
+/// A process of the service. The pidfd means this process for good, whatever process gets its id later.
+#[derive(Debug)]
+struct ServiceProcess {
+    pid: Pid,
+    pidfd: AsyncFd<OwnedFd>,
+    /// Known once it was reaped. Another process reaps one that is not a child.
+    status: Option<ExitStatus>,
+}
+
+/// The processes of the service: one, and during an upgrade two or more.
+#[derive(Debug, Default)]
+pub(super) struct ServiceProcesses {
+    processes: Vec<ServiceProcess>,
+    main: Option<Pid>,
+}
+
+impl ServiceProcesses {
+    /// Whether none is left.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.processes.is_empty()
+    }
+
+    /// The process that `-s` would send signals to.
+    pub(super) const fn main(&self) -> Option<Pid> {
+        self.main
+    }
+
+    /// Adds a process as the main one.
+    pub(super) fn add(&mut self, pid: Pid) -> io::Result<()> {
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        let pidfd = pidfd::register(pidfd)?;
+        self.processes.push(ServiceProcess {
+            pid,
+            pidfd,
+            status: None,
+        });
+        self.main = Some(pid);
+        Ok(())
+    }
+
+    /// Makes the process of the pid file the main one, if it descends from this process. Returns whether it is another one than
+    /// before.
+    pub(super) fn follow(&mut self, pid_file: &Path) -> bool {
+        let Ok(pid) = process_of(pid_file) else {
+            return false;
+        };
+        if self.main == Some(pid) {
+            return false;
+        }
+        if self.processes.iter().any(|known| known.pid == pid) {
+            self.main = Some(pid);
+            return true;
+        }
+        let before = self.main;
+        if self.add(pid).is_err() {
+            return false;
+        }
+        // Asked once the pidfd is open: it means the process that was asked about, or one that has ended.
+        if !is_descendant(pid) {
+            self.processes.pop();
+            self.main = before;
+            return false;
+        }
+        true
+    }
+
+    /// Waits until a process of the service ends. Waits for ever if there is none.
+    pub(super) async fn ended(&self) -> Pid {
+        poll_fn(|context| {
+            let mut processes = self.processes.iter();
+            let ended = processes.find(|process| process.pidfd.poll_read_ready(context).is_ready());
+            ended.map_or(Poll::Pending, |process| Poll::Ready(process.pid))
+        })
+        .await
+    }
+
+    /// Removes a process that has ended. Returns its status; `None` if another process has reaped it.
+    pub(super) fn remove(&mut self, pid: Pid) -> Option<ExitStatus> {
+        self.reap();
+        if self.main == Some(pid) {
+            self.main = None;
+        }
+        let position = self.processes.iter().position(|known| known.pid == pid)?;
+        self.processes.swap_remove(position).status
+    }
+
+    /// Reaps every child that has ended: the service's, and orphans.
+    pub(super) fn reap(&mut self) {
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => {
+                    let mut processes = self.processes.iter_mut();
+                    if let Some(process) = processes.find(|process| process.pid == pid) {
+                        process.status = Some(ExitStatus::from_raw(status.as_raw()));
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Sends a signal to the main process, or to all, as without a main process. One that has ended is passed over.
+    pub(super) fn signal(&self, signal: Signal, to_all: bool) {
+        for process in &self.processes {
+            if to_all || self.main.is_none_or(|main| main == process.pid) {
+                // Fails only if it has ended, or belongs to another user.
+                let _ = pidfd_send_signal(process.pidfd.get_ref(), signal);
+            }
+        }
+    }
+}

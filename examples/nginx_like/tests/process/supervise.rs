@@ -1,0 +1,309 @@
+//! `supervise`: the server as the child of a supervisor, the readiness file when it cannot write, signals, and upgrades.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Command;
+
+use crate::command_line::run;
+use crate::proxy::NginxLike;
+use crate::sockets::{Conversation, Reserved, ask, eventually, within};
+
+/// A supervisor with a server in front of a node. Dropping it kills the processes of the pid files.
+struct Supervised {
+    proxy: NginxLike,
+    dir: tempfile::TempDir,
+}
+
+impl Supervised {
+    /// Starts it with lines of the main level. `DIR` is a directory of its own. A server that has failed is started again by
+    /// [`restart`](Self::restart) alone, so that no state of the file is missed.
+    async fn start(main: &str) -> Self {
+        Self::start_with(&["--restart-delay", "1h"], main).await
+    }
+
+    async fn start_with(options: &[&str], main: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let node = Reserved::any();
+        let stream = format!("server {{ listen LISTEN; proxy_pass {}; }}", node.addr);
+        drop(node.serve("node").await); // detached: it lives as long as the test's runtime
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
+        command.arg("supervise").args(options).arg("--");
+        let path = dir.path().display().to_string();
+        let main = format!("pid DIR/lb.pid; {main}").replace("DIR", &path);
+        let proxy = NginxLike::start_by(command, Reserved::any(), &main, &stream).await;
+        // The node's address stays reserved.
+        std::mem::forget(node);
+        let started = Self { proxy, dir };
+        eventually("the pid file", || started.server().is_some()).await;
+        started
+    }
+
+    /// The server of the pid file.
+    fn server(&self) -> Option<Pid> {
+        self.pid("lb.pid")
+    }
+
+    fn pid(&self, name: &str) -> Option<Pid> {
+        let text = fs::read_to_string(self.dir.path().join(name)).ok()?;
+        Pid::from_raw(text.trim().parse().ok()?)
+    }
+
+    fn ready(&self) -> PathBuf {
+        self.dir.path().join("ready")
+    }
+
+    /// Waits until the readiness file has this content, and returns how long that took.
+    async fn says(&self, content: &str) -> Duration {
+        let start = Instant::now();
+        let is_said = || fs::read_to_string(self.ready()).is_ok_and(|found| found == content);
+        within(&format!("{content:?} in the readiness file"), async {
+            while !is_said() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        start.elapsed()
+    }
+
+    /// Waits until the supervisor has ended.
+    async fn exit(&mut self) -> ExitStatus {
+        self.proxy.status().await
+    }
+
+    /// Sends a signal to the server itself.
+    fn kill(&self, signal: Signal) -> Pid {
+        let pid = self.server().expect("a server");
+        kill_process(pid, signal).unwrap();
+        pid
+    }
+
+    /// Starts a server that has failed again, and waits until it has written the pid file.
+    async fn restart(&self, before: Pid) -> Pid {
+        self.proxy.signal(Signal::HUP);
+        self.replaced(before).await
+    }
+
+    /// Waits until another server than `before` has written the pid file.
+    async fn replaced(&self, before: Pid) -> Pid {
+        let is_new = || self.server().is_some_and(|pid| pid != before);
+        eventually("another server", is_new).await;
+        self.server().expect("a server")
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        self.proxy.kill();
+        for name in ["lb.pid", "lb.pid.oldbin"] {
+            if let Some(pid) = self.pid(name) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_killed_server_is_not_ready_at_once_and_is_started_again() {
+    let supervised = Supervised::start("lb_ready_file DIR/ready ready=7 not_ready=-60;").await;
+    let mut took = Vec::new();
+    for signal in [Signal::KILL, Signal::ABORT, Signal::KILL, Signal::ILL] {
+        supervised.says("7\n").await;
+        let before = supervised.kill(signal);
+        took.push(supervised.says("-60\n").await);
+        supervised.restart(before).await;
+    }
+    supervised.says("7\n").await;
+    assert_eq!(ask(supervised.proxy.addr).await.unwrap(), "node");
+    eprintln!("killed, and \"not ready\" in the file after {took:?}");
+    let line = "ended (signal: 9 (SIGKILL))";
+    supervised.proxy.logged(line).await;
+}
+
+#[tokio::test]
+async fn a_stopped_server_is_not_ready_after_its_heartbeat_until_it_goes_on() {
+    let supervised = Supervised::start("lb_ready_file DIR/ready heartbeat=200ms;").await;
+    for _ in 0..2 {
+        supervised.says("0\n").await;
+        supervised.kill(Signal::STOP);
+        let down = supervised.says("-254\n").await;
+        supervised.kill(Signal::CONT);
+        let up = supervised.says("0\n").await;
+        eprintln!("stopped, not ready after {down:?}; continued, ready after {up:?}");
+    }
+    let twice = || supervised.proxy.count("no heartbeat") == 2;
+    eventually("two lines in the log", twice).await;
+    // One that is killed while it is stopped is replaced.
+    supervised.kill(Signal::STOP);
+    supervised.says("-254\n").await;
+    let before = supervised.kill(Signal::KILL);
+    supervised.restart(before).await;
+    supervised.says("0\n").await;
+}
+
+#[tokio::test]
+async fn signals_reach_the_server_and_a_wanted_end_ends_the_supervisor() {
+    let main = "lb_ready_file DIR/ready leaving=-60; error_log DIR/error.log;";
+    let mut supervised = Supervised::start(main).await;
+    supervised.says("0\n").await;
+    supervised.proxy.signal(Signal::HUP);
+    supervised.proxy.logged("Configuration applied").await;
+    let log = supervised.dir.path().join("error.log");
+    fs::remove_file(&log).unwrap();
+    supervised.proxy.signal(Signal::USR1);
+    eventually("a new log", || log.exists()).await;
+    let mut open = Conversation::open(supervised.proxy.addr).await.unwrap();
+    open.say("hello").await.unwrap();
+    supervised.proxy.signal(Signal::QUIT);
+    supervised.says("-60\n").await;
+    supervised.proxy.refused().await;
+    assert_eq!(open.say("still there?").await.unwrap(), "node");
+    drop(open);
+    assert!(supervised.exit().await.success());
+    // The server itself has written it.
+    supervised.says("-60\n").await;
+    assert_eq!(supervised.server(), None);
+}
+
+#[tokio::test]
+async fn an_end_of_the_server_without_an_error_ends_the_supervisor_whichever_process_was_asked() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut supervised = Supervised::start("").await;
+        supervised.proxy.signal(signal);
+        assert!(supervised.exit().await.success());
+        assert_eq!(supervised.server(), None);
+    }
+    let mut supervised = Supervised::start("").await;
+    supervised.kill(Signal::QUIT);
+    assert!(supervised.exit().await.success());
+    assert_eq!(
+        supervised.proxy.count("supervise: server"),
+        2,
+        "start and end"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_fails_at_once_is_tried_again_ever_more_slowly_until_its_cause_is_mended() {
+    const DELAYS: [&str; 4] = ["--restart-delay", "20ms", "--max-restart-delay", "80ms"];
+    let supervised = Supervised::start_with(&DELAYS, "lb_ready_file DIR/ready;").await;
+    supervised.says("0\n").await;
+    let good = fs::read_to_string(supervised.proxy.dir().join("test.conf")).unwrap();
+    let bad = good.replace("proxy_pass", "proxy_passes");
+    fs::write(supervised.proxy.dir().join("test.conf"), bad).unwrap();
+    let before = supervised.kill(Signal::KILL);
+    for delay in ["20 ms", "40 ms", "80 ms"] {
+        let line = format!("started again in {delay}\n");
+        supervised.proxy.logged(&line).await;
+    }
+    let is_bounded = || supervised.proxy.count("started again in 80 ms\n") > 2;
+    eventually("the longest delay again", is_bounded).await;
+    supervised.proxy.logged("unknown directive").await;
+    supervised.says("-254\n").await;
+    fs::write(supervised.proxy.dir().join("test.conf"), good).unwrap();
+    supervised.replaced(before).await;
+    supervised.says("0\n").await;
+}
+
+#[tokio::test]
+async fn a_supervisor_between_two_starts_ends_with_the_status_of_the_server() {
+    let mut supervised = Supervised::start("").await;
+    supervised.kill(Signal::KILL);
+    supervised.proxy.logged("started again in").await;
+    supervised.proxy.signal(Signal::TERM);
+    assert_eq!(supervised.exit().await.code(), Some(128 + 9));
+}
+
+#[tokio::test]
+async fn options_stand_in_for_the_directive() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("other");
+    let text = path.display().to_string();
+    let options = ["--ready-file", &text, "--not-ready", "-1"];
+    let supervised = Supervised::start_with(&options, "").await;
+    let says = |content: &str| fs::read_to_string(&path).is_ok_and(|found| found == content);
+    // No server writes it.
+    assert!(says("-1\n"));
+    fs::write(&path, "0\n").unwrap();
+    supervised.kill(Signal::KILL);
+    eventually("not ready", || says("-1\n")).await;
+}
+
+/// The new process is the old one's child, and the supervisor's once that has ended.
+#[tokio::test]
+async fn a_new_binary_is_followed() {
+    let mut supervised = Supervised::start("lb_ready_file DIR/ready;").await;
+    supervised.says("0\n").await;
+    let old = supervised.server().expect("a server");
+    supervised.proxy.signal(Signal::USR2);
+    let new = supervised.replaced(old).await;
+    kill_process(old, Signal::QUIT).unwrap();
+    let line = format!("server {old} ended (exit status: 0)");
+    supervised.proxy.logged(&line).await;
+    assert_eq!(ask(supervised.proxy.addr).await.unwrap(), "node");
+    supervised.says("0\n").await;
+    // It is the one that is watched now.
+    kill_process(new, Signal::KILL).unwrap();
+    let took = supervised.says("-254\n").await;
+    eprintln!("a new binary killed, and \"not ready\" after {took:?}");
+    let third = supervised.restart(new).await;
+    supervised.says("0\n").await;
+    assert!(third != old);
+    supervised.proxy.signal(Signal::TERM);
+    assert!(supervised.exit().await.success());
+}
+
+#[tokio::test]
+async fn the_old_binary_takes_back_the_service_and_is_followed() {
+    let mut supervised = Supervised::start("lb_ready_file DIR/ready;").await;
+    supervised.says("0\n").await;
+    let old = supervised.server().expect("a server");
+    supervised.proxy.signal(Signal::USR2);
+    let new = supervised.replaced(old).await;
+    let line = format!("server {new} is the main process now");
+    supervised.proxy.logged(&line).await;
+    kill_process(new, Signal::KILL).unwrap();
+    let line = format!("server {old} is the main process now");
+    supervised.proxy.logged(&line).await;
+    assert_eq!(ask(supervised.proxy.addr).await.unwrap(), "node");
+    assert_eq!(supervised.proxy.count("started again"), 0);
+    // A signal to end reaches both of an upgrade.
+    supervised.proxy.signal(Signal::USR2);
+    supervised.replaced(old).await;
+    supervised.proxy.signal(Signal::QUIT);
+    assert!(supervised.exit().await.success());
+    assert_eq!(supervised.server(), None);
+}
+
+#[tokio::test]
+async fn a_daemon_is_followed() {
+    let mut supervised = Supervised::start("daemon on; lb_ready_file DIR/ready;").await;
+    supervised.proxy.logged("is the main process now").await;
+    supervised.says("0\n").await;
+    let before = supervised.kill(Signal::KILL);
+    supervised.says("-254\n").await;
+    supervised.restart(before).await;
+    supervised.says("0\n").await;
+    supervised.proxy.signal(Signal::TERM);
+    assert!(supervised.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_command_line_that_serves_nothing_is_refused() {
+    let root = std::path::Path::new("/");
+    for arguments in [
+        &["supervise", "--", "-t"][..],
+        &["supervise", "--", "-s", "quit"],
+        &["supervise", "--", "status"],
+        &["supervise", "--", "--demo"],
+        &["supervise", "--", "--none"],
+        &["supervise", "-c", "nginx.conf"],
+        &["supervise", "--restart-delay", "soon"],
+    ] {
+        let (output, said) = run(arguments, root);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    }
+}

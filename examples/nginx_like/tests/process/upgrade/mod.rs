@@ -1,0 +1,8 @@
+//! SIGUSR2: a new binary takes the sockets over from the process that runs.
+
+mod back_out;
+mod failures;
+mod handover;
+mod load;
+mod places;
+mod site;
