@@ -75,6 +75,24 @@ pub enum Verdict {
     ZeroWeight,
 }
 
+impl Verdict {
+    /// The verdict in lower case with underscores, without the end of an ejection.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AboveBound => "above_bound",
+            Self::Draining => "draining",
+            Self::Ejected { .. } => "ejected",
+            Self::Eligible => "eligible",
+            Self::Full => "full",
+            Self::NotInSubset => "not_in_subset",
+            Self::Tried => "tried",
+            Self::Unchecked => "unchecked",
+            Self::Unhealthy => "unhealthy",
+            Self::ZeroWeight => "zero_weight",
+        }
+    }
+}
+
 impl Explanation {
     pub(crate) fn new(
         membership: &Membership,

@@ -43,7 +43,8 @@ use crate::upstream::overrides::{OverrideOrigin, WeightOverride};
 #[doc(alias = "health_check", alias = "option httpchk", alias = "tcp-check")]
 #[async_trait]
 pub trait HealthCheck: fmt::Debug + Send + Sync + 'static {
-    /// A short name for logs, metrics and status pages. Default: `custom`.
+    /// The type of the check, as a short name for logs, metrics and status pages, unless
+    /// [`CheckSettings::name`](super::CheckSettings::name) is set. Default: `custom`.
     fn name(&self) -> &str {
         "custom"
     }

@@ -173,12 +173,13 @@ mod tests {
     use lb_core::Backend;
 
     use super::*;
-    use crate::health::{CheckSettings, ProbeSource};
+    use crate::health::{CheckSettings, ProbeSource, Unmatched};
     use crate::net::handshake::IdleSockets;
 
     fn request(check: &HttpCheck, backend: &Backend, port: Option<u16>) -> String {
         let source = ProbeSource::new(&CheckSettings::default().port(port));
-        check.request(&Probe::new(backend, &source, None, &IdleSockets::default()))
+        let (idle, unmatched) = (IdleSockets::default(), Unmatched::default());
+        check.request(&Probe::new(backend, &source, None, &idle, &unmatched))
     }
 
     #[test]

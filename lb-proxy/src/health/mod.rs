@@ -76,5 +76,5 @@ pub use tcp::TcpCheck;
 pub use tls::{TlsCheck, TlsCheckError};
 
 pub(crate) use machine::Machine;
-pub(crate) use probe::ProbeSource;
+pub(crate) use probe::{ProbeSource, Unmatched};
 pub(crate) use settings::SHORTEST_INTERVAL;

@@ -1,6 +1,7 @@
 //! One probe of one backend.
 
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 
 use lb_core::{Backend, Endpoint};
 use tokio::io::AsyncWriteExt;
@@ -22,8 +23,30 @@ pub struct Probe<'a> {
     source: &'a ProbeSource,
     header: Option<Version>,
     idle: &'a IdleSockets,
+    unmatched: &'a Unmatched,
     /// Instead of the one in the settings.
     port: Option<u16>,
+}
+
+/// The beginning of an answer that is not the expected one yet, kept for the case that the time of the probe ends.
+#[derive(Debug, Default)]
+pub(crate) struct Unmatched(Mutex<Vec<u8>>);
+
+impl Unmatched {
+    /// How many bytes are kept: more than a message shows.
+    const KEPT: usize = 64;
+
+    fn set(&self, answer: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clear();
+        kept.extend_from_slice(&answer[..answer.len().min(Self::KEPT)]);
+    }
+
+    /// The error of an answer that came, if one did.
+    pub(crate) fn error(&self) -> Option<CheckError> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (!kept.is_empty()).then(|| CheckError::unexpected(&kept))
+    }
 }
 
 /// Where the probes of one check come from and go to.
@@ -50,12 +73,14 @@ impl<'a> Probe<'a> {
         source: &'a ProbeSource,
         header: Option<Version>,
         idle: &'a IdleSockets,
+        unmatched: &'a Unmatched,
     ) -> Self {
         Self {
             backend,
             source,
             header,
             idle,
+            unmatched,
             port: None,
         }
     }
@@ -90,6 +115,11 @@ impl<'a> Probe<'a> {
             (Endpoint::Tcp(addr), Some(port)) => Endpoint::Tcp(SocketAddr::new(addr.ip(), port)),
             (endpoint, _) => endpoint,
         }
+    }
+
+    /// Stores what the backend has answered and a check did not expect, for the message of a probe whose time ends.
+    pub(super) fn set_unmatched(&self, answer: &[u8]) {
+        self.unmatched.set(answer);
     }
 
     /// Whether [`connect`](Self::connect) sends a PROXY header.

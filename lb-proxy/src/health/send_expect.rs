@@ -105,11 +105,15 @@ impl HealthCheck for SendExpect {
             let mut end = expect.end_of_match(&answer[begin..], 0);
             let mut searched = answer.len() - begin;
             if end.is_none() {
+                probe.set_unmatched(&answer[begin..]);
                 end = stream
                     .read_until(&mut answer, self.max_bytes, |answer| {
                         let rest = &answer[begin..];
                         let end = expect.end_of_match(rest, searched);
                         searched = rest.len();
+                        if end.is_none() {
+                            probe.set_unmatched(rest);
+                        }
                         end
                     })
                     .await?;

@@ -15,6 +15,9 @@ pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct CheckSettings {
+    /// The name of the check in logs, metrics and status pages, of which the first 100 bytes are used. A name that an earlier
+    /// check of the upstream has gets a number, as in `http #2`. Default: [`HealthCheck::name`](super::HealthCheck::name).
+    pub name: Option<Box<str>>,
     /// The time from the begin of one probe of a backend to the next. Default: 5 s. At least 10 ms. A probe begins up to 5 ms
     /// or a twentieth of the shortest interval early, to begin together with others.
     #[doc(alias = "inter")]
@@ -96,6 +99,7 @@ pub enum ProbeHeader {
 impl Default for CheckSettings {
     fn default() -> Self {
         Self {
+            name: None,
             interval: Duration::from_secs(5),
             interval_in_doubt: None,
             interval_down: None,
@@ -113,6 +117,13 @@ impl Default for CheckSettings {
 }
 
 impl CheckSettings {
+    /// Sets [`name`](Self::name).
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Box<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     /// Sets [`interval`](Self::interval).
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {

@@ -11,7 +11,7 @@ use lb_core::{Backend, Timestamp};
 pub struct CheckStatus {
     /// The backend, as its source reports it.
     pub backend: Arc<Backend>,
-    /// The [name](super::HealthCheck::name) of the check.
+    /// The [name](super::CheckSettings::name) of the check, unique in its upstream.
     pub check: Arc<str>,
     /// What the check has decided.
     pub state: CheckState,

@@ -10,7 +10,7 @@ use super::view::UpstreamView;
 use super::writer::{Family, Writer};
 use crate::health::{CheckState, CheckStatus};
 
-/// The checks by upstream, backend and name. Of several with one name on a backend the first is shown.
+/// The checks by upstream, backend and name, which is unique in the upstream.
 type Checks<'a> = BTreeMap<(&'a str, String, &'a str), &'a CheckStatus>;
 
 pub(super) fn write(to: &mut Writer<'_>, views: &[UpstreamView]) -> fmt::Result {

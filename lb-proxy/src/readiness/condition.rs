@@ -38,10 +38,13 @@ pub enum ReadinessCheck {
     Backends,
     /// The embedder's control loop has [reported](crate::Handle::heartbeat) in time, if it ever has.
     ControlLoop,
+    /// The embedder publishes the readiness, if it has [reported](crate::Handle::note_publication) that it cannot. It is
+    /// [advisory](Self::is_advisory).
+    Publication,
 }
 
 impl ReadinessCheck {
-    /// `shutdown`, `listeners`, `membership`, `backends` or `control_loop`.
+    /// `shutdown`, `listeners`, `membership`, `backends`, `control_loop` or `publication`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Shutdown => "shutdown",
@@ -49,7 +52,13 @@ impl ReadinessCheck {
             Self::Membership => "membership",
             Self::Backends => "backends",
             Self::ControlLoop => "control_loop",
+            Self::Publication => "publication",
         }
+    }
+
+    /// Whether the condition is only shown: a server is ready although it is not met.
+    pub const fn is_advisory(self) -> bool {
+        matches!(self, Self::Publication)
     }
 }
 
@@ -77,9 +86,9 @@ impl Readiness {
         }
     }
 
-    /// Whether every condition is met.
+    /// Whether every condition is met that is not [advisory](ReadinessCheck::is_advisory).
     pub fn is_ready(&self) -> bool {
-        self.conditions.iter().all(|condition| condition.ok)
+        self.unmet().next().is_none()
     }
 
     /// Whether the shutdown has begun.
@@ -93,9 +102,18 @@ impl Readiness {
         &self.conditions
     }
 
-    /// The conditions that are not met.
+    /// The conditions that are not met, without the [advisory](ReadinessCheck::is_advisory) ones.
     pub fn unmet(&self) -> impl Iterator<Item = &ReadinessCondition> {
-        self.conditions.iter().filter(|condition| !condition.ok)
+        let conditions = self.conditions.iter();
+        conditions.filter(|condition| !condition.ok && !condition.check.is_advisory())
+    }
+
+    /// Whether the control loop's report is all that is missing.
+    pub(crate) fn lacks_control_loop_alone(&self) -> bool {
+        !self.is_ready()
+            && self
+                .unmet()
+                .all(|condition| condition.check == ReadinessCheck::ControlLoop)
     }
 }
 
@@ -139,6 +157,15 @@ mod tests {
         let text = "not ready: a is unknown; b has no backend";
         assert_eq!(readiness.to_string(), text);
         assert!(!readiness.is_leaving());
+    }
+
+    #[test]
+    fn an_advisory_condition_is_shown_and_does_not_decide() {
+        let mut readiness = Readiness::new();
+        readiness.add(ReadinessCheck::Publication, false, "the file is not ours");
+        assert!(readiness.is_ready());
+        assert_eq!(readiness.to_string(), "ready");
+        assert_eq!(readiness.conditions().len(), 1);
     }
 
     #[test]

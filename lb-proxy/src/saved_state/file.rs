@@ -1,13 +1,14 @@
 //! The state in a file.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use rustix::fs::OFlags;
+use tempfile::Builder;
 
 use super::SavedState;
 use super::json::SavedStateError;
@@ -28,18 +29,25 @@ impl SavedState {
         if json.len() as u64 > LIMIT {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let temporary = temporary(path)?;
-        let _ = fs::remove_file(&temporary);
-        let written = write_new(&temporary, &json).and_then(|()| fs::rename(&temporary, path));
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written?;
-        // The rename is on the disk once the directory is.
-        let parent = path
+        // Beside it, readable by its user alone, with a name that no other process or container chooses.
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut prefix = OsString::from(".");
+        prefix.push(name);
+        prefix.push(".");
+        let directory = path
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all()
+        let directory = directory.unwrap_or_else(|| Path::new("."));
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let mut new = Builder::new()
+            .prefix(&prefix)
+            .make_in(directory, |path| options.open(path))?;
+        new.write_all(json.as_ref())?;
+        new.as_file().sync_all()?;
+        new.persist(path)?;
+        // The rename is on the disk once the directory is.
+        File::open(directory)?.sync_all()
     }
 
     /// Reads what [`write_file`](Self::write_file) has written. `None` if there is no file. Blocks.
@@ -72,24 +80,4 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(LIMIT + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// The name of a file in the same directory that no other process writes.
-fn temporary(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut hidden = OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}", std::process::id()));
-    Ok(path.with_file_name(hidden))
 }

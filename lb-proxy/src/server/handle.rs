@@ -122,6 +122,15 @@ impl Handle {
             .note_alive(until.unwrap_or_else(|| now + Duration::from_secs(1 << 31)));
     }
 
+    /// Reports why the program cannot publish the readiness, for example because another process has taken its readiness file,
+    /// or with `None` that it can. [`readiness`](Self::readiness) shows a problem as [`ReadinessCheck::Publication`], which does
+    /// not make the server not ready: it can serve all the same.
+    ///
+    /// [`ReadinessCheck::Publication`]: crate::reports::ReadinessCheck::Publication
+    pub fn note_publication(&self, problem: Option<String>) {
+        self.server.note_publication(problem);
+    }
+
     /// Completes when every worker has run a task that was spawned by this call, or has ended. A worker that is blocked does
     /// not answer, so a caller sets a time limit.
     ///

@@ -1,5 +1,7 @@
 //! The one place that decides whether a server is ready.
 
+use std::time::Duration;
+
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -38,6 +40,9 @@ pub(super) fn readiness(server: &ServerState) -> Readiness {
     membership(&mut readiness, &upstreams);
     backends(&mut readiness, &upstreams);
     control_loop(&mut readiness, server);
+    if let Some(problem) = server.publication() {
+        readiness.add(ReadinessCheck::Publication, false, problem);
+    }
     readiness
 }
 
@@ -92,6 +97,12 @@ fn control_loop(readiness: &mut Readiness, server: &ServerState) {
     }
 }
 
+/// The shortest time between two computations of the readiness: with many backends, health checks change something all the time.
+const GAP: Duration = Duration::from_millis(5);
+
+/// How long a late report of the control loop is waited for: when a process was stopped, every report is late at first.
+const LATE_REPORT: Duration = Duration::from_millis(500);
+
 /// Watches the readiness of a server. See [`Handle::watch_readiness`].
 #[derive(Debug)]
 pub struct ReadinessWatch {
@@ -99,6 +110,9 @@ pub struct ReadinessWatch {
     signal: watch::Receiver<()>,
     phase: watch::Receiver<Phase>,
     last: Option<Readiness>,
+    /// Not before then is the readiness computed again.
+    next: Option<Instant>,
+    late: LateReport,
 }
 
 impl ReadinessWatch {
@@ -108,22 +122,33 @@ impl ReadinessWatch {
             signal: server.context.trackers.readiness.subscribe(),
             phase: server.phase.subscribe(),
             last: None,
+            next: None,
+            late: LateReport::default(),
         }
     }
 
     /// The readiness at the first call, then each time that it differs from what the last call returned. Changes that
     /// follow each other before the call are returned as one.
     ///
-    /// Nothing is polled: what changes readiness wakes the task. Needs a Tokio runtime with time enabled.
+    /// Nothing is polled: what changes readiness wakes the task, which computes it at once, but at most once in 5 ms. If all that
+    /// is missing is the [report](Handle::heartbeat) of the control loop, it has 500 ms more to come: a process that
+    /// was stopped and continues is late without being dead. Needs a Tokio runtime with time enabled.
     ///
     /// Cancel-safe.
     pub async fn changed(&mut self) -> Readiness {
         loop {
+            if let Some(next) = self.next {
+                sleep_until(next).await;
+            }
             // Before the look, so that a change after it wakes the task again.
             self.signal.mark_unchanged();
             self.phase.mark_unchanged();
             let now = self.handle.readiness();
-            if self.last.as_ref() != Some(&now) {
+            let at = Instant::now();
+            self.next = Some(at + GAP);
+            let was_ready = self.last.as_ref().is_some_and(Readiness::is_ready);
+            let late_until = self.late.wait_until(was_ready, &now, at);
+            if late_until.is_none() && self.last.as_ref() != Some(&now) {
                 self.last = Some(now.clone());
                 return now;
             }
@@ -133,8 +158,51 @@ impl ReadinessWatch {
                 _ = self.signal.changed() => {}
                 _ = self.phase.changed() => {}
                 () = leave.cancelled(), if !now.is_leaving() => {}
-                () = or_never(now.look_again.map(sleep_until)) => {}
+                () = or_never(late_until.or(now.look_again).map(sleep_until)) => {}
             }
         }
+    }
+}
+
+/// The wait for a report of the control loop that is late.
+#[derive(Debug, Default)]
+struct LateReport {
+    until: Option<Instant>,
+}
+
+impl LateReport {
+    /// Until when the readiness `found` at the moment `at` is not reported, because the control loop may only be late.
+    fn wait_until(&mut self, was_ready: bool, found: &Readiness, at: Instant) -> Option<Instant> {
+        if !(was_ready && found.lacks_control_loop_alone()) {
+            self.until = None;
+            return None;
+        }
+        let until = *self.until.get_or_insert(at + LATE_REPORT);
+        Some(until).filter(|until| at < *until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_report_of_the_control_loop_is_waited_for_and_not_for_long() {
+        let mut late = Readiness::new();
+        late.add(ReadinessCheck::ControlLoop, false, "late");
+        let mut other = late.clone();
+        other.add(ReadinessCheck::Backends, false, "none");
+        let ready = Readiness::new();
+        let start = Instant::now();
+        let end = start + LATE_REPORT;
+        let half = start + LATE_REPORT / 2;
+        let mut wait = LateReport::default();
+        assert_eq!(wait.wait_until(true, &late, start), Some(end));
+        assert_eq!(wait.wait_until(true, &late, half), Some(end));
+        assert_eq!(wait.wait_until(true, &late, end), None);
+        assert_eq!(wait.wait_until(false, &late, end), None);
+        assert_eq!(wait.wait_until(true, &other, start), None);
+        assert_eq!(wait.wait_until(true, &late, half), Some(half + LATE_REPORT));
+        assert_eq!(wait.wait_until(true, &ready, half), None);
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct ServerState {
     pub(crate) reloading: AsyncMutex<()>,
     /// Until when the last report of the embedder's control loop holds.
     alive_until: Mutex<Option<Instant>>,
+    /// Why the embedder cannot publish the readiness, if it cannot.
+    publication: Mutex<Option<String>>,
     applied: AtomicU64,
     failed: AtomicU64,
 }
@@ -40,6 +42,7 @@ impl ServerState {
             started: SystemTime::now(),
             reloading: AsyncMutex::default(),
             alive_until: Mutex::default(),
+            publication: Mutex::default(),
             applied: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         })
@@ -79,6 +82,26 @@ impl ServerState {
         if before.is_none_or(|before| before <= Instant::now() || until < before) {
             self.context.trackers.readiness.changed();
         }
+    }
+
+    /// Why the embedder cannot publish the readiness, if it cannot.
+    pub(crate) fn publication(&self) -> Option<String> {
+        self.lock_publication().clone()
+    }
+
+    pub(crate) fn note_publication(&self, problem: Option<String>) {
+        let is_new = *self.lock_publication() != problem;
+        if is_new {
+            *self.lock_publication() = problem;
+            self.context.trackers.readiness.changed();
+        }
+    }
+
+    /// No code that can panic runs under the lock.
+    fn lock_publication(&self) -> MutexGuard<'_, Option<String>> {
+        self.publication
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// No code that can panic runs under the lock.

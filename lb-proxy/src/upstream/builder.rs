@@ -130,7 +130,8 @@ impl UpstreamBuilder {
     /// own check reports by [`Upstream::set_health`] should not be checked here too, because the later report counts.
     #[doc(alias = "check", alias = "health_checks")]
     pub fn health_check(mut self, check: impl HealthCheck, settings: CheckSettings) -> Self {
-        self.checks.push(DescribedCheck::new(check, settings));
+        let check = DescribedCheck::beside(&self.checks, check, settings);
+        self.checks.push(check);
         self
     }
 

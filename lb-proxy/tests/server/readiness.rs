@@ -155,6 +155,19 @@ async fn a_control_loop_that_stops_reporting_ends_readiness() {
     reported(&mut watch, &[ReadinessCheck::ControlLoop]).await;
     proxy.handle.heartbeat(Duration::MAX);
     reported(&mut watch, &[]).await;
+    // What is only shown.
+    let problem = Some("the file is not ours".to_owned());
+    proxy.handle.note_publication(problem.clone());
+    let readiness = within("the problem", watch.changed()).await;
+    let shown = readiness.conditions().last().unwrap();
+    assert_eq!(
+        (shown.check, shown.ok, Some(shown.detail.clone())),
+        (ReadinessCheck::Publication, false, problem)
+    );
+    assert!(proxy.handle.is_ready());
+    proxy.handle.note_publication(None);
+    let readiness = within("the solution", watch.changed()).await;
+    assert!(readiness.conditions().iter().all(|condition| condition.ok));
     proxy.end().await;
 }
 

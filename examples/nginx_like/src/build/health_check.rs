@@ -1,7 +1,7 @@
 //! Adds a health check to an upstream.
 
 use lb_proxy::UpstreamBuilder;
-use lb_proxy::health::{CheckSettings, InitialState};
+use lb_proxy::health::{CheckSettings, HealthCheck as _, InitialState};
 
 use crate::config::health_check::{CheckKind, HealthCheck, ServerCheck};
 
@@ -35,6 +35,16 @@ pub(super) fn add(upstream: UpstreamBuilder, config: &ServerCheck) -> UpstreamBu
     if let Some(source) = config.source {
         settings = settings.source(source);
     }
+    let kind = match &config.check.kind {
+        CheckKind::Agent(check) => check.name(),
+        CheckKind::Http(check) => check.name(),
+        CheckKind::NodePort(check) => check.name(),
+        CheckKind::SendExpect(check) => check.name(),
+        CheckKind::Tcp(check) => check.name(),
+        #[cfg(feature = "health-tls")]
+        CheckKind::Tls(check) => check.name(),
+    };
+    settings = settings.name(format!("{kind}{}", config.check.distinction));
     match config.check.kind.clone() {
         CheckKind::Agent(check) => upstream.health_check(check, settings),
         CheckKind::Http(check) => upstream.health_check(check, settings),

@@ -2,6 +2,7 @@
 
 mod kind;
 mod parameters;
+mod quotes;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -11,6 +12,7 @@ use lb_proxy::health::{AgentCheck, HttpCheck, NodePortCheck, ProbeHeader, SendEx
 
 use self::kind::kind_of;
 use self::parameters::CheckParameters;
+use self::quotes::warn_of_quotes;
 use super::match_block::Match;
 use super::settings::settings;
 use crate::syntax::directive::Args::{AtLeast, Exactly};
@@ -54,6 +56,8 @@ pub(crate) struct HealthCheck {
     /// A server gets no sessions before its first probe.
     pub(crate) mandatory: bool,
     pub(crate) port: Option<u16>,
+    /// What tells it apart from others of its type, behind the type: parameters, each behind a blank.
+    pub(crate) distinction: String,
     span: Span,
 }
 
@@ -99,7 +103,8 @@ enum HealthCheckError {
 
 impl<B: Has<Vec<HealthCheck>>> Directive<B> {
     pub(crate) const HEALTH_CHECK: Self =
-        Self::simple("health_check", AtLeast(0), |block, statement, _| {
+        Self::simple("health_check", AtLeast(0), |block, statement, reader| {
+            warn_of_quotes(statement, reader);
             let check = HealthCheck::read(statement)?;
             block.part().push(check);
             Ok(())
@@ -136,6 +141,7 @@ impl HealthCheck {
             passes: parameters.count("passes=")?,
             mandatory,
             port,
+            distinction: parameters.distinction(),
             span: statement.span.clone(),
         })
     }

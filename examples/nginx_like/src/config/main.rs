@@ -111,6 +111,7 @@ pub(crate) struct MainBlock {
     pub(crate) worker_rlimit_core: Option<u64>,
     pub(crate) worker_shutdown_timeout: Option<Duration>,
     pub(crate) pid: Option<PathBuf>,
+    pub(crate) pid_span: Option<Span>,
     pub(crate) daemon: Option<bool>,
     pub(crate) lb_upgrade_timeout: Option<Duration>,
     pub(crate) ready_file: Option<ReadyFileConfig>,
@@ -165,7 +166,9 @@ const MAIN: &[Directive<MainBlock>] = &[
     Directive::simple("pid", Exactly(1), |main, statement, reader| {
         statement.once(&mut main.pid, |statement| {
             Ok(reader.files().resolve(statement.arg()))
-        })
+        })?;
+        main.pid_span = Some(statement.span.clone());
+        Ok(())
     }),
     Directive::block("stream", Exactly(0), |main, statement, reader| {
         statement.once(&mut main.stream, |_| {

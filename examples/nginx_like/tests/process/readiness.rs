@@ -122,6 +122,42 @@ async fn the_file_is_written_again_if_another_program_changes_it_and_its_age_is_
 }
 
 #[tokio::test]
+async fn a_second_process_that_fails_to_start_does_not_change_the_file() {
+    let (_node, stream) = node().await;
+    let (dir, path) = ready_path();
+    let main = format!("lb_ready_file {} heartbeat=30ms;", path.display());
+    let proxy = NginxLike::start(&main, &stream).await;
+    says(&path, "0\n").await;
+    let file = fs::File::open(&path).unwrap();
+    let text = format!(
+        "{main} error_log stderr; pid {0}/none/pid;\nevents {{}}\nstream {{ {1} }}\n",
+        dir.path().display(),
+        stream.replace("LISTEN", &format!("unix:{}/front", dir.path().display()))
+    );
+    let conf = crate::proxy::write_conf(dir.path(), &text);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
+    let output = command.arg("-c").arg(conf).output().await.unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("belongs to another process"), "{said}");
+    let ino = |file: &fs::Metadata| std::os::unix::fs::MetadataExt::ino(file);
+    let before = file.metadata().unwrap();
+    assert_eq!(ino(&before), ino(&fs::metadata(&path).unwrap()));
+    let is_renewed = || file.metadata().unwrap().modified().unwrap() > before.modified().unwrap();
+    eventually("a heartbeat of the first process", is_renewed).await;
+    says(&path, "0\n").await;
+    // As `sed -i` does it, just before the end.
+    let edited = dir.path().join("edited");
+    fs::write(&edited, "0\n").unwrap();
+    proxy.signal(Signal::STOP);
+    fs::rename(edited, &path).unwrap();
+    proxy.signal(Signal::QUIT);
+    proxy.signal(Signal::CONT);
+    assert!(proxy.exit().await.success());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "-254\n");
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_written_is_an_error_at_the_start() {
     let (_node, stream) = node().await;
     let dir = tempfile::tempdir().unwrap();

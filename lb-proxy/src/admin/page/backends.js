@@ -142,7 +142,7 @@ function connectTimeOf(backend) {
 function healthOf(backend) {
   const checks = backend.checks ?? [];
   if (checks.length === 0 && backend.health === "healthy") return "unchecked";
-  if (checks.some((check) => check.state === "unchecked")) return "… waiting";
+  if (backend.health === "unchecked" || checks.some((check) => check.state === "unchecked")) return "… waiting";
   return backend.health === "healthy" ? "✓ healthy" : `✗ ${backend.health}`;
 }
 

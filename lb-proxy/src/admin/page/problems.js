@@ -76,8 +76,10 @@ function* ofUpstream(upstream) {
 function* ofBackends(upstream) {
   const unhealthy = (backend) => backend.health === "unhealthy";
   const ejected = (backend) => backend.ejected_ms !== undefined && !unhealthy(backend);
+  const unchecked = (backend) => backend.verdict === "unchecked";
   const full = (backend) => backend.verdict === "full";
   yield* sentence(upstream, "unhealthy", unhealthy, "unhealthy, its active check failed", "unhealthy, their active checks failed");
+  yield* sentence(upstream, "unchecked", unchecked, "not used yet, it waits for its first check", "not used yet, they wait for their first check");
   yield* sentence(upstream, "ejected", ejected, "ejected, too many connections to it failed", "ejected, too many connections to them failed");
   yield* sentence(upstream, "full", full, "full", "full");
 }

@@ -8,6 +8,7 @@ const STATES = {
   full: ["■", "full", "as many connections as max_conns allows"],
   not_in_subset: ["–", "not in subset", "other replicas use it"],
   tried: ["✗", "tried", "this connection failed on it"],
+  unchecked: ["…", "unchecked", "waits for its first check"],
   unhealthy: ["✗", "unhealthy", "its active check failed"],
   zero_weight: ["⏸", "weight 0", "gets no new connections"],
 };

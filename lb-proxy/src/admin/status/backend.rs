@@ -45,7 +45,7 @@ pub struct BackendReport {
     /// The most connections in flight; absent without a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_conns: Option<u32>,
-    /// `healthy` or `unhealthy`: the result of the last active check.
+    /// `healthy` or `unhealthy`: the result of the last active check; `unchecked` while it waits for its first one.
     pub health: String,
     /// What each health check has decided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -149,7 +149,7 @@ impl BackendReport {
                 .ejected_until
                 .map(|until| as_millis(since(now, until))),
             verdict: explained
-                .map_or("unknown", |explained| verdict_name(explained.verdict))
+                .map_or("unknown", |explained| explained.verdict.as_str())
                 .to_owned(),
             panic: explained.is_some_and(|explained| explained.panic),
             tier_percent: explained.map_or(0, |explained| explained.tier_percent),
@@ -162,8 +162,7 @@ impl BackendReport {
     }
 
     pub(super) fn is_eligible(&self) -> bool {
-        self.verdict == verdict_name(Verdict::Eligible)
-            || self.verdict == verdict_name(Verdict::AboveBound)
+        self.verdict == Verdict::Eligible.as_str() || self.verdict == Verdict::AboveBound.as_str()
     }
 }
 
@@ -208,10 +207,11 @@ pub(crate) fn admin_name(admin: AdminState) -> &'static str {
     }
 }
 
-/// `healthy` or `unhealthy`.
+/// `healthy`, `unchecked` or `unhealthy`.
 fn health_name(health: Health) -> &'static str {
     match health {
         Health::Healthy => "healthy",
+        Health::Unchecked => "unchecked",
         _ => "unhealthy",
     }
 }
@@ -235,20 +235,4 @@ fn setting_value(setting: Override) -> (&'static str, String) {
         Override::Weight(_) => "weight",
     };
     (name, value)
-}
-
-/// The verdict in lower case with underscores.
-pub(crate) fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::AboveBound => "above_bound",
-        Verdict::Draining => "draining",
-        Verdict::Ejected { .. } => "ejected",
-        Verdict::Eligible => "eligible",
-        Verdict::Full => "full",
-        Verdict::NotInSubset => "not_in_subset",
-        Verdict::Tried => "tried",
-        Verdict::Unhealthy => "unhealthy",
-        Verdict::ZeroWeight => "zero_weight",
-        _ => "other",
-    }
 }

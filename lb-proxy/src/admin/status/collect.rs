@@ -65,7 +65,7 @@ fn listeners(handle: &Handle, counted: &DetailedMetrics) -> Vec<ListenerReport> 
 
 fn server(handle: &Handle, program: &Program) -> ServerReport {
     let budget = handle.descriptors();
-    let reasons = reasons(&handle.readiness());
+    let readiness = handle.readiness();
     let totals = handle.metrics();
     ServerReport {
         program: program.name.clone(),
@@ -73,8 +73,8 @@ fn server(handle: &Handle, program: &Program) -> ServerReport {
         pid: std::process::id(),
         started_ms: millis(handle.started()),
         phase: phase_name(handle.phase()).to_owned(),
-        ready: reasons.iter().all(|reason| reason.ok),
-        reasons,
+        ready: readiness.is_ready(),
+        reasons: reasons(&readiness),
         descriptors: DescriptorsReport {
             limit: budget.limit,
             in_use: budget.in_use,

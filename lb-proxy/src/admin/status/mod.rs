@@ -11,8 +11,8 @@ mod upstream;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use backend::admin_name;
 pub use backend::{BackendReport, CheckStateReport, OverrideReport};
-pub(super) use backend::{admin_name, verdict_name};
 pub(super) use collect::collect;
 pub use counters::{BackendCountersReport, ListenerCountersReport, UpstreamCountersReport};
 pub use server::{DescriptorsReport, ListenerReport, ReadinessReason, ReloadEntry, ServerReport};

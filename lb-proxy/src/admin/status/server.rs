@@ -21,7 +21,7 @@ pub struct ServerReport {
     pub started_ms: u64,
     /// `starting`, `serving`, `leaving`, `draining`, `closing` or `ended`.
     pub phase: String,
-    /// Whether it should get new connections: every reason is met.
+    /// Whether it should get new connections: every reason is met, but for `publication`, which is only shown.
     pub ready: bool,
     /// What readiness takes.
     pub reasons: Vec<ReadinessReason>,

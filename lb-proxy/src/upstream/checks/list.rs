@@ -1,5 +1,6 @@
 //! The checks of an upstream, as they were described and as they run.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +11,14 @@ use rustix::process::{Resource, getrlimit};
 use super::record::CheckRecords;
 use crate::health::{CheckSettings, CheckState, CheckStatus, HealthCheck, ProbeSource};
 
+/// How many bytes of the name of a check are used.
+const LONGEST_NAME: usize = 100;
+
 /// A check of an upstream, as it was described. Two are equal if their `Debug` texts and their settings are.
 #[derive(Clone, Debug)]
 pub(crate) struct DescribedCheck {
     pub(crate) check: Arc<dyn HealthCheck>,
+    /// Unique in the upstream.
     pub(crate) name: Arc<str>,
     /// Its `Debug` text.
     pub(crate) identity: Arc<str>,
@@ -21,13 +26,25 @@ pub(crate) struct DescribedCheck {
 }
 
 impl DescribedCheck {
-    pub(crate) fn new(check: impl HealthCheck, settings: CheckSettings) -> Self {
+    /// A check beside `others`, with a name that none of them has.
+    pub(crate) fn beside(
+        others: &[Self],
+        check: impl HealthCheck,
+        settings: CheckSettings,
+    ) -> Self {
+        let wanted = settings.name.as_deref().unwrap_or_else(|| check.name());
+        let is_taken = |name: &str| others.iter().any(|other| *other.name == *name);
         Self {
-            name: check.name().into(),
+            name: unique_name(wanted, is_taken),
             identity: format!("{check:?}").into(),
             check: Arc::new(check),
             settings,
         }
+    }
+
+    fn wanted_name(&self) -> &str {
+        let name = self.settings.name.as_deref();
+        name.unwrap_or_else(|| self.check.name())
     }
 }
 
@@ -35,6 +52,19 @@ impl PartialEq for DescribedCheck {
     fn eq(&self, other: &Self) -> bool {
         self.identity == other.identity && self.settings == other.settings
     }
+}
+
+/// The beginning of `wanted`, with a number if that name is taken.
+fn unique_name(wanted: &str, is_taken: impl Fn(&str) -> bool) -> Arc<str> {
+    let longest = LONGEST_NAME.min(wanted.len());
+    let end = (0..=longest)
+        .rev()
+        .find(|&end| wanted.is_char_boundary(end));
+    let begin = &wanted[..end.unwrap_or(0)];
+    let numbered = (2_usize..).map(|n| format!("{begin} #{n}"));
+    let mut names = std::iter::once(begin.to_owned()).chain(numbered);
+    let free = names.find(|name| !is_taken(name));
+    free.expect("there are more numbers than checks").into()
 }
 
 /// A check that runs, and what it found of each backend.
@@ -119,12 +149,20 @@ impl CheckList {
             .iter()
             .map(|new| take(&|old| old == new))
             .collect();
+        // One that goes on keeps its name, even if the names of those in front of it have changed.
+        let kept = same.iter().flatten();
+        let mut names: HashSet<_> = kept.map(|kept| Arc::clone(&kept.described.name)).collect();
         for (described, same) in described.iter().zip(same) {
             running.push(same.unwrap_or_else(|| {
+                let mut described = described.clone();
+                if names.contains(&described.name) {
+                    described.name = unique_name(described.wanted_name(), |n| names.contains(n));
+                }
+                names.insert(Arc::clone(&described.name));
                 let alike = take(&|old| old.identity == described.identity);
                 let records = alike.map(|alike| std::mem::take(&mut *alike.records()));
                 let records = records.unwrap_or_default();
-                Arc::new(RunningCheck::new(described.clone(), records))
+                Arc::new(RunningCheck::new(described, records))
             }));
         }
     }
@@ -180,4 +218,37 @@ pub(crate) fn most_probes() -> usize {
     most.map_or(usize::MAX, |most| {
         usize::try_from(most).unwrap_or(usize::MAX).max(1)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::TcpCheck;
+
+    #[test]
+    fn no_two_checks_of_an_upstream_have_one_name() {
+        let mut checks = Vec::new();
+        let long = "\u{e9}".repeat(LONGEST_NAME);
+        for name in [
+            None,
+            None,
+            Some("tcp #2"),
+            Some("a"),
+            Some("tcp"),
+            Some(&long),
+            Some(&long),
+        ] {
+            let settings = match name {
+                Some(name) => CheckSettings::default().name(name),
+                None => CheckSettings::default(),
+            };
+            let check = DescribedCheck::beside(&checks, TcpCheck::new(), settings);
+            checks.push(check);
+        }
+        let names: Vec<_> = checks.iter().map(|check| &*check.name).collect();
+        let cut = "\u{e9}".repeat(LONGEST_NAME / 2);
+        let second = format!("{cut} #2");
+        let expected = ["tcp", "tcp #2", "tcp #2 #2", "a", "tcp #3", &cut, &second];
+        assert_eq!(names, expected);
+    }
 }

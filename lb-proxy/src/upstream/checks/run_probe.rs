@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::list::RunningCheck;
 use super::record::EndedProbe;
-use crate::health::{CheckError, CheckReport, Probe};
+use crate::health::{CheckError, CheckReport, Probe, Unmatched};
 use crate::net::handshake::IdleSockets;
 use crate::proxy_protocol::Version;
 use crate::upstream::Upstream;
@@ -23,9 +23,10 @@ pub(super) async fn run_probe(
     idle: IdleSockets,
 ) -> EndedProbe {
     let begin = Instant::now();
-    let probe = Probe::new(&backend, &check.source, header, &idle);
+    let unmatched = Unmatched::default();
+    let probe = Probe::new(&backend, &check.source, header, &idle, &unmatched);
     // After a panic only the check itself is used again, which its documentation says.
-    let result = AssertUnwindSafe(within_limit(&check, &probe)).catch_unwind();
+    let result = AssertUnwindSafe(within_limit(&check, &probe, &unmatched)).catch_unwind();
     let panicked = |_| Err(CheckError::Unexpected("the check panicked".into()));
     EndedProbe {
         result: result.await.unwrap_or_else(panicked),
@@ -34,13 +35,20 @@ pub(super) async fn run_probe(
     }
 }
 
-async fn within_limit(check: &RunningCheck, probe: &Probe<'_>) -> Result<CheckReport, CheckError> {
+async fn within_limit(
+    check: &RunningCheck,
+    probe: &Probe<'_>,
+    unmatched: &Unmatched,
+) -> Result<CheckReport, CheckError> {
     let limit = check.settings().timeout;
     let check = &check.described.check;
     // In a block, so that a panic of a check that computes its future by hand is caught as well.
     let result = timeout(limit, async { check.check(probe).await }).await;
     result.unwrap_or_else(|_| {
-        let text = format!("no result within {limit:?}");
+        let text = match unmatched.error() {
+            Some(error) => format!("{error}, and no other within {limit:?}"),
+            None => format!("no result within {limit:?}"),
+        };
         match check.counts_timeouts() {
             true => Err(CheckError::Unexpected(text.into())),
             false => Err(CheckError::Inconclusive(text.into())),

@@ -24,7 +24,7 @@ use test_support::nodes::{listening, named};
 use test_support::proxy::RunningProxy;
 use test_support::sockets::{loopback, refusing};
 use test_support::streams::assert_reset;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use servers::{Answering, silent};
@@ -157,6 +157,52 @@ async fn an_answer_has_to_be_the_expected_one() {
         let dialog = SendExpect::new().send("PING\r\n").expect(regex);
         assert_eq!(decision(dialog, redis.addr).await, up("+PONG"));
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_came_is_shown_when_the_time_ends() {
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let open = tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"-ERR \x1b[1m\r\n").await;
+            open.push(stream);
+        }
+    });
+    let check = SendExpect::new().expect(Expect::try_bytes("+PONG").unwrap());
+    let text = r#"unexpected answer: "-ERR \x1b[1m\r\n", and no other within 200ms"#;
+    // The text of errors is escaped once more, for terminals.
+    let (state, found) = decision(check, addr).await;
+    assert_eq!((state, &*found), (CheckState::Down, text));
+    open.abort();
+}
+
+#[tokio::test]
+async fn two_checks_of_one_type_have_names_of_their_own() {
+    let server = Answering::start(b"HTTP/1.1 404 Not Found\r\n\r\n").await;
+    let check = |path| HttpCheck::try_new(path).unwrap();
+    let scene = Checked::with(&[server.addr], |upstream| {
+        let missing = check("/b").try_statuses([404..=404]).unwrap();
+        upstream
+            .health_check(check("/a"), often())
+            .health_check(missing, often())
+            .health_check(check("/c"), often().name("http uri=/c"))
+    })
+    .await;
+    let states = || {
+        let statuses = scene.statuses().into_iter();
+        let states = statuses.map(|status| (status.check.to_string(), status.state));
+        states.collect::<Vec<_>>()
+    };
+    let expected = [
+        ("http", CheckState::Down),
+        ("http #2", CheckState::Up),
+        ("http uri=/c", CheckState::Down),
+    ];
+    let expected = expected.map(|(name, state)| (name.to_owned(), state));
+    eventually("the states by name", || states() == expected).await;
+    scene.proxy.end().await;
 }
 
 #[tokio::test]

@@ -67,6 +67,18 @@ impl<'a> CheckParameters<'a> {
         Ok(())
     }
 
+    /// The parameters that tell a check apart from others of its type, each behind a blank. The query of a URI may have a
+    /// secret, and is left out.
+    pub(super) fn distinction(&self) -> String {
+        const NAMES: &[&str] = &["match=", "uri=", "host=", "sni=", "port="];
+        let given = NAMES.iter().filter_map(|name| {
+            let value = self.get(name)?;
+            let value = value.split_once('?').map_or(value, |(path, _)| path);
+            Some(format!(" {name}{value}"))
+        });
+        given.collect()
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&'a str> {
         self.values.get(name).copied()
     }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::own_files::{self, NamedFile};
 use super::stream;
 use crate::config::main::{Config, MainBlock, WorkerProcesses};
 use crate::config::pid::PidPath;
 use crate::syntax::error::ConfigError;
 use crate::syntax::names::Names;
-use crate::syntax::span::Warning;
+use crate::syntax::span::{Span, Warning};
 
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -30,7 +31,7 @@ pub(crate) fn config(
     let stream = main
         .stream
         .map(|block| stream::stream(block, names, logs, knows_all, &mut warnings, errors));
-    Config {
+    let config = Config {
         file,
         user: main.user,
         worker_processes: main
@@ -61,5 +62,18 @@ pub(crate) fn config(
         stream,
         listing: None,
         warnings,
-    }
+    };
+    let named = |name, path, span| NamedFile { name, path, span };
+    let no_place = Span::none();
+    let ready = config
+        .ready_file
+        .as_ref()
+        .zip(config.ready_file_span.as_ref());
+    let state = config.state.as_ref().zip(config.state_span.as_ref());
+    let pid_span = main.pid_span.as_ref().unwrap_or(&no_place);
+    let mut replaced = vec![named("pid", &config.pid.path, pid_span)];
+    replaced.extend(ready.map(|(file, span)| named("lb_ready_file", &*file.path, span)));
+    replaced.extend(state.map(|(file, span)| named("lb_state", &*file.path, span)));
+    own_files::check(&replaced, &config, errors);
+    config
 }

@@ -6,6 +6,7 @@ mod access_logs;
 mod health_checks;
 mod listens;
 pub(crate) mod main;
+mod own_files;
 mod protocol_options;
 mod stream;
 mod upstreams;

@@ -63,6 +63,16 @@ fn every_parameter_is_read() {
          health_check type=agent port=8181 send=hello;
          health_check type=node_port port=30000;",
     );
+    let distinctions = checks.iter().map(|check| &*check.check.distinction);
+    let expected = [
+        " match=m port=80",
+        "",
+        " uri=/up host=x",
+        " port=1",
+        " port=8181",
+        " port=30000",
+    ];
+    assert_eq!(distinctions.collect::<Vec<_>>(), expected);
     let first = &checks[0].check;
     assert_eq!(
         (first.interval, first.jitter),

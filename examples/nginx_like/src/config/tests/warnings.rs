@@ -114,6 +114,34 @@ fn warnings_are_kept() {
 }
 
 #[test]
+fn quotes_behind_the_name_of_a_parameter_of_a_check_are_a_warning() {
+    for (parameter, warning) in [
+        (
+            r#"send="ping\n""#,
+            r#"the quotes behind "send=" are part of its value, as in nginx: write "send=ping\n""#,
+        ),
+        (
+            "expect='ok'",
+            r#"the quotes behind "expect=" are part of its value, as in nginx: write 'expect=ok'"#,
+        ),
+        (
+            r#"expect="""#,
+            r#"the quotes behind "expect=" are part of its value, as in nginx: leave "expect=" out"#,
+        ),
+        (
+            "expect=hex:2b50",
+            r#""expect=" takes "hex:2b50" as text: write bytes as in "expect=\x50\x49""#,
+        ),
+    ] {
+        let server = format!("server {{ listen 1; proxy_pass u; health_check {parameter}; }}");
+        let found = warnings(&In::StreamWithU.wrap(&server));
+        assert_eq!(found, [format!("{warning} in test.conf:2")], "{parameter}");
+    }
+    let right = r#"server { listen 1; proxy_pass u; health_check "send=a\n" "expect=\x2b\"" ; }"#;
+    assert_eq!(warnings(&In::StreamWithU.wrap(right)), [""; 0]);
+}
+
+#[test]
 fn a_skipped_block_ends_where_nginx_ends_it_and_its_includes_are_not_read() {
     let config = parse(
         r##"http {

@@ -141,6 +141,13 @@ mod tests {
         for line in tables {
             assert!(line.chars().count() <= 80, "{line}");
         }
+        let backend = &mut status.upstreams[0].backends[1];
+        backend.verdict = "unchecked".to_owned();
+        backend.health = "unchecked".to_owned();
+        let waiting = super::text(&status, None);
+        let problem = "is not used yet: its first check has not ended.";
+        assert!(waiting.contains(problem), "{waiting}");
+        assert!(!waiting.contains("unhealthy"), "{waiting}");
         status.server.ready = false;
         status.upstreams[0].backends.clear();
         let text = super::text(&status, None);

@@ -133,9 +133,15 @@ fn of_backends(upstream: &UpstreamReport, problems: &mut Vec<Problem>) {
     let is_unhealthy = |backend: &BackendReport| backend.health == "unhealthy";
     let is_ejected =
         |backend: &BackendReport| backend.ejected_ms.is_some() && !is_unhealthy(backend);
+    let is_unchecked = |backend: &BackendReport| backend.verdict == "unchecked";
     let is_full = |backend: &BackendReport| backend.verdict == "full";
     let found = [
         about(upstream, is_unhealthy, "unhealthy: an active check failed"),
+        about(
+            upstream,
+            is_unchecked,
+            "not used yet: its first check has not ended",
+        ),
         about(upstream, is_ejected, "ejected: too many connections failed"),
         about(upstream, is_full, "full"),
     ];

@@ -1,5 +1,6 @@
 //! What tells other programs whether the server should get new connections: a file and systemd.
 
+mod owner_lock;
 mod ready_file;
 mod reporter;
 mod service_manager;

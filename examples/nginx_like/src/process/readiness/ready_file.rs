@@ -4,18 +4,22 @@
 //! is empty or gone for 0 (`lib/track_file.c`, `process_track_file`). So the file is replaced by a rename, is never removed, and
 //! says that the server is not ready before anything else happens.
 //!
-//! The process that replaced the file last owns it. During an upgrade the new process replaces it once it accepts, so that the file
-//! says all the time that the service is ready, and the old one takes it back if the new one ends. A supervisor changes the file in
-//! place.
+//! The process that holds the [`OwnerLock`] owns the file, and writes it again whatever another program puts in its place. A process
+//! that finds it owned writes nothing until the owner ends or begins to leave: a process that fails to start, or was started by
+//! mistake, does not change what the file says of the one that serves. During an upgrade the new process replaces it once it is
+//! ready, so that the file says all the time that the service is ready, and the old one takes it back if the new one ends.
 
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
-use tracing::error;
+use tempfile::Builder;
+use tracing::{error, info, warn};
 
+use super::owner_lock::{Lock, OwnerLock};
 use crate::config::ready_file::ReadyFileConfig;
 
 /// What the file says.
@@ -35,60 +39,120 @@ pub(crate) struct ReadyFile {
     wanted: Shown,
     /// The file that was written last. It stays open, so that no other file gets its inode.
     written: Option<File>,
-    /// Whether the last attempt failed, which is logged once.
-    failed: bool,
-    /// Whether this process writes it, and not that of another binary.
-    owned: bool,
+    lock: OwnerLock,
+    part: FilePart,
+    /// Why the file does not say what it should. Each new problem is logged once.
+    problem: Option<FileProblem>,
+}
+
+/// Which process of an upgrade writes the file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum FilePart {
+    /// This one, unless a process that has nothing to do with it owns the file.
+    Owner,
+    /// The old one, which is this one, until the new one has replaced the file.
+    Yielding,
+    /// The old one, until this one is ready.
+    Waiting,
+    /// Another one.
+    Silent,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum FileProblem {
+    /// Another process owns it.
+    Foreign,
+    /// Writing it has failed.
+    Failed,
 }
 
 /// What is at the path of the file.
-#[derive(Debug)]
+#[derive(Debug, Eq, PartialEq)]
 enum Found {
     /// The file that was written last. Another program may have changed its content.
     Own,
-    /// A file that another process has put in its place.
+    /// A file that another program or process has put in its place.
     Foreign,
     /// Nothing that can be read.
     Nothing,
 }
 
 impl ReadyFile {
-    /// Writes that the server is not ready: the file of a process that was killed may say that it is.
+    /// Writes that the server is not ready, because the file of a process that was killed may say that it is; but nothing while
+    /// a living process owns it.
     pub(crate) fn create(config: ReadyFileConfig) -> io::Result<Self> {
         let mut file = Self::deferred(config);
-        file.owned = true;
-        file.write()?;
+        file.part = FilePart::Owner;
+        match file.lock.acquire() {
+            Lock::Other => file.note(Some(FileProblem::Foreign)),
+            Lock::Held | Lock::Unknown => file.write()?,
+        }
         Ok(file)
     }
 
     /// A file that the process of the old binary writes until this one [claims](Self::claim) it.
-    pub(crate) const fn deferred(config: ReadyFileConfig) -> Self {
+    pub(crate) fn deferred(config: ReadyFileConfig) -> Self {
         Self {
+            lock: OwnerLock::beside(&config.path),
             config,
             wanted: Shown::NotReady,
             written: None,
-            failed: false,
-            owned: false,
+            part: FilePart::Silent,
+            problem: None,
         }
     }
 
     /// Leaves the file to the process of another binary.
-    pub(crate) const fn release(&mut self) {
-        self.owned = false;
+    pub(crate) fn release(&mut self) {
+        self.part = FilePart::Silent;
+        self.problem = None;
+        self.lock.release();
     }
 
-    /// Takes the file over from the process of another binary. Replaces it at once if this process is ready; otherwise at the next
-    /// change or beat, because a process that accepts since now has not reported it yet.
-    pub(crate) fn claim(&mut self) {
-        self.owned = true;
+    /// Leaves the file to the process of the new binary as soon as that replaces it, and writes it until then.
+    pub(crate) fn yield_to_successor(&mut self) {
+        self.part = FilePart::Yielding;
+        self.lock.release();
+    }
+
+    /// Takes the file over from the process of the old binary, which serves on, once this one is ready.
+    pub(crate) fn claim_when_ready(&mut self) {
+        self.part = FilePart::Waiting;
         self.written = None;
-        if self.wanted == Shown::Ready {
-            self.try_write();
+        self.beat();
+    }
+
+    /// Takes the file over from a process that ends.
+    pub(crate) fn claim(&mut self) {
+        if self.part == FilePart::Owner {
+            return;
         }
+        self.part = FilePart::Owner;
+        self.written = None;
+        // The kernel may not have ended the other process entirely: then the next beat writes.
+        if self.lock.acquire() != Lock::Other {
+            self.beat();
+        }
+    }
+
+    /// Writes that the shutdown has begun.
+    pub(crate) fn leave(&mut self) {
+        self.part = FilePart::Owner;
+        self.show(Shown::Leaving);
     }
 
     pub(crate) const fn config(&self) -> &ReadyFileConfig {
         &self.config
+    }
+
+    /// Why the file does not say what it should, if it does not.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let path = self.config.path.display();
+        let what = match self.problem? {
+            FileProblem::Foreign => "belongs to another process",
+            FileProblem::Failed => "cannot be written",
+        };
+        Some(format!("the readiness file {path} {what}"))
     }
 
     /// Writes `shown`, unless the file says so already. An error is logged, and the next [`beat`](Self::beat) tries again. After
@@ -102,16 +166,70 @@ impl ReadyFile {
     }
 
     /// Renews the file's time of change, so that it is known that the process is alive. Writes the file if it does not say what it
-    /// should, because a supervisor has changed it, or if it is gone.
+    /// should, because another program has changed or replaced it, or if it is gone.
     pub(crate) fn beat(&mut self) {
-        if !self.owned {
-            return;
+        match self.part {
+            FilePart::Silent => return,
+            FilePart::Waiting if self.wanted == Shown::NotReady => return,
+            // The old process may be writing just now.
+            FilePart::Waiting if self.lock.acquire() == Lock::Other => return,
+            FilePart::Waiting => self.part = FilePart::Owner,
+            FilePart::Owner | FilePart::Yielding => {}
         }
-        match self.find() {
-            Found::Foreign => {}
-            Found::Own if self.renew().unwrap_or(false) => {}
-            Found::Own | Found::Nothing => self.try_write(),
+        // A process that leaves keeps no other one from owning the file, unless it has to write.
+        let lock = match self.wanted {
+            Shown::Leaving if self.find() == Found::Own => Lock::Unknown,
+            _ => self.lock.acquire(),
+        };
+        match (lock, self.find()) {
+            (Lock::Other, _) | (Lock::Unknown, Found::Foreign) => self.found_taken(),
+            (_, found) => self.write_or_renew(&found),
         }
+        if self.part == FilePart::Yielding || self.wanted == Shown::Leaving {
+            self.lock.release();
+        }
+    }
+
+    fn found_taken(&mut self) {
+        match self.part {
+            FilePart::Yielding => self.release(),
+            // A process that leaves expects its successor to take it.
+            _ if self.wanted == Shown::Leaving => {}
+            _ => self.note(Some(FileProblem::Foreign)),
+        }
+    }
+
+    fn write_or_renew(&mut self, found: &Found) {
+        if *found == Found::Own && self.renew().unwrap_or(false) {
+            return self.note(None);
+        }
+        if *found == Found::Foreign && self.problem.is_none() {
+            let path = self.config.path.display();
+            warn!(%path, "Readiness file replaced by another program: written again");
+        }
+        let problem = match self.write() {
+            Ok(()) => None,
+            Err(error) => {
+                if self.problem != Some(FileProblem::Failed) {
+                    let path = self.config.path.display();
+                    error!(%path, %error, "Readiness file not written");
+                }
+                Some(FileProblem::Failed)
+            }
+        };
+        self.note(problem);
+    }
+
+    fn note(&mut self, problem: Option<FileProblem>) {
+        let path = self.config.path.display();
+        match (self.problem, problem) {
+            (before, Some(FileProblem::Foreign)) if before != problem => {
+                error!(%path, "Readiness file belongs to another process: not written until that one ends");
+            }
+            (Some(_), None) => info!(%path, "Readiness file written again"),
+            _ => {}
+        }
+        self.problem = problem;
     }
 
     /// The file at the path.
@@ -143,17 +261,6 @@ impl ReadyFile {
         Ok(true)
     }
 
-    fn try_write(&mut self) {
-        let written = self.write();
-        if let Err(error) = &written
-            && !self.failed
-        {
-            let path = self.config.path.display();
-            error!(%path, %error, "Readiness file not written");
-        }
-        self.failed = written.is_err();
-    }
-
     fn write(&mut self) -> io::Result<()> {
         self.written = Some(replace(&self.config.path, &self.content())?);
         Ok(())
@@ -172,43 +279,30 @@ impl ReadyFile {
 
 /// Replaces the file at `path` by one with this content, so that no reader finds a part of it. Returns the new file.
 pub(crate) fn replace(path: &Path, content: &str) -> io::Result<File> {
-    let temporary = temporary(path)?;
-    let _ = fs::remove_file(&temporary);
-    let written = write_new(&temporary, content).and_then(|file| {
-        fs::rename(&temporary, path)?;
-        Ok(file)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written
-}
-
-fn write_new(path: &Path, content: &str) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(path)?;
-    // Whatever the mask of the process is: what reads the file may be another user.
-    file.set_permissions(Permissions::from_mode(0o644))?;
-    file.write_all(content.as_bytes())?;
-    Ok(file)
-}
-
-/// The name of a file in the same directory that no other process writes.
-fn temporary(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}", std::process::id()));
-    Ok(path.with_file_name(hidden))
+    // A random name beside it: containers that share the directory have the same process ids.
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or_else(|| Path::new("."));
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o644);
+    let mut new = Builder::new()
+        .prefix(&prefix)
+        .make_in(directory, |path| options.open(path))?;
+    // Whatever the mask of the process is: what reads the file may be another user.
+    new.as_file()
+        .set_permissions(Permissions::from_mode(0o644))?;
+    new.write_all(content.as_bytes())?;
+    Ok(new.persist(path)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
     use std::time::Duration;
 
     use super::*;
@@ -248,7 +342,7 @@ mod tests {
         }
         assert_eq!(seen, ["-254\n", "0\n", "-254\n", "-60\n", "-60\n"]);
         let left = fs::read_dir(dir.path()).unwrap().count();
-        assert_eq!(left, 1, "no temporary file");
+        assert_eq!(left, 2, "the file and its lock, no temporary file");
     }
 
     #[test]
@@ -270,16 +364,71 @@ mod tests {
     }
 
     #[test]
-    fn the_process_that_replaced_the_file_last_owns_it() {
+    fn a_second_process_writes_once_the_first_one_leaves() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut first, path) = created(dir.path());
+        let says = || fs::read_to_string(&path).unwrap();
+        first.show(Shown::Ready);
+        let (mut second, _) = created(dir.path());
+        assert_eq!(says(), "0\n");
+        second.show(Shown::NotReady);
+        first.beat();
+        assert_eq!(says(), "0\n");
+        assert_eq!((first.problem(), second.problem().is_some()), (None, true));
+        first.show(Shown::Leaving);
+        assert_eq!(says(), "-60\n");
+        second.beat();
+        assert_eq!((says(), second.problem()), ("-254\n".to_owned(), None));
+        first.beat();
+        drop(first);
+        assert_eq!(says(), "-254\n");
+    }
+
+    #[test]
+    fn what_another_program_puts_in_its_place_is_replaced_also_by_the_last_word() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut file, path) = created(dir.path());
+        let edit = || {
+            let edited = dir.path().join("edited");
+            fs::write(&edited, "0\n").unwrap();
+            fs::rename(edited, &path).unwrap();
+        };
+        edit();
+        file.beat();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "-254\n");
+        edit();
+        file.show(Shown::Leaving);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "-60\n");
+        edit();
+        file.beat();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "-60\n");
+    }
+
+    #[test]
+    fn during_an_upgrade_the_old_process_writes_until_the_new_one_is_ready_and_after_it_ends() {
         let dir = tempfile::tempdir().unwrap();
         let (mut old, path) = created(dir.path());
+        let says = || fs::read_to_string(&path).unwrap();
+        let mut new = ReadyFile::deferred(old.config.clone());
         old.show(Shown::Ready);
-        let (mut new, _) = created(dir.path());
+        old.yield_to_successor();
+        new.claim_when_ready();
+        new.show(Shown::NotReady);
+        age(&path);
+        new.beat();
         old.beat();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "-254\n");
+        assert_eq!((says(), is_fresh(&path)), ("0\n".to_owned(), true));
+        let inode = || fs::metadata(&path).unwrap().ino();
+        let before = inode();
         new.show(Shown::Ready);
-        old.show(Shown::Leaving);
-        assert_eq!(fs::read_to_string(&path).unwrap(), "0\n");
+        assert_ne!(inode(), before, "the new process has it");
+        old.show(Shown::NotReady);
+        assert_eq!(says(), "0\n");
+        // The way back.
+        new.release();
+        old.claim();
+        new.show(Shown::Leaving);
+        assert_eq!(says(), "-254\n");
     }
 
     #[test]

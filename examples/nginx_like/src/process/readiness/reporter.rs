@@ -30,7 +30,7 @@ pub(crate) struct SharedReadyFile {
 }
 
 impl SharedReadyFile {
-    /// Writes that the server is not ready.
+    /// Writes that the server is not ready, unless a living process owns the file.
     pub(crate) fn create(config: Option<&ReadyFileConfig>) -> io::Result<Self> {
         let file = config.cloned().map(ReadyFile::create).transpose()?;
         Ok(Self {
@@ -39,7 +39,7 @@ impl SharedReadyFile {
         })
     }
 
-    /// Writes nothing before [`claim`](Self::claim): the process of the old binary does.
+    /// Writes nothing before [`claim_when_ready`](Self::claim_when_ready): the process of the old binary does.
     pub(crate) fn deferred(config: Option<&ReadyFileConfig>) -> Self {
         let file = config.cloned().map(ReadyFile::deferred);
         Self {
@@ -55,7 +55,21 @@ impl SharedReadyFile {
         }
     }
 
-    /// Takes the file over from the process of another binary.
+    /// Leaves the file to the process of the new binary as soon as that replaces it.
+    pub(crate) fn yield_to_successor(&self) {
+        if let Some(mut file) = self.lock() {
+            file.yield_to_successor();
+        }
+    }
+
+    /// Takes the file over from the process of the old binary, which serves on, once this one is ready.
+    pub(crate) fn claim_when_ready(&self) {
+        if let Some(mut file) = self.lock() {
+            file.claim_when_ready();
+        }
+    }
+
+    /// Takes the file over from a process that ends.
     pub(crate) fn claim(&self) {
         if let Some(mut file) = self.lock() {
             file.claim();
@@ -70,7 +84,9 @@ impl SharedReadyFile {
 
     /// Writes that the shutdown has begun: before the first socket closes.
     pub(crate) fn leave(&self) {
-        self.show(Shown::Leaving);
+        if let Some(mut file) = self.lock() {
+            file.leave();
+        }
     }
 
     fn show(&self, shown: Shown) {
@@ -83,6 +99,11 @@ impl SharedReadyFile {
         if let Some(mut file) = self.lock() {
             file.beat();
         }
+    }
+
+    /// Why the file does not say what it should, if it does not.
+    fn problem(&self) -> Option<String> {
+        self.lock()?.problem()
     }
 
     fn heartbeat(&self) -> Option<Duration> {
@@ -134,6 +155,7 @@ impl ReadinessReporter {
             self.handle.workers_answer().await;
             self.handle.heartbeat(longest);
             self.file.beat();
+            self.handle.note_publication(self.file.problem());
             if let Some(mut manager) = self.manager() {
                 manager.alive();
             }
@@ -159,6 +181,7 @@ impl ReadinessReporter {
             readiness if readiness.is_ready() => Shown::Ready,
             _ => Shown::NotReady,
         });
+        self.handle.note_publication(self.file.problem());
         if let Some(mut manager) = self.manager() {
             if readiness.is_leaving() {
                 manager.stopping();

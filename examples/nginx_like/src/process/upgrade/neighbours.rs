@@ -19,8 +19,11 @@ impl Neighbours {
     /// This process begins to end. If a neighbour serves on, what the readiness file and systemd say is that one's.
     pub(crate) fn leave(&self, handle: &Handle, ready_file: &SharedReadyFile) {
         let to_old = || {
-            let mut old = self.predecessor.iter();
-            old.any(|old| old.leave())
+            self.predecessor.as_ref().is_some_and(|old| {
+                // Before that process takes it.
+                ready_file.release();
+                old.leave()
+            })
         };
         if self.successor.leave() {
             ready_file.fall_silent();

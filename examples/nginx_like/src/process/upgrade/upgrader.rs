@@ -142,7 +142,7 @@ impl Upgrader {
             return;
         };
         *is_ready = true;
-        self.ready_file.release();
+        self.ready_file.yield_to_successor();
         keep_socket_files(context, true);
         context.reloader.admin_mut().pause();
         self.ready.set(Some(Arc::clone(successor)));
@@ -220,7 +220,7 @@ impl Upgrader {
 
     /// The process of the old binary knows that this one accepts.
     pub(crate) fn predecessor_committed(&self, context: &mut UpgradeContext<'_>) {
-        self.ready_file.claim();
+        self.ready_file.claim_when_ready();
         context.reloader.admin_mut().resume();
         context.reloader.write_pid_file(context.threads);
     }
@@ -228,6 +228,7 @@ impl Upgrader {
     /// The process of the old binary ends: files that both used belong to this one.
     pub(crate) fn predecessor_ended(&mut self, context: &mut UpgradeContext<'_>) {
         self.predecessor = None;
+        self.ready_file.claim();
         info!("Process of the old binary leaves");
         keep_socket_files(context, false);
         for path in context.reloader.unix_paths() {

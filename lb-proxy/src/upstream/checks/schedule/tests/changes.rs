@@ -166,11 +166,9 @@ async fn a_check_that_goes_on_keeps_its_records_beside_an_alike_one() {
         u.health_check(check.clone(), every(1))
     });
     sleep(Duration::from_millis(100)).await;
-    let probes: Vec<u64> = scene
-        .upstream
-        .health_checks()
-        .iter()
-        .map(|status| status.probes)
-        .collect();
+    let statuses = scene.upstream.health_checks();
+    let names: Vec<_> = statuses.iter().map(|status| &*status.check).collect();
+    assert_eq!(names, ["twin #2", "twin"]);
+    let probes: Vec<u64> = statuses.iter().map(|status| status.probes).collect();
     assert!(probes[0] <= 1 && probes[1] >= before, "{probes:?}");
 }
