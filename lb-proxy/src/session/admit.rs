@@ -33,11 +33,10 @@ impl Session {
     /// Acquires a permit of each limit of the client.
     fn acquire_limits(&mut self, route: &Route) -> Result<(), CloseReason> {
         let client = self.client_addr;
-        // Those of the listeners that have passed the session on.
-        let former = self.permits.len();
+        let mut permits = Vec::new();
         for (number, limit) in route.limits.iter().enumerate() {
             match limit.acquire(client, || self.connection()) {
-                Ok(permit) => self.permits.extend(permit),
+                Ok(permit) => permits.extend(permit),
                 Err(refusal) => {
                     let detail = RefusalDetail::ClientLimit { limit: number };
                     if !route.limit_dry_run {
@@ -45,11 +44,15 @@ impl Session {
                         return Err(refusal.into());
                     }
                     // As in nginx, such a session counts in no zone of the listener.
-                    self.permits.truncate(former);
+                    permits.clear();
                     self.observe_limit(refusal.into(), detail);
                     break;
                 }
             }
+        }
+        if !permits.is_empty() {
+            // Those of the listeners that have passed the session on are kept.
+            self.permits.get_or_insert_default().0.extend(permits);
         }
         Ok(())
     }

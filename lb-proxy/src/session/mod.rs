@@ -60,7 +60,8 @@ pub(crate) struct Session {
     /// What the prereads found besides the client and the upstream.
     preread: Option<Arc<PrereadInfo>>,
     pub(crate) permit: SessionPermit,
-    permits: Vec<ClientPermit>,
+    /// Boxed, because most sessions have none.
+    permits: Option<Box<ClientPermits>>,
     /// The upstream that the listener's route chose, if not the default.
     upstream: Option<Upstream>,
     lease: Option<Lease>,
@@ -75,6 +76,10 @@ pub(crate) struct Session {
     /// What the relay moved, for hooks that observe failures only.
     totals: RelayTotals,
 }
+
+/// The permits of a client's limits, which are released with the session.
+#[derive(Debug, Default)]
+struct ClientPermits(Vec<ClientPermit>);
 
 impl Session {
     pub(crate) fn new(
@@ -91,7 +96,7 @@ impl Session {
             ends: OnceLock::new(),
             preread: None,
             permit: SessionPermit::empty(Arc::clone(listener)),
-            permits: Vec::new(),
+            permits: None,
             upstream: None,
             lease: None,
             accepted_at: Instant::now(),
