@@ -11,6 +11,8 @@ pub(super) struct AccessHeaders<'a> {
     pub(super) host: Option<&'a str>,
     pub(super) origin: Option<&'a str>,
     pub(super) fetch_site: Option<&'a str>,
+    pub(super) fetch_mode: Option<&'a str>,
+    pub(super) fetch_dest: Option<&'a str>,
     pub(super) authorization: Option<&'a [u8]>,
     /// Whether there is an `X-Lb-Admin`.
     pub(super) is_marked: bool,
@@ -25,8 +27,10 @@ pub(super) enum AccessError {
         "this host name is not one of this server: use an IP address or localhost, or have the name allowed"
     )]
     Host,
-    #[error("requests of other origins change nothing")]
+    #[error("requests of pages of other origins are refused")]
     Origin,
+    #[error("the group of the socket has changed: connect again")]
+    Group,
     #[error("no token is set: requests over TCP change nothing")]
     NoToken,
     #[error("send the token: \"Authorization: Bearer TOKEN\"")]
@@ -48,6 +52,7 @@ impl AccessError {
             Self::Address => "address",
             Self::Host => "host name",
             Self::Origin => "origin",
+            Self::Group => "group",
             Self::NoToken => "no token is set",
             Self::Token => "token",
             Self::User => "user",
@@ -61,7 +66,7 @@ impl AdmissionRules {
     /// Whether the client may connect.
     pub(super) fn admits(&self, peer: AdminPeer) -> bool {
         match peer {
-            AdminPeer::Unix { .. } => true,
+            AdminPeer::Unix { group, .. } => group.is_none() || group == self.group,
             AdminPeer::Tcp(addr) => {
                 let ip = addr.ip().to_canonical();
                 ip.is_loopback() || self.allow.iter().any(|network| network.contains(ip))
@@ -69,14 +74,25 @@ impl AdmissionRules {
         }
     }
 
-    /// Checks a request that reads. The address is checked again, because a reload may have replaced the rules that its
-    /// connection was admitted by.
+    /// Checks a request that reads. A page of another site cannot read the answer, but by images or forms it could make a
+    /// browser send many requests that cost time. It may link here.
     pub(super) fn check_read(
         &self,
         peer: AdminPeer,
         headers: AccessHeaders<'_>,
     ) -> Result<(), AccessError> {
+        self.check_peer(peer, headers)?;
+        match headers.is_top_level_navigation() {
+            true => Ok(()),
+            false => check_origin(headers),
+        }
+    }
+
+    /// Checks where a request comes from. The address and the group are checked again, because a reload may have replaced
+    /// the rules that the connection was admitted by.
+    fn check_peer(&self, peer: AdminPeer, headers: AccessHeaders<'_>) -> Result<(), AccessError> {
         match (peer, headers.host) {
+            (AdminPeer::Unix { .. }, _) if !self.admits(peer) => Err(AccessError::Group),
             _ if !self.admits(peer) => Err(AccessError::Address),
             (AdminPeer::Unix { .. }, _) => Ok(()),
             (AdminPeer::Tcp(_), Some(host)) if self.is_own(host) => Ok(()),
@@ -91,7 +107,7 @@ impl AdmissionRules {
         headers: AccessHeaders<'_>,
         owner: u32,
     ) -> Result<(), AccessError> {
-        self.check_read(peer, headers)?;
+        self.check_peer(peer, headers)?;
         check_origin(headers)?;
         if let (Some(token), Some(given)) = (&self.token, headers.authorization) {
             return match bearer(given) {
@@ -105,7 +121,9 @@ impl AdmissionRules {
             AdminPeer::Tcp(_) => Err(AccessError::Token),
             // Only members of the group can connect to a socket with a group: supplementary groups count, which the
             // credentials of the peer do not show.
-            AdminPeer::Unix { uid, .. } if uid != owner && uid != 0 && self.group.is_none() => {
+            AdminPeer::Unix { uid, group, .. }
+                if uid != owner && uid != 0 && (group.is_none() || group != self.group) =>
+            {
                 Err(AccessError::User)
             }
             AdminPeer::Unix { .. } if !headers.is_marked => Err(AccessError::Mark),
@@ -122,6 +140,15 @@ impl AdmissionRules {
         name.parse::<IpAddr>().is_ok()
             || name.eq_ignore_ascii_case("localhost")
             || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+impl AccessHeaders<'_> {
+    /// Whether a browser shows the answer as the document of a tab, for example because a link was followed.
+    fn is_top_level_navigation(&self) -> bool {
+        self.origin.is_none()
+            && self.fetch_mode == Some("navigate")
+            && self.fetch_dest == Some("document")
     }
 }
 

@@ -10,6 +10,8 @@ pub(super) struct AdminAnswer {
     pub(super) status: u16,
     pub(super) content_type: &'static str,
     pub(super) body: Vec<u8>,
+    /// After how many seconds the client may ask again.
+    pub(super) retry_after: Option<u8>,
 }
 
 /// A request that is not answered as asked.
@@ -43,6 +45,7 @@ impl AdminAnswer {
             status,
             content_type: "text/plain; charset=utf-8",
             body: text.to_string().into_bytes(),
+            retry_after: None,
         }
     }
 
@@ -52,6 +55,7 @@ impl AdminAnswer {
             status: 200,
             content_type,
             body: text.as_bytes().to_vec(),
+            retry_after: None,
         }
     }
 
@@ -62,11 +66,20 @@ impl AdminAnswer {
             status,
             content_type: "application/json",
             body,
+            retry_after: None,
         }
     }
 
     /// `{"error": "…"}`.
     pub(super) fn error(status: u16, text: &str) -> Self {
         Self::json(status, &serde_json::json!({ "error": text }))
+    }
+
+    /// An [error](Self::error) of a server that does too much at once.
+    pub(super) fn busy(text: &str) -> Self {
+        Self {
+            retry_after: Some(1),
+            ..Self::error(503, text)
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::fs::Permissions;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
@@ -21,7 +21,7 @@ use crate::listener::address_guard::close_port;
 use crate::listener::inheritable::InheritableSockets;
 use crate::net::options::SocketOptions;
 use crate::net::stream::register;
-use crate::net::unix::{self, SocketFile};
+use crate::net::unix::{self, SocketAccess, SocketFile};
 
 /// Connections that wait in the kernel's queue.
 const BACKLOG: u32 = 64;
@@ -110,15 +110,22 @@ impl AdminListener {
         }
         let socket = sockets.into_listening().into_iter().next();
         let socket = socket.ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+        let mut changes_group = false;
         let (socket, file) = match &endpoint {
             Endpoint::Tcp(_) => (AdminSocket::Tcp(socket.into()), None),
             Endpoint::Unix(path) => {
+                let group_before = std::fs::metadata(path).map(|file| file.gid()).ok();
                 set_owner(path, settings).map_err(failed)?;
+                changes_group =
+                    settings.rules.group.is_some() && settings.rules.group != group_before;
                 let file = SocketFile::inherit(path, settings.opener.as_ref());
                 (AdminSocket::Unix(socket.into()), Some(file))
             }
         };
         socket.set_nonblocking().map_err(failed)?;
+        if changes_group {
+            socket.refuse_waiting();
+        }
         Ok(Self {
             socket,
             endpoint,
@@ -184,7 +191,11 @@ fn open_unix(
     path: &Path,
     settings: &AdminSettings,
 ) -> io::Result<(AdminSocket, Option<SocketFile>)> {
-    let open = || unix::listen(path, BACKLOG, settings.mode, settings.opener.as_ref());
+    let access = SocketAccess {
+        mode: settings.mode,
+        group: settings.rules.group,
+    };
+    let open = || unix::listen(path, BACKLOG, access, settings.opener.as_ref());
     // Until the new socket listens: another process that opens its socket here takes one that does not listen yet for
     // an abandoned one.
     let _lock = DirectoryLock::of(path);
@@ -196,7 +207,6 @@ fn open_unix(
         opened => opened,
     };
     let (socket, file) = opened?;
-    set_owner(path, settings)?;
     Ok((AdminSocket::Unix(socket.into()), Some(file)))
 }
 
@@ -226,6 +236,15 @@ impl AdminSocket {
         match self {
             Self::Tcp(socket) => socket.set_nonblocking(true),
             Self::Unix(socket) => socket.set_nonblocking(true),
+        }
+    }
+
+    /// Closes the connections of a unix socket that wait to be accepted.
+    pub(super) fn refuse_waiting(&self) {
+        if let Self::Unix(socket) = self {
+            // More are from clients that connect meanwhile.
+            let waiting = (0..=BACKLOG).map_while(|_| socket.accept().ok());
+            waiting.for_each(drop);
         }
     }
 

@@ -29,14 +29,15 @@
 //!
 //! A closed session first delivers the bytes that were acknowledged before, as
 //! [`close_sessions`](crate::Handle::close_sessions) does: with a client that does not read, it may last for a minute, or for
-//! [`Timeouts::idle`](crate::Timeouts::idle) if that is longer. A second `/close` of a session that is closing resets it at
-//! once, and so does `force=1` the first time: what its peers have not received is lost. The answer has how many sessions
-//! were `closed`, and how many of these were `reset`.
+//! [`Timeouts::idle`](crate::Timeouts::idle) if that is longer. With `force=1` it is reset at once, also if it is closing
+//! already: what its peers have not received is lost. The answer has how many sessions were `closed`, how many of these were
+//! `reset`, and without `force=1` how many others were `closing` already.
 //!
 //! A listener is named by what it listens on, an address that it accepts connections to, its port, or its
 //! [label](crate::Listener::label). What `/explain` answers about it has `route`, the steps that decide, and `action`: `upstream`,
 //! `refuse` with a `reason`, or `respond` with the number of `bytes`. The fields of the upstream are there if it is `upstream`. The
-//! route acquires no limit, calls no hook, and looks names up as that of a session, for at most 5 s.
+//! route acquires no limit, calls no hook, and looks names up as that of a session, for at most 5 s. Two such answers are waited for
+//! at a time; a further request gets 503 with `Retry-After`.
 //!
 //! The parameters of a `POST` may also be a form in its body. All else is JSON. An error is `{"error": "…"}`.
 //!
@@ -46,7 +47,8 @@
 //! a loopback host, an IP address or a [given name](AdminSettings::host), so that no web page reads the answers by a DNS
 //! name of its own. A `POST` needs the [token](AdminSettings::token) (`Authorization: Bearer …`), or comes over a unix socket
 //! from the user of the process, from root, or from the [group](AdminSettings::group) of the socket; then it must have a
-//! header `X-Lb-Admin`, which no web page can send elsewhere. A `POST` from another origin is refused in any case.
+//! header `X-Lb-Admin`, which no web page can send elsewhere. A request of a page of another origin is refused in any case, unless
+//! it follows a link.
 //!
 //! What a `POST` sets is logged with its origin, and is gone when the process ends.
 

@@ -11,7 +11,7 @@ use super::bind::{BindConfig, BoundSockets, for_workers};
 use super::description::Listener;
 use super::sockets::{ListenerSockets, apply_options};
 use crate::net::stream::Transport;
-use crate::net::unix::{self, SocketFile};
+use crate::net::unix::{self, SocketAccess, SocketFile};
 use crate::state::worker::Worker;
 
 impl Listener {
@@ -111,7 +111,8 @@ impl Listener {
         let opener = self.opener.as_ref();
         let (opened, file) = match &self.taken {
             None => {
-                let opened = unix::listen(path, self.bind.backlog, self.mode, opener)?;
+                let access = SocketAccess::of_mode(self.mode);
+                let opened = unix::listen(path, self.bind.backlog, access, opener)?;
                 apply_options(&self.route, &SockRef::from(&opened.0))?;
                 (vec![opened.0], Some(opened.1))
             }

@@ -46,11 +46,37 @@ fn bind_to_any_name(_: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a listening socket at `path`, which must not exist, and gives its file the permissions `mode`.
+/// Which processes may connect to a listening socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SocketAccess {
+    /// The permissions of its file.
+    pub(crate) mode: u32,
+    /// The group of its file. `None`: that of the process.
+    pub(crate) group: Option<u32>,
+}
+
+impl SocketAccess {
+    /// The permissions `mode`, and the group of the process.
+    pub(crate) const fn of_mode(mode: u32) -> Self {
+        Self { mode, group: None }
+    }
+
+    /// Changes a file of the process's own group. No other group has a right at any moment that `mode` gives to `group`.
+    fn set(self, path: &Path) -> io::Result<()> {
+        if let Some(group) = self.group {
+            fs::set_permissions(path, Permissions::from_mode(self.mode & !0o077))?;
+            std::os::unix::fs::chown(path, None, Some(group))?;
+        }
+        fs::set_permissions(path, Permissions::from_mode(self.mode))
+    }
+}
+
+/// Opens a listening socket at `path`, which must not exist, and gives its file the permissions and the group of `access`
+/// before clients can connect. An `opener` decides itself when the file gets its permissions; a group it gets afterwards.
 pub(crate) fn listen(
     path: &Path,
     backlog: u32,
-    mode: u32,
+    access: SocketAccess,
     opener: Option<&Arc<dyn UnixSocketOpener>>,
 ) -> io::Result<(OwnedFd, SocketFile)> {
     let file = |opener| SocketFile {
@@ -61,8 +87,15 @@ pub(crate) fn listen(
     };
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     if let Some(opener) = opener {
+        let mode = match access.group {
+            None => access.mode,
+            Some(_) => access.mode & !0o077,
+        };
         let socket = opener.open(path, mode)?;
         let file = file(Some(Arc::clone(opener)));
+        if access.group.is_some() {
+            access.set(path)?;
+        }
         socket.set_nonblocking(true)?;
         SockRef::from(&socket).listen(backlog)?;
         return Ok((socket.into(), file));
@@ -72,7 +105,7 @@ pub(crate) fn listen(
     socket.bind(&SockAddr::unix(path)?)?;
     // From here on an error removes the file.
     let file = file(None);
-    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    access.set(path)?;
     socket.listen(backlog)?;
     Ok((socket.into(), file))
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use lb_proxy::access::Access;
-use lb_proxy::admin::{Admin, AdminListener, AdminServer, AdminSettings};
+use lb_proxy::admin::{Admin, AdminListener, AdminServer, AdminSettings, MAX_CONNECTIONS};
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::routing::{RouteAction, VirtualServer, VirtualServers};
 use lb_proxy::server_names::ServerNames;
@@ -20,6 +20,7 @@ use test_support::streams::read_all;
 use test_support::tls::client_hello;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use crate::admin::tcp;
@@ -222,5 +223,45 @@ async fn refusals_answers_and_passed_connections_are_explained() {
     assert_eq!(unread["route"][0]["by"], "preread");
     assert_eq!(unread["upstream"], "inner");
     assert_eq!(made.load(Relaxed), 0);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn look_ups_for_explanations_do_not_keep_probes_waiting() {
+    let upstream = pool("u").await;
+    let (begun, found) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let (looks, may_end) = (Arc::clone(&begun), Arc::clone(&found));
+    let to = upstream.clone();
+    let listener = Listener::new(loopback(), &upstream)
+        .label("front")
+        .route(move |_| {
+            let (to, looks, may_end) = (to.clone(), Arc::clone(&looks), Arc::clone(&may_end));
+            RouteAction::later(async move {
+                looks.fetch_add(1, Relaxed);
+                let _ = may_end.acquire().await;
+                to
+            })
+        });
+    let scene = ExplainScene::new(Proxy::builder().listener(listener)).await;
+    let addr = scene.admin.endpoint().key();
+    let ask = move |target| async move { tcp(addr, "GET", target, "host: localhost\r\n").await };
+    let route = "/explain?listener=front&client=10.0.0.1";
+    let waiting = [(); 2].map(|()| tokio::spawn(ask(route)));
+    eventually("two look-ups", || begun.load(Relaxed) == 2).await;
+    for _ in 0..MAX_CONNECTIONS {
+        let refused = ask(route).await;
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert!(refused.head.contains("\r\nretry-after: 1"), "{refused:?}");
+    }
+    assert_eq!(begun.load(Relaxed), 2);
+    // What needs no look-up is answered.
+    for target in ["/livez", "/explain?upstream=u&client=10.0.0.1"] {
+        assert_eq!(ask(target).await.status, 200, "{target}");
+    }
+    found.add_permits(1);
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().json()["upstream"], "u");
+    }
+    assert_eq!(ask(route).await.status, 200);
     scene.end().await;
 }

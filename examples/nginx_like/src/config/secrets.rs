@@ -20,3 +20,45 @@ pub(super) fn shown(statement: &Statement, index: usize) -> Cow<'_, str> {
         _ => word.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::main::Config;
+
+    #[test]
+    fn a_mistake_does_not_show_a_secret() {
+        let long = "pass".repeat(2000);
+        let check = |line: &str| {
+            format!("stream {{ server {{ listen 127.0.0.1:1; proxy_pass 127.0.0.1:2; {line} }} }}")
+        };
+        for (text, shown) in [
+            (
+                "stream { match m { send pass\\xg0; } }".to_owned(),
+                "invalid value \"<hidden>\"",
+            ),
+            (
+                format!("stream {{ match m {{ send {long}; }} }}"),
+                "too long parameter \"<hidden>...\" started",
+            ),
+            (
+                check("health_check type=tcp send=pass\\xg0;"),
+                "invalid value \"send=<hidden>\"",
+            ),
+            (
+                check("health_check type=tcp send=pass1 send=pass2;"),
+                "invalid parameter \"send=<hidden>\"",
+            ),
+            (
+                format!("env SECRET={long};"),
+                "too long parameter \"SECRET=<hidden>...\" started",
+            ),
+        ] {
+            let error = Config::parse(Path::new("test.conf"), text.as_bytes(), Path::new(""));
+            let error = error.unwrap_err().to_string();
+            assert!(error.starts_with(shown), "{error}");
+            assert!(!error.contains("pass"), "{error}");
+        }
+    }
+}

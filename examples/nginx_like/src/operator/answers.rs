@@ -143,6 +143,9 @@ pub(super) struct CloseAnswer {
     /// How many of them are reset at once.
     #[serde(default)]
     pub(super) reset: usize,
+    /// How many others were closing before the request.
+    #[serde(default)]
+    pub(super) closing: usize,
 }
 
 /// The answer of `/log_level`.

@@ -7,6 +7,9 @@ use lb_core::Escaped;
 /// Two columns are this far apart.
 const GAP: usize = 2;
 
+/// The most characters of a cell. A longer one ends with an ellipsis, because all rows of its column are as wide.
+const LONGEST_CELL: usize = 200;
+
 /// How the cells of a column are aligned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Align {
@@ -41,8 +44,8 @@ impl Table {
     /// Adds a row with a cell for each column; an empty one shows as `-`.
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
         debug_assert_eq!(N, self.columns.len());
-        let escaped = cells.iter().map(|cell| Escaped(cell).to_string());
-        self.rows.push(escaped.collect());
+        self.rows
+            .push(cells.iter().map(|cell| shown(cell)).collect());
     }
 
     /// The columns with a cell, and their widths.
@@ -101,9 +104,41 @@ impl Table {
     }
 }
 
+/// The text of a cell, escaped and shortened.
+fn shown(cell: &str) -> String {
+    // A character is at least one when it is escaped.
+    let begin = cell.chars().take(LONGEST_CELL + 1).collect::<String>();
+    let mut text = Escaped(begin).to_string();
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_CELL) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_cell_is_shortened() {
+        let mut table = Table::new(&[("A", Align::Left), ("B", Align::Right)]);
+        let [fits, long] = [LONGEST_CELL, 100_000].map(|length| "ü".repeat(length));
+        table.row([fits.clone(), "1".to_owned()]);
+        table.row([long, "\u{1b}".repeat(100_000)]);
+        let text = table.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].starts_with(&format!("{fits}  ")), "{text}");
+        assert!(
+            lines[2].starts_with(&format!("{fits}…  \\u{{1b}}")),
+            "{text}"
+        );
+        let width = 2 * (LONGEST_CELL + 1) + GAP;
+        assert!(
+            lines[2].chars().count() == width && lines[2].ends_with('…'),
+            "{text}"
+        );
+    }
 
     #[test]
     fn columns_are_aligned_and_those_without_cells_are_left_out() {

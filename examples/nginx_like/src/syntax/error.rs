@@ -41,6 +41,17 @@ impl ConfigError {
         Self::new(reason, Some(span.clone()))
     }
 
+    /// Replaces a value that its text quotes by what `shown` returns for it.
+    pub(super) fn with_value(mut self, shown: impl Fn(&str) -> Option<String>) -> Self {
+        if let Some(error) = self.reason.downcast_mut::<SyntaxError>()
+            && let Some(value) = error.value()
+            && let Some(shown) = shown(value)
+        {
+            *value = shown;
+        }
+        self
+    }
+
     /// What is wrong, without the place.
     pub(crate) fn reason(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.reason
@@ -160,6 +171,19 @@ impl SyntaxError {
             self,
             Self::IncludeCycle { .. } | Self::IncludeDepth { .. } | Self::TooLarge { .. }
         )
+    }
+
+    /// The value that the text quotes.
+    const fn value(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Invalid { value, .. }
+            | Self::InvalidFlag { value, .. }
+            | Self::RefusedParameter {
+                parameter: value, ..
+            }
+            | Self::TooLong { start: value } => Some(value),
+            _ => None,
+        }
     }
 
     pub(crate) fn too_large(path: &Path) -> Self {

@@ -223,6 +223,7 @@ impl<'a> Reader<'a> {
                         }
                         continue;
                     };
+                    let error = error.with_value(|value| self.concealed(&statement, value));
                     let error = error.in_statement(|| StatementText {
                         words: statement.words.clone(),
                         lines,
@@ -253,6 +254,16 @@ impl<'a> Reader<'a> {
             }
             _ => listing.add(&self.file, number, statement, *shown),
         }
+    }
+
+    /// What stands for `value` in a message, if it is of a word that the listing does not show.
+    fn concealed(&self, statement: &Statement, value: &str) -> Option<String> {
+        let of_word = |index: usize, word: &String| {
+            let shown = (self.context.shown)(statement, index);
+            (shown != *word && word.contains(value)).then(|| shown.into_owned())
+        };
+        let words = statement.words.iter().enumerate();
+        words.filter_map(|(i, word)| of_word(i, word)).next()
     }
 
     fn read_statement<B: Block>(
@@ -310,10 +321,23 @@ impl<'a> Reader<'a> {
     /// A mistake that leaves the rest of the file without meaning.
     fn broken(&mut self, error: SyntaxError) -> ConfigError {
         self.is_broken = true;
-        let error = ConfigError::new(error, Some(self.here()));
+        let span = self.here();
+        let error = ConfigError::new(error, Some(span.clone()));
+        let unfinished = self.lexer.unfinished();
+        let error = error.with_value(|begun| {
+            // The word that is not finished is the next one.
+            let mut words = unfinished.words.clone();
+            words.push(begun.to_owned());
+            let statement = Statement {
+                words,
+                opens_block: false,
+                span: span.clone(),
+            };
+            self.concealed(&statement, begun)
+        });
         match self.is_parameter {
             true => error,
-            false => error.in_statement(|| self.lexer.unfinished()),
+            false => error.in_statement(|| unfinished),
         }
     }
 }

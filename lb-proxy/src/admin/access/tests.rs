@@ -17,7 +17,11 @@ fn tcp(text: &str) -> AdminPeer {
 }
 
 fn unix(uid: u32) -> AdminPeer {
-    AdminPeer::Unix { uid, pid: 1 }
+    AdminPeer::Unix {
+        uid,
+        pid: 1,
+        group: None,
+    }
 }
 
 fn headers(host: &str) -> AccessHeaders<'_> {
@@ -140,6 +144,85 @@ fn a_page_of_another_origin_changes_nothing() {
 }
 
 #[test]
+fn a_page_of_another_origin_reads_nothing_unless_it_opens_a_tab() {
+    let peer = tcp("127.0.0.1:1");
+    let own = headers("localhost:9446");
+    let check = |headers| rules(false).check_read(peer, headers);
+    let of = |site, mode, dest| AccessHeaders {
+        fetch_site: Some(site),
+        fetch_mode: Some(mode),
+        fetch_dest: Some(dest),
+        ..own
+    };
+    for site in ["cross-site", "same-site"] {
+        assert_eq!(check(of(site, "navigate", "document")), Ok(()), "{site}");
+        for (mode, dest) in [
+            ("no-cors", "image"),
+            ("cors", "empty"),
+            ("navigate", "iframe"),
+            ("no-cors", "document"),
+        ] {
+            let checked = check(of(site, mode, dest));
+            assert_eq!(checked, Err(AccessError::Origin), "{site} {mode} {dest}");
+        }
+    }
+    assert_eq!(check(of("same-origin", "cors", "empty")), Ok(()));
+    assert_eq!(check(of("none", "navigate", "document")), Ok(()));
+    let origin = |origin| AccessHeaders {
+        origin: Some(origin),
+        ..own
+    };
+    assert_eq!(check(origin("http://localhost:9446")), Ok(()));
+    for foreign in ["http://localhost:1", "http://evil.example", "null"] {
+        let checked = check(origin(foreign));
+        assert_eq!(checked, Err(AccessError::Origin), "{foreign}");
+        let opens = AccessHeaders {
+            origin: Some(foreign),
+            ..of("cross-site", "navigate", "document")
+        };
+        assert_eq!(check(opens), Err(AccessError::Origin), "{foreign}");
+    }
+}
+
+#[test]
+fn a_client_that_another_group_admitted_is_refused() {
+    let member = |group| AdminPeer::Unix {
+        uid: 7,
+        pid: 1,
+        group,
+    };
+    let marked = AccessHeaders {
+        is_marked: true,
+        ..AccessHeaders::default()
+    };
+    let plain = AccessHeaders::default();
+    for (group, of_peer, read, write) in [
+        (Some(50), Some(50), Ok(()), Ok(())),
+        (
+            Some(51),
+            Some(50),
+            Err(AccessError::Group),
+            Err(AccessError::Group),
+        ),
+        (
+            None,
+            Some(50),
+            Err(AccessError::Group),
+            Err(AccessError::Group),
+        ),
+        // The permissions of the file had let it in without a group.
+        (Some(50), None, Ok(()), Err(AccessError::User)),
+    ] {
+        let mut rules = rules(false);
+        rules.group = group;
+        let peer = member(of_peer);
+        assert_eq!(rules.check_read(peer, plain), read, "{group:?} {of_peer:?}");
+        let checked = rules.check_write(peer, marked, OWNER);
+        assert_eq!(checked, write, "{group:?} {of_peer:?}");
+    }
+}
+
+#[test]
 fn over_a_unix_socket_credentials_decide() {
     let marked = AccessHeaders {
         is_marked: true,
@@ -154,5 +237,5 @@ fn over_a_unix_socket_credentials_decide() {
     let checked = rules.check_write(unix(7), marked, OWNER);
     assert_eq!(checked, Err(AccessError::User));
     rules.group = Some(50);
-    assert_eq!(rules.check_write(unix(7), marked, OWNER), Ok(()));
+    assert_eq!(rules.check_write(unix(OWNER), marked, OWNER), Ok(()));
 }

@@ -76,7 +76,10 @@ export function wireActions(refresh) {
   inDialog("weight-form", "weight", () => ({ weight: byId("weight").value.trim() }), () => "The weight is set.");
   inDialog("max-conns-form", "max_conns", () => ({ max_conns: byId("max-conns").value.trim() }), () => "The limit is set.");
   const force = () => (byId("close-force").checked ? { force: "1" } : {});
-  inDialog("close-form", "close", force, ({ closed }) => `Closed ${plural(closed, "session")}.`);
+  inDialog("close-form", "close", force, ({ closed, closing }) => {
+    const already = closing > 0 ? ` ${closing} more were closing already.` : "";
+    return `Closed ${plural(closed, "session")}.${already}`;
+  });
   onSubmit("log-level", () => {
     const level = byId("log-level-value").value.trim();
     report(byId("feedback"), "log_level", { level }, (answer) => `The log level is ${answer.level}.`, refresh);

@@ -1,9 +1,14 @@
 //! What the routes read and change.
 
+use tokio::sync::Semaphore;
+
 use crate::Handle;
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::program::Program;
 use crate::admin::query::Parameters;
+
+/// How many answers are waited for at a time. Far fewer than there are connections, so that probes and scrapes find one.
+const MAX_WAITING: usize = 2;
 
 /// What the routes read and change.
 #[derive(Debug)]
@@ -13,6 +18,24 @@ pub(in crate::admin) struct RouteContext {
     /// The metrics of the server.
     #[cfg(feature = "metrics")]
     pub(in crate::admin) registry: prometheus_client::registry::Registry,
+    /// Permits for answers that are waited for.
+    pub(super) waiting: Semaphore,
+}
+
+impl RouteContext {
+    pub(in crate::admin) const fn new(
+        handle: Handle,
+        program: Program,
+        #[cfg(feature = "metrics")] registry: prometheus_client::registry::Registry,
+    ) -> Self {
+        Self {
+            handle,
+            program,
+            #[cfg(feature = "metrics")]
+            registry,
+            waiting: Semaphore::const_new(MAX_WAITING),
+        }
+    }
 }
 
 /// A request that was admitted.

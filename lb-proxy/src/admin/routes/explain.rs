@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::backends::upstream;
 use super::context::{Answered, RouteContext, RouteRequest};
 use super::listeners::{TargetListener, listener};
+use super::route::LaterAnswer;
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::query::{Parameters, invalid};
 use crate::admin::status::{CheckStateReport, as_millis};
@@ -92,7 +93,10 @@ struct Explained {
 }
 
 /// Explains the upstream that is asked for, or that a connection to the listener that is asked for gets.
-pub(super) async fn explain(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
+pub(super) fn explain<'a>(
+    context: &'a RouteContext,
+    request: &'a RouteRequest<'a>,
+) -> Result<LaterAnswer<'a>, RequestError> {
     let parameters = &request.parameters;
     if let Some(asked) = parameters.get("listener") {
         if parameters.get("upstream").is_some() {
@@ -100,12 +104,14 @@ pub(super) async fn explain(context: &RouteContext, request: &RouteRequest<'_>) 
             return Err(RequestError::bad(text));
         }
         let listener = listener(&context.handle, asked)?;
-        return explain_route(&context.handle, listener, parameters).await;
+        // The route may look a name up.
+        let answer = explain_route(&context.handle, listener, parameters);
+        return Ok(LaterAnswer::Waits(Box::pin(answer)));
     }
     let upstream = upstream(&context.handle, parameters.required("upstream")?)?;
     let connection = connection(&context.handle, &upstream, parameters)?;
     let answer = explain_upstream(&upstream, connection.as_ref())?;
-    Ok(AdminAnswer::json(200, &answer))
+    Ok(LaterAnswer::Now(AdminAnswer::json(200, &answer)))
 }
 
 async fn explain_route(

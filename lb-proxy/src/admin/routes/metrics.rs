@@ -29,5 +29,6 @@ pub(super) fn metrics(context: &RouteContext, request: &RouteRequest<'_>) -> Ans
         status: 200,
         content_type: format.content_type(),
         body: encode_all(&registries, format).into_bytes(),
+        retry_after: None,
     })
 }

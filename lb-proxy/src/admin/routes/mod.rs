@@ -51,9 +51,7 @@ const ROUTES: &[AdminRoute] = &[
     AdminRoute::post("/close", sessions::CLOSE, sessions::close),
     AdminRoute::get("/config", &[], config::config),
     AdminRoute::post("/drain", overrides::BACKEND, overrides::drain),
-    AdminRoute::get_later("/explain", explain::PARAMETERS, |context, request| {
-        Box::pin(explain::explain(context, request))
-    }),
+    AdminRoute::get_later("/explain", explain::PARAMETERS, explain::explain),
     AdminRoute::get("/livez", &[], |_, _| Ok(AdminAnswer::text(200, "ok\n"))),
     AdminRoute::get("/log_level", &[], log_level::get),
     AdminRoute::post("/log_level", log_level::PARAMETERS, log_level::set),

@@ -4,12 +4,18 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::context::{Answered, RouteContext, RouteRequest};
+use crate::admin::answer::{AdminAnswer, RequestError};
 
 type NowFn = fn(&RouteContext, &RouteRequest<'_>) -> Answered;
-type LaterFn = for<'a> fn(&'a RouteContext, &'a RouteRequest<'a>) -> AnswerFuture<'a>;
+type LaterFn =
+    for<'a> fn(&'a RouteContext, &'a RouteRequest<'a>) -> Result<LaterAnswer<'a>, RequestError>;
 
-/// A future of an answer.
-pub(super) type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Answered> + Send + 'a>>;
+/// The answer to a request that may have to wait.
+pub(super) enum LaterAnswer<'a> {
+    Now(AdminAnswer),
+    /// At most as many are polled at a time as the context has permits.
+    Waits(Pin<Box<dyn Future<Output = Answered> + Send + 'a>>),
+}
 
 /// A path and what it does.
 pub(in crate::admin) struct AdminRoute {
@@ -72,7 +78,13 @@ impl AdminRoute {
     ) -> Answered {
         match self.answer {
             AnswerFn::Now(answer) => answer(context, request),
-            AnswerFn::Later(answer) => answer(context, request).await,
+            AnswerFn::Later(answer) => match answer(context, request)? {
+                LaterAnswer::Now(answer) => Ok(answer),
+                LaterAnswer::Waits(answer) => match context.waiting.try_acquire() {
+                    Ok(_permit) => answer.await,
+                    Err(_) => Ok(AdminAnswer::busy("too many requests of this kind wait")),
+                },
+            },
         }
     }
 }

@@ -231,16 +231,20 @@ pub(super) fn close(context: &RouteContext, request: &RouteRequest<'_>) -> Answe
         let text = format!("there is no such session {}", Escaped(id));
         return Err(RequestError::not_found(text));
     }
-    // Sessions that are about to end already, as after an earlier request.
-    let closing = filter.clone().phase(SessionPhase::Closing);
-    let is_forced = parameters.flag("force")?;
-    let reset = handle.reset_sessions(if is_forced { &filter } else { &closing });
+    let (reset, closing) = match parameters.flag("force")? {
+        true => (handle.reset_sessions(&filter), 0),
+        false => {
+            // They deliver what was acknowledged, as after an earlier request.
+            let closing = filter.clone().phase(SessionPhase::Closing).limit(0);
+            (0, handle.sessions(&closing).matched)
+        }
+    };
     let closed = reset + handle.close_sessions(&filter);
     let [id, upstream, backend] = ["id", "upstream", "backend"]
         .map(|name| parameters.get(name).map(|value| display(Escaped(value))));
-    info!(target: AUDIT_TARGET, id, upstream, backend, by = %Escaped(request.by), sessions = closed, reset, "Sessions closed by an operator");
+    info!(target: AUDIT_TARGET, id, upstream, backend, by = %Escaped(request.by), sessions = closed, reset, closing, "Sessions closed by an operator");
     Ok(AdminAnswer::json(
         200,
-        &json!({ "closed": closed, "reset": reset }),
+        &json!({ "closed": closed, "reset": reset, "closing": closing }),
     ))
 }

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::geteuid;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::select;
@@ -48,7 +49,7 @@ pub(super) async fn serve_until_idle(
         select! {
             () = stop.cancelled() => break,
             Some(_) = connections.tasks.join_next() => {}
-            accepted = accept(&socket, &watched), if connections.has_room() => match accepted {
+            accepted = accept(&socket, &watched, &shared), if connections.has_room() => match accepted {
                 Ok(client) => connections.add(client, Arc::clone(&shared)).await,
                 Err(error) => {
                     warn!(%error, "Admin connection not accepted");
@@ -101,18 +102,27 @@ impl Connections {
 
 enum AcceptedClient {
     Tcp(TcpStream, AdminPeer),
-    Unix(UnixStream),
+    /// With the group of the socket when it connected.
+    Unix(UnixStream, Option<u32>),
 }
 
 /// Cancel-safe.
-async fn accept(socket: &AdminSocket, watched: &AsyncFd<OwnedFd>) -> io::Result<AcceptedClient> {
+async fn accept(
+    socket: &AdminSocket,
+    watched: &AsyncFd<OwnedFd>,
+    shared: &ServerShared,
+) -> io::Result<AcceptedClient> {
     watched
         .async_io(Interest::READABLE, |_| match socket {
             AdminSocket::Tcp(socket) => {
                 let (stream, addr) = socket.accept()?;
                 Ok(AcceptedClient::Tcp(stream, AdminPeer::Tcp(addr)))
             }
-            AdminSocket::Unix(socket) => Ok(AcceptedClient::Unix(socket.accept()?.0)),
+            AdminSocket::Unix(socket) => {
+                // Read first: a client that an earlier group let in must not pass for one of the present group.
+                let group = shared.rules().group;
+                Ok(AcceptedClient::Unix(socket.accept()?.0, group))
+            }
         })
         .await
 }
@@ -138,13 +148,16 @@ async fn try_serve(
             stream.set_nodelay(true)?;
             connection::serve(stream, peer, shared, wait).await;
         }
-        AcceptedClient::Unix(stream) => {
+        AcceptedClient::Unix(stream, group) => {
             stream.set_nonblocking(true)?;
             let stream = tokio::net::UnixStream::from_std(stream)?;
             let credentials = stream.peer_cred()?;
+            let uid = credentials.uid();
+            let needs_group = uid != 0 && uid != geteuid().as_raw();
             let peer = AdminPeer::Unix {
-                uid: credentials.uid(),
+                uid,
                 pid: credentials.pid().unwrap_or_default(),
+                group: group.filter(|_| needs_group),
             };
             connection::serve(stream, peer, shared, wait).await;
         }

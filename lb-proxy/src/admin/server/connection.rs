@@ -8,7 +8,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
     ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -74,11 +75,14 @@ async fn respond(
     let allowed = routes::allowed(request.uri().path());
     let answered = answer(request, peer, shared).await;
     let answer = answered.unwrap_or_else(AdminAnswer::from);
+    let retry_after = answer
+        .retry_after
+        .map(|seconds| HeaderValue::from(u16::from(seconds)));
     let mut response = Response::new(Full::new(answer.body.into()));
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    // A reload may have taken the network of an open connection away.
+    // A reload may have taken the network or the group of an open connection away.
     if !shared.rules().admits(peer) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -92,6 +96,9 @@ async fn respond(
     headers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
     if answer.status == 405 {
         headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    }
+    if let Some(seconds) = retry_after {
+        headers.insert(RETRY_AFTER, seconds);
     }
     response
 }
@@ -152,6 +159,8 @@ fn admit(
         host: text(HOST),
         origin: text(ORIGIN),
         fetch_site: text(HeaderName::from_static("sec-fetch-site")),
+        fetch_mode: text(HeaderName::from_static("sec-fetch-mode")),
+        fetch_dest: text(HeaderName::from_static("sec-fetch-dest")),
         authorization: headers.get(AUTHORIZATION).map(HeaderValue::as_bytes),
         is_marked: headers.contains_key("x-lb-admin"),
     };

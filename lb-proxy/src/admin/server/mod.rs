@@ -98,11 +98,11 @@ impl AdminBuilder {
             registry.register_collector(Box::new(collector));
             registry
         });
-        Admin(Arc::new(RouteContext {
-            handle: self.handle,
-            program: self.program,
+        Admin(Arc::new(RouteContext::new(
+            self.handle,
+            self.program,
             #[cfg(feature = "metrics")]
             registry,
-        }))
+        )))
     }
 }

@@ -111,7 +111,8 @@ impl AdminServer {
     }
 
     /// Applies the token, the networks, the names and the group of `settings`, which must be of the same address: to
-    /// requests from now on, those of open connections included.
+    /// requests from now on, those of open connections included. A client that another group admitted to a unix socket has to
+    /// connect again.
     ///
     /// # Errors
     ///
@@ -128,6 +129,9 @@ impl AdminServer {
             rules.group = current;
         }
         let before = self.shared.rules();
+        if rules.group != before.group {
+            self.socket.refuse_waiting();
+        }
         self.shared.set_rules(&rules);
         let change = match (&before.token, &rules.token) {
             (Some(_), None) => Some("removed"),

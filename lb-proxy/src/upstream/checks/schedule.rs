@@ -2,7 +2,9 @@
 
 mod targets;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +15,8 @@ use futures::{FutureExt, StreamExt};
 use lb_core::{Endpoint, Escaped};
 use tokio::select;
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep_until};
-use tracing::warn;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tracing::{error, warn};
 
 use self::targets::{Due, Targets};
 use super::list::{RunningCheck, most_probes};
@@ -34,6 +36,10 @@ const LONGEST_BATCH: Duration = Duration::from_millis(5);
 /// How often a shortage of this machine is logged, and probes that start late.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long a check pauses after a panic: at first, and at most.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// Probes the backends of one upstream with one check.
 pub(super) struct Scheduler {
     upstream: Upstream,
@@ -52,12 +58,42 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    /// Probes until the task is aborted.
+    /// Probes until the task is aborted. After a panic it begins again after a pause, with what the check found before: a
+    /// check that ended would leave its backends as they are for ever.
     pub(super) async fn run(
         upstream: Upstream,
         check: Arc<RunningCheck>,
         resources: ProbeResources,
     ) {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            let begin = Instant::now();
+            let probing = Self::probe(upstream.clone(), Arc::clone(&check), resources.clone());
+            // The scheduler is dropped; records and overrides are changed as a whole.
+            let Err(panic) = AssertUnwindSafe(probing).catch_unwind().await;
+            if begin.elapsed() > LONGEST_PAUSE {
+                pause = SHORTEST_PAUSE;
+            }
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            error!(
+                upstream = upstream.name(),
+                check = &*check.described.name,
+                panic = %Escaped(text.unwrap_or("no text")),
+                ?pause,
+                "Health check panicked: restarted after a pause"
+            );
+            drop(panic);
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn probe(
+        upstream: Upstream,
+        check: Arc<RunningCheck>,
+        resources: ProbeResources,
+    ) -> Infallible {
         let mut members = upstream.membership_changes();
         let mut scheduler = Self {
             limit: check.settings().max_concurrent.get().min(most_probes()),
@@ -225,13 +261,14 @@ impl Scheduler {
     fn complain_if_late(&mut self, late: Duration) {
         if late > self.check.settings().interval && self.may_complain(0) {
             let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
-            let limit = self.limit;
+            let (limit, under_way) = (self.limit, self.probes.len());
             warn!(
                 upstream,
                 check,
                 ?late,
+                under_way,
                 limit,
-                "Probes start late: too many at once"
+                "Probes start late"
             );
         }
     }

@@ -1,6 +1,7 @@
 //! Which requests are admitted, and where the server listens.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 
 use lb_proxy::admin::{AdminListener, AdminSettings, AdminToken};
@@ -8,7 +9,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use test_support::sockets::loopback;
 use tokio::task::spawn_blocking;
 
-use super::{AdminScene, OWN, TOKEN, exchange, request, tcp};
+use super::{AdminScene, OWN, TOKEN, exchange, request, tcp, unix};
 
 #[tokio::test]
 async fn over_tcp_no_state_changes_without_the_token() {
@@ -110,5 +111,35 @@ async fn a_new_token_is_applied_even_if_the_group_cannot_be() {
     let ask = move || exchange(UnixStream::connect(moved).unwrap(), &request);
     let answer = spawn_blocking(ask).await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
+    scene.end().await;
+}
+
+/// The file has its group and permissions when the server begins to listen. As root with groups of others.
+#[tokio::test]
+async fn the_group_of_a_socket_is_set_and_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lb.sock");
+    let own = std::fs::metadata(dir.path()).unwrap();
+    let groups = match own.uid() {
+        0 => [Some(1), Some(2), None],
+        _ => [Some(own.gid()), Some(own.gid()), None],
+    };
+    let settings = |group: Option<u32>| {
+        let settings = AdminSettings::unix(path.as_path());
+        match group {
+            Some(group) => settings.group(group),
+            None => settings,
+        }
+    };
+    let scene = AdminScene::new(settings(groups[0])).await;
+    for group in groups {
+        scene.admin.update(&settings(group)).unwrap();
+        let file = std::fs::metadata(&path).unwrap();
+        let expected = if group.is_some() { 0o660 } else { 0o600 };
+        assert_eq!(file.mode() & 0o777, expected, "{group:?}");
+        assert!(group.is_none_or(|group| file.gid() == group), "{group:?}");
+        let drain = format!("/undrain?backend={}", scene.backends[0]);
+        assert_eq!(unix(&path, "POST", &drain).await.status, 200);
+    }
     scene.end().await;
 }

@@ -25,7 +25,8 @@ pub(crate) struct CloseCommand {
     #[arg(long, value_name = "NUMBER")]
     id: Option<u64>,
 
-    /// Resets the sessions at once. Without it, bytes that were acknowledged before are delivered first
+    /// Resets the sessions at once, those that are closing included. Without it, bytes that were acknowledged before are
+    /// delivered first
     #[arg(long)]
     force: bool,
 
@@ -46,11 +47,18 @@ impl CloseCommand {
         ];
         let answer = change(&self.server, path, "/close", &query).await?;
         print(self.json, &answer, |answer| {
-            let CloseAnswer { closed, reset } = answer.read()?;
+            let CloseAnswer {
+                closed,
+                reset,
+                closing,
+            } = answer.read()?;
             let closed = plural(closed, "session");
-            Ok(match reset {
-                0 => format!("{closed} closed\n"),
-                reset => format!("{closed} closed, {reset} of them reset\n"),
+            Ok(match (reset, closing) {
+                (0, 0) => format!("{closed} closed\n"),
+                (0, closing) => {
+                    format!("{closed} closed, {closing} closing already (--force resets them)\n")
+                }
+                (reset, _) => format!("{closed} closed, {reset} of them reset\n"),
             })
         })
     }

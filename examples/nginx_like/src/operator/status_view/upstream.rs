@@ -11,7 +11,8 @@ use crate::operator::units::{duration, plural};
 
 /// The backends that get no connections stand first.
 pub(super) fn text(upstream: &UpstreamReport) -> String {
-    let usable: usize = upstream.tiers.iter().map(|tier| tier.eligible).sum();
+    let eligible = upstream.tiers.iter().map(|tier| tier.eligible);
+    let usable = eligible.fold(0, usize::saturating_add);
     let backends = plural(upstream.backends.len(), "backend");
     let open = usize::try_from(upstream.in_flight).unwrap_or(usize::MAX);
     let open = plural(open, "connection");

@@ -32,12 +32,12 @@ impl ConnectedClient {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let proxy = Proxy::builder().listen(listen, &upstream).build().unwrap();
         let server = proxy.bind().await.unwrap();
-        let context = Arc::new(RouteContext {
-            handle: server.handle(),
-            program: Program::new("test", "1"),
+        let context = Arc::new(RouteContext::new(
+            server.handle(),
+            Program::new("test", "1"),
             #[cfg(feature = "metrics")]
-            registry: prometheus_client::registry::Registry::default(),
-        });
+            prometheus_client::registry::Registry::default(),
+        ));
         let endpoint = Endpoint::Tcp(([0, 0, 0, 0], 9446).into());
         let shared = ServerShared::new(context, endpoint, &rules(&["10.0.0.0/8"]));
         let shared = Arc::new(shared);

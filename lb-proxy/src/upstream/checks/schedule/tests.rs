@@ -34,6 +34,17 @@ struct Played {
     stage: Arc<Mutex<Stage>>,
 }
 
+#[derive(Debug)]
+struct PanickingText;
+
+impl std::fmt::Display for PanickingText {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("on purpose")
+    }
+}
+
+impl std::error::Error for PanickingText {}
+
 /// Not shown by `Debug`, which names the check.
 #[derive(Default)]
 struct Stage {
@@ -53,6 +64,8 @@ enum Answer {
     Passes,
     SaysNothing,
     Shortage,
+    /// An error whose text panics: outside of the check.
+    ShowsPanic,
     Takes(Duration),
 }
 
@@ -116,6 +129,7 @@ impl HealthCheck for Played {
             Answer::Passes => Ok(CheckReport::default()),
             Answer::SaysNothing => Err(CheckError::Inconclusive("no agent".into())),
             Answer::Shortage => Err(CheckError::Local(std::io::ErrorKind::OutOfMemory.into())),
+            Answer::ShowsPanic => Err(CheckError::Local(std::io::Error::other(PanickingText))),
             Answer::Takes(time) => {
                 sleep(time).await;
                 Ok(CheckReport::default())

@@ -1,5 +1,7 @@
 //! What results do.
 
+use test_support::log::Capture;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -122,4 +124,34 @@ async fn the_initial_state_says_whether_sessions_come_before_the_first_probe() {
         assert_eq!(pick.is_ok(), picked, "{initial:?}");
         assert_eq!(scene.status(1).probes, 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scheduler_that_panics_begins_again_with_what_was_found() {
+    let log = Capture::install();
+    let check = Played::new("played");
+    check.play(1, Answer::Fails);
+    let scene = Scene::new([1, 2], |u| u.health_check(check.clone(), every(5))).await;
+    after(1).await;
+    assert_eq!(scene.health(1), Health::Unhealthy);
+    check.play(2, Answer::ShowsPanic);
+    after(20).await;
+    let lines = log.take();
+    let panics = lines
+        .iter()
+        .filter(|line| line.contains("Health check panicked"));
+    let panics: Vec<_> = panics.collect();
+    assert!((2..=5).contains(&panics.len()), "{lines:?}");
+    assert!(panics[0].contains("on purpose") && panics[0].contains("pause=1s"));
+    assert!(panics[1].contains("pause=2s"), "{panics:?}");
+    assert_eq!(scene.health(1), Health::Unhealthy);
+
+    for port in [1, 2] {
+        check.play(port, Answer::Passes);
+    }
+    after(70).await;
+    assert_eq!(scene.health(1), Health::Healthy);
+    let probes = check.times(2).len();
+    after(10).await;
+    assert!(check.times(2).len() > probes);
 }
