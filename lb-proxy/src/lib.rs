@@ -114,6 +114,7 @@ mod bandwidth;
 pub mod client_hello;
 mod clock;
 mod close_reason;
+mod close_request;
 mod config;
 mod connection;
 mod error;

@@ -9,6 +9,7 @@ mod end_counts;
 mod histogram;
 mod kept;
 mod listener;
+mod relay_traffic;
 pub(crate) mod session;
 mod shards;
 mod traffic;
@@ -27,8 +28,9 @@ pub use traffic::Traffic;
 pub use upstream::UpstreamMetrics;
 
 pub(crate) use backend::BackendCounters;
-pub(crate) use counter::{Counter, SessionTraffic};
+pub(crate) use counter::Counter;
 pub(crate) use listener::ListenerCounters;
+pub(crate) use relay_traffic::RelayTraffic;
 pub(crate) use traffic::Direction;
 pub(crate) use upstream::UpstreamCounters;
 
@@ -75,6 +77,8 @@ macro_rules! counters {
         pub(crate) struct Counters {
             /// The worker's number, for counters with a part for each worker.
             pub(crate) worker: usize,
+            /// Bytes that relays moved, which the bytes below do not include.
+            pub(crate) relayed: RelayTraffic,
             $(pub(crate) $name: Counter,)*
             $(pub(crate) $end: Counter,)*
         }
@@ -98,6 +102,8 @@ macro_rules! counters {
             pub(crate) fn add_to(&self, sum: &mut Metrics) {
                 $(sum.$name += self.$name.get();)*
                 $(sum.$end += self.$end.get();)*
+                sum.bytes_to_backends += self.relayed.to_backend.get();
+                sum.bytes_to_clients += self.relayed.to_client.get();
             }
         }
     };

@@ -1,7 +1,7 @@
 //! Least expected time.
 //!
 //! nginx's `least_time` (`ngx_stream_upstream_least_time_module.c`): the backend with the least expected time *
-//! (connections in flight + 1) for its weight is picked. The expected time is the moving average of one of three times,
+//! (connections in flight + 1) for its weight is picked. The expected time is the decaying peak (peak EWMA) of one of three times,
 //! a twentieth of every new one: to the connection, to the first byte of the backend, or to the end of the session. It is
 //! halved for each `fail_timeout` and a second ([`Backend::fail_limit`](crate::Backend::fail_limit), nginx's ten seconds
 //! where there is none) in which the backend was not picked, so that a slow backend is tried again, and raised to the

@@ -1,4 +1,4 @@
-//! A peak-sensitive moving average in one atomic word.
+//! A decaying peak (peak EWMA) of durations in one atomic word.
 //!
 //! A sample above the average replaces it at once. Samples below lower it with a time constant. Without samples it decays
 //! towards zero the same way, so a backend that was slow long ago is tried again (Finagle's `PeakEwma`). A read never

@@ -24,7 +24,7 @@ pub(super) fn parse(line: &[u8]) -> CheckReport {
     }
     let text = match unknown {
         _ if !description.is_empty() => description.to_owned(),
-        Some(word) => format!("the agent said something unknown: {word}"),
+        Some(word) => format!("the agent said something unknown: \"{word}\""),
         None => words.trim().to_owned(),
     };
     report.text = Some(text.into());
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(&*text("up 80%"), "up 80%");
         assert_eq!(
             &*text("up hello"),
-            "the agent said something unknown: hello"
+            "the agent said something unknown: \"hello\""
         );
     }
 

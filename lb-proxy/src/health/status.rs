@@ -21,6 +21,11 @@ pub struct CheckStatus {
     pub consecutive: u32,
     /// The last probe that ended.
     pub last: Option<LastProbe>,
+    /// What the last probe found that agreed with the state; empty if there is nothing to say. Probes without a result do not
+    /// replace it.
+    pub reason: Arc<str>,
+    /// The last probe without a result.
+    pub last_inconclusive: Option<LastProbe>,
     /// How often it went from up to down or back.
     pub transitions: u64,
     /// Probes that ended, those without a result included.
@@ -50,6 +55,17 @@ impl CheckState {
             Self::Down => "down",
             Self::Unchecked => "unchecked",
             Self::Up => "up",
+        }
+    }
+}
+
+impl ProbeOutcome {
+    /// `failed`, `inconclusive` or `passed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Inconclusive => "inconclusive",
+            Self::Passed => "passed",
         }
     }
 }

@@ -1,16 +1,16 @@
 //! One live session, shared by the session's task and by queries.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use lb_core::Backend;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::phase::SessionPhase;
 use super::report::{SessionId, SessionReport};
-use crate::metrics::SessionTraffic;
+use crate::close_request::CloseRequest;
+use crate::metrics::RelayTraffic;
 use crate::net::stream::Stream;
 #[cfg(feature = "metrics")]
 use crate::net::tcp_info::TcpInfo;
@@ -25,12 +25,7 @@ pub(crate) struct LiveSession {
     peer: SocketAddr,
     phase: AtomicU8,
     state: Mutex<LiveState>,
-    is_closing: AtomicBool,
-    /// Has a permit when the session is to be closed.
-    close: Notify,
-    is_reset: AtomicBool,
-    /// Has a permit when both sides are to be reset at once.
-    reset: Notify,
+    close: CloseRequest,
 }
 
 /// What changes while the session lasts, a few times.
@@ -41,7 +36,7 @@ pub(crate) struct LiveState {
     pub(crate) preread: Option<Arc<PrereadInfo>>,
     pub(crate) upstream: Option<Upstream>,
     pub(crate) backend: Option<Arc<Backend>>,
-    pub(crate) traffic: Option<Arc<SessionTraffic>>,
+    pub(crate) traffic: Option<Arc<RelayTraffic>>,
     /// The connection with the backend while the session relays.
     pub(crate) socket: Weak<Stream>,
 }
@@ -67,10 +62,7 @@ impl LiveSession {
                 traffic: None,
                 socket: Weak::new(),
             }),
-            is_closing: AtomicBool::new(false),
-            close: Notify::new(),
-            is_reset: AtomicBool::new(false),
-            reset: Notify::new(),
+            close: CloseRequest::default(),
         }
     }
 
@@ -84,41 +76,14 @@ impl LiveSession {
         change(&mut self.lock());
     }
 
-    /// Asks the session to end. False if it was asked before.
-    pub(crate) fn close(&self) -> bool {
-        let is_first = !self.is_closing.swap(true, Relaxed);
-        if is_first {
-            self.close.notify_one();
-        }
-        is_first
-    }
-
-    /// Asks the session to end without delivering what it holds. False if it was asked so before.
-    pub(crate) fn reset(&self) -> bool {
-        let is_first = !self.is_reset.swap(true, Relaxed);
-        if is_first {
-            // Before the close, so that a relay that sees the close does not begin to deliver.
-            self.reset.notify_one();
-            self.close();
-        }
-        is_first
-    }
-
-    /// Has a permit when the relay is to reset both sides at once. Only one task may wait for it.
-    pub(crate) const fn reset_requested(&self) -> &Notify {
-        &self.reset
-    }
-
-    /// Completes when the session is asked to end.
-    ///
-    /// Completes once: only one task may wait, and it must end the session.
-    pub(crate) async fn close_requested(&self) {
-        self.close.notified().await;
+    /// What asks the session to end.
+    pub(crate) const fn close_request(&self) -> &CloseRequest {
+        &self.close
     }
 
     pub(crate) fn report(&self) -> SessionReport {
         let phase = SessionPhase::from_number(self.phase.load(Relaxed));
-        let is_closing = self.is_closing.load(Relaxed);
+        let is_closing = self.close.is_ending();
         let age = self.accepted_at.elapsed();
         let state = self.lock();
         let traffic = state.traffic.as_deref();

@@ -26,16 +26,16 @@ impl SessionCounters {
         worker: usize,
         listener: &Arc<ListenerCounters>,
         upstream: Option<&Arc<UpstreamCounters>>,
-    ) -> Arc<Self> {
+    ) -> Self {
         if let Some(upstream) = upstream {
             upstream.session_begun(worker);
         }
-        Arc::new(Self {
+        Self {
             worker,
             listener: Arc::clone(listener),
             upstream: upstream.cloned(),
             backend: OnceLock::new(),
-        })
+        }
     }
 
     /// Counts the begin of an attempt to connect to `backend`. `is_retry` is whether an attempt of the session failed before.

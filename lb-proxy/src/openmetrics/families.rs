@@ -209,8 +209,8 @@ pub(super) static BACKEND_BYTES: Family = Family::in_bytes(
     "Bytes of the sessions that ended, by direction.",
 );
 pub(super) static BACKEND_CONNECT_TIME: Family = Family::in_seconds(
-    "lb_backend_connect_time_average",
-    "The moving average of the times to connect.",
+    "lb_backend_connect_time_peak_ewma",
+    "The decaying peak (peak EWMA) of the times that sessions took to connect; towards 0 without sessions.",
 );
 pub(super) static BACKEND_WEIGHT: Family =
     Family::new("lb_backend_weight", "The configured weight.");

@@ -52,7 +52,7 @@ use tokio::net::TcpStream;
 
 use crate::bandwidth::Bandwidth;
 use crate::config::{HalfClose, Splice, Timeouts};
-use crate::metrics::Counter;
+use crate::metrics::RelayTraffic;
 use crate::net::stream::Stream;
 
 pub(crate) use respond::{ResponseEnd, respond};
@@ -129,10 +129,9 @@ impl Relay {
     /// nginx, because it is no part of the stream for a reader without `SO_OOBINLINE`. Of several urgent bytes that the
     /// sender sends before the relay has read them, all but the last are part of the stream.
     pub async fn run(&self, client: TcpStream, backend: TcpStream) -> RelayReport {
-        let (to_backend, to_client) = (Counter::default(), Counter::default());
+        let bytes = RelayTraffic::default();
         let traffic = TrafficCounters {
-            to_backend: &to_backend,
-            to_client: &to_client,
+            bytes: &bytes,
             totals: None,
         };
         let settings = RelaySettings {
@@ -144,7 +143,7 @@ impl Relay {
         let never = CutSignals {
             cut: pin!(pending()),
             at_once: None,
-            reset: None,
+            request: None,
             leaving: None,
         };
         let (client, backend) = (Stream::from(client), Stream::from(backend));
@@ -152,8 +151,8 @@ impl Relay {
         let end = relay(&client, &backend, settings, ahead, traffic, never, || {}).await;
         RelayReport {
             end,
-            bytes_to_backend: to_backend.get(),
-            bytes_to_client: to_client.get(),
+            bytes_to_backend: bytes.to_backend.get(),
+            bytes_to_client: bytes.to_client.get(),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::socket::{end, read_some};
 use super::state::{DirectionState, SourceState};
 use super::transfer_mode::TransferMode;
 use crate::config::Splice;
-use crate::metrics::Counter;
+use crate::metrics::{Direction, RelayTraffic};
 use crate::net::stream::Stream;
 
 /// The size of a worker's scratch buffer in bytes, the most that is read at once and that a blocked copy holds.
@@ -32,7 +32,8 @@ thread_local! {
 pub(super) struct Pump<'a> {
     source: &'a Stream,
     sink: &'a Stream,
-    counter: &'a Counter,
+    bytes: &'a RelayTraffic,
+    direction: Direction,
     state: DirectionState,
     source_state: SourceState,
     mode: TransferMode,
@@ -58,12 +59,13 @@ impl<'a> Pump<'a> {
         source: &'a Stream,
         sink: &'a Stream,
         splice: Splice,
-        counter: &'a Counter,
+        (bytes, direction): (&'a RelayTraffic, Direction),
     ) -> Self {
         Self {
             source,
             sink,
-            counter,
+            bytes,
+            direction,
             state: DirectionState::Open,
             source_state: SourceState::Alive,
             mode: TransferMode::new(splice),
@@ -82,7 +84,7 @@ impl<'a> Pump<'a> {
         let read = held.len().saturating_sub(uncounted);
         if read > 0 {
             self.received += read as u64;
-            self.counter.note_read(read);
+            self.bytes.note_read(self.direction, read);
         }
         self.held = held;
         // A header, which is below 64 KiB.
@@ -150,7 +152,7 @@ impl<'a> Pump<'a> {
 
     /// Marks the source as broken. Bytes that it sent before can still be read.
     pub(super) fn note_broken(&mut self, ended_before: bool) {
-        self.counter.note_end();
+        self.bytes.note_end(self.direction);
         self.source_state = if ended_before {
             SourceState::Ended
         } else {
@@ -210,7 +212,7 @@ impl<'a> Pump<'a> {
             return None;
         };
         if matches!(state, DirectionState::Ending | DirectionState::SourceReset) {
-            self.counter.note_end();
+            self.bytes.note_end(self.direction);
         }
         self.state = match state {
             DirectionState::Ending

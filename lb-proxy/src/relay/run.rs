@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::select;
-use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +19,9 @@ use super::pacing::Pacing;
 use super::pump::Pump;
 use super::setup::{BytesAhead, CutSignals, RelaySettings, TrafficCounters};
 use super::totals::RelayTotals;
+use crate::close_request::CloseRequest;
 use crate::config::HalfClose;
+use crate::metrics::Direction::{ToBackend, ToClient};
 use crate::net::stream::Stream;
 use crate::or_never::or_never;
 
@@ -53,8 +54,8 @@ where
     let sent = ahead.bytes.len() - ahead.consumed - ahead.announced;
     let pacing = Pacing::new(settings.bandwidth, sent);
     let mut both = Duplex::new(
-        Pump::new(client, backend, settings.splice, traffic.to_backend),
-        Pump::new(backend, client, settings.splice, traffic.to_client),
+        Pump::new(client, backend, settings.splice, (traffic.bytes, ToBackend)),
+        Pump::new(backend, client, settings.splice, (traffic.bytes, ToClient)),
         pacing,
     );
     let held = HeldBytes::rest_of_bytes(ahead.bytes, ahead.consumed);
@@ -136,6 +137,9 @@ where
             self.is_cut = true;
             both.cut();
             self.deadlines.note_cut();
+            if let Some(request) = self.cuts.request {
+                request.note_cut();
+            }
             return Poll::Ready(Some(RelayEvent::Cut(output)));
         }
         let moved = both.advance(cx);
@@ -180,10 +184,12 @@ where
 
     /// Delivers the bytes of a session that was cut, and closes it. Does neither if it must not wait.
     async fn deliver(&mut self, timer: Pin<&mut Sleep>) {
-        let CutSignals { at_once, reset, .. } = self.cuts;
+        let CutSignals {
+            at_once, request, ..
+        } = self.cuts;
         let hurry = select! {
             biased;
-            hurry = must_not_wait(at_once, reset) => Some(hurry),
+            hurry = must_not_wait(at_once, request) => Some(hurry),
             _ = self.next(timer) => None,
         };
         match hurry {
@@ -209,7 +215,7 @@ where
     async fn finish(&mut self, closing: Closing) -> Option<Hurry> {
         let CutSignals {
             at_once,
-            reset,
+            request,
             leaving,
             ..
         } = self.cuts;
@@ -218,7 +224,7 @@ where
         let left = || backend_left.take().into_iter().for_each(|left| left());
         select! {
             biased;
-            hurry = must_not_wait(at_once, reset) => Some(hurry),
+            hurry = must_not_wait(at_once, request) => Some(hurry),
             () = closing.finish(up, down, self.deadlines.delivery_timeout(), leaving, left) => None,
         }
     }
@@ -242,10 +248,13 @@ enum Hurry {
 }
 
 /// Completes when the relay must not wait any longer.
-async fn must_not_wait(at_once: Option<&CancellationToken>, reset: Option<&Notify>) -> Hurry {
+async fn must_not_wait(
+    at_once: Option<&CancellationToken>,
+    request: Option<&CloseRequest>,
+) -> Hurry {
     select! {
         biased;
-        () = or_never(reset.map(Notify::notified)) => Hurry::Reset,
+        () = or_never(request.map(CloseRequest::reset_requested)) => Hurry::Reset,
         () = or_never(at_once.map(CancellationToken::cancelled)) => Hurry::Cut,
     }
 }
@@ -294,7 +303,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Splice, Timeouts};
-    use crate::metrics::Counter;
+    use crate::metrics::RelayTraffic;
     use tokio::net::{TcpListener, TcpStream};
 
     /// The memory of every idle session.
@@ -305,10 +314,9 @@ mod tests {
             .await
             .unwrap();
         let other = listener.accept().await.unwrap().0;
-        let counter = Counter::default();
+        let bytes = RelayTraffic::default();
         let traffic = TrafficCounters {
-            to_backend: &counter,
-            to_client: &counter,
+            bytes: &bytes,
             totals: None,
         };
         let settings = RelaySettings {
@@ -321,7 +329,7 @@ mod tests {
         let cuts = CutSignals {
             cut: pin!(async { pending::<RelayEnd>().await }),
             at_once: Some(&token),
-            reset: None,
+            request: None,
             leaving: Some(&token),
         };
         let (one, other) = (Stream::from(one), Stream::from(other));

@@ -2,19 +2,18 @@
 
 use std::pin::Pin;
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::totals::RelayTotals;
 use crate::bandwidth::Bandwidth;
+use crate::close_request::CloseRequest;
 use crate::config::{HalfClose, Splice, Timeouts};
-use crate::metrics::Counter;
+use crate::metrics::RelayTraffic;
 
 /// The byte counters of both directions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrafficCounters<'a> {
-    pub(crate) to_backend: &'a Counter,
-    pub(crate) to_client: &'a Counter,
+    pub(crate) bytes: &'a RelayTraffic,
     /// Where the relay leaves its own totals at its end.
     pub(crate) totals: Option<&'a RelayTotals>,
 }
@@ -46,9 +45,9 @@ pub(crate) struct CutSignals<'a, F> {
     pub(crate) cut: Pin<&'a mut F>,
     /// Cancelled when a cut session must not wait any longer; before `cut` completes if it must not wait at all.
     pub(crate) at_once: Option<&'a CancellationToken>,
-    /// Has a permit when both sides are to be reset, whatever they still have to deliver. The relay looks at it once it was
-    /// cut or has ended, while it delivers and closes.
-    pub(crate) reset: Option<&'a Notify>,
+    /// Says whether both sides are to be reset, whatever they still have to deliver. The relay waits for that once it was
+    /// cut or has ended, while it delivers and closes. It notes here that the session was cut.
+    pub(crate) request: Option<&'a CloseRequest>,
     /// Cancelled when the server begins to drain: the relay then leaves to the kernel what it can deliver alone.
     pub(crate) leaving: Option<&'a CancellationToken>,
 }

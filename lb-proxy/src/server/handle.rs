@@ -314,7 +314,9 @@ impl Handle {
     pub fn close_sessions(&self, filter: &SessionFilter) -> usize {
         let selection = Selection::new(filter).without_closing();
         let sessions = self.select(selection, filter).into_sessions();
-        sessions.filter(|session| session.close()).count()
+        sessions
+            .filter(|session| session.close_request().close())
+            .count()
     }
 
     /// Resets the live sessions that `filter` selects, if the proxy [tracks](super::ProxyBuilder::track_sessions) them, those
@@ -325,7 +327,9 @@ impl Handle {
     /// last for the time that [`Timeouts::idle`](crate::Timeouts::idle) gives. Costs as [`sessions`](Self::sessions).
     pub fn reset_sessions(&self, filter: &SessionFilter) -> usize {
         let sessions = self.select(Selection::new(filter), filter).into_sessions();
-        sessions.filter(|session| session.reset()).count()
+        sessions
+            .filter(|session| session.close_request().reset())
+            .count()
     }
 
     fn select<'a>(&self, mut selection: Selection<'a>, filter: &SessionFilter) -> Selection<'a> {

@@ -5,9 +5,8 @@ use tokio::select;
 use super::Session;
 use super::choose::NextStep;
 use super::first_bytes::FirstBytes;
+use super::live::BackendStream;
 use crate::close_reason::CloseReason;
-use crate::live_sessions::entry::LiveSession;
-use crate::net::stream::Stream;
 use crate::or_never::or_never;
 use crate::relay::BytesAhead;
 use crate::state::worker::Worker;
@@ -17,12 +16,15 @@ impl Session {
     pub(super) async fn begin(
         &mut self,
         worker: &Worker,
-    ) -> Result<(Stream, BytesAhead), CloseReason> {
+    ) -> Result<(BackendStream, BytesAhead), CloseReason> {
         if worker.live.is_on() {
             self.track(worker);
         }
         let live = self.live().cloned();
-        let closed = or_never(live.as_deref().map(LiveSession::close_requested));
+        let closed = or_never(
+            live.as_deref()
+                .map(|live| live.close_request().close_requested()),
+        );
         select! {
             biased;
             () = closed => Err(CloseReason::Operator),
@@ -31,7 +33,7 @@ impl Session {
     }
 
     /// The steps in their order. A listener that passes the session on makes it begin again.
-    async fn steps(&mut self, worker: &Worker) -> Result<(Stream, BytesAhead), CloseReason> {
+    async fn steps(&mut self, worker: &Worker) -> Result<(BackendStream, BytesAhead), CloseReason> {
         let mut first = FirstBytes::default();
         loop {
             let route = self.route();
@@ -53,10 +55,9 @@ impl Session {
                 NextStep::Again => {}
             }
         }
-        self.show_choice();
         let backend = self.connect(first.is_empty(), &worker.counters).await?;
         first.prepend_header(self);
-        Ok((backend, first.into_ahead()))
+        Ok((self.show_socket(backend), first.into_ahead()))
     }
 
     /// The number of prereads up to the last one that may replace the client's address.

@@ -43,7 +43,7 @@ impl Session {
             return;
         };
         if let Some(details) = &self.details
-            && let Some(counted) = &details.counted
+            && let Some(counted) = details.counted()
         {
             counted.ended(reason, self.accepted_at.elapsed());
         }

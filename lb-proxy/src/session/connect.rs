@@ -21,7 +21,7 @@ use crate::hooks::{
 use crate::live_sessions::SessionPhase;
 use crate::metrics::attempt_counts::AttemptEnd;
 use crate::metrics::session::SessionCounters;
-use crate::metrics::{Counters, SessionTraffic};
+use crate::metrics::{Counters, RelayTraffic};
 use crate::net::connect::{ConnectError, connect};
 use crate::net::stream::Stream;
 use crate::state::hops::MAX_HOPS;
@@ -48,10 +48,14 @@ impl Session {
         let needs_connection = is_observed || key_parts.needs_connection();
         let connection = needs_connection.then(|| self.connection());
         let key = key_parts.key(self.client_addr, connection.as_ref());
-        if let Some(listener) = self.permit.accepting_listener().counters() {
-            let counted = SessionCounters::begin(counters.worker, listener, upstream.counters());
-            self.details.get_or_insert_default().counted = Some(counted);
+        let counted = self.permit.accepting_listener().counters();
+        let counted = counted
+            .map(|listener| SessionCounters::begin(counters.worker, listener, upstream.counters()));
+        if is_observed || counted.is_some() || self.live().is_some() {
+            let traffic = Arc::new(RelayTraffic::of_session(counters, counted));
+            self.details.get_or_insert_default().traffic = Some(traffic);
         }
+        self.show_choice();
         let mut dial = Dial {
             origin: origin_of!(self),
             connection: connection.filter(|_| route.hooks.is_some()),
@@ -69,25 +73,20 @@ impl Session {
             tried: Tried::new(),
         };
         let (lease, backend, begin) = dial.run().await?;
-        let (connection, counted) = (dial.connection.take(), dial.counted().cloned());
+        let connection = dial.connection.take();
         let first_byte = lease.first_byte_times();
         dial.enter(SessionPhase::Relaying);
-        let is_recording = is_observed || first_byte.is_some();
-        if is_recording || counted.is_some() || self.live().is_some() {
-            let mut traffic = SessionTraffic::new(counters);
-            if let Some(counted) = &counted {
-                traffic = traffic.counted_in(counted);
-            }
-            if is_recording {
-                traffic = traffic.recording(first_byte);
-            }
+        if is_observed || first_byte.is_some() {
             let details = self.details.get_or_insert_default();
+            let traffic = details
+                .traffic
+                .get_or_insert_with(|| Arc::new(RelayTraffic::of_session(counters, None)));
+            traffic.begin_records(first_byte);
             let report = details.attempts.last();
             let took = report.and_then(|report| report.connected_after);
             let took = took.unwrap_or_else(|| begin.elapsed());
             let after = begin.saturating_duration_since(self.accepted_at) + took;
-            details.connected = Some(Connected::new(traffic, after, begin));
-            self.show_relay();
+            details.connected = Some(Connected::new(Arc::clone(traffic), after, begin));
         }
         let attempts = self.details.iter().flat_map(|details| &details.attempts);
         if let Some(((hooks, connection), report)) =
@@ -115,7 +114,8 @@ impl Dial<'_> {
             let limit = left.map_or(full, |left| left.min(full));
             let begin = Instant::now();
             let counted = self.counted().cloned();
-            let counted = counted.as_ref().map(|session| {
+            let counted = counted.as_ref().and_then(|traffic| traffic.counted());
+            let counted = counted.map(|session| {
                 let backend = |upstream: &_| Upstream::backend_counters(&lease, upstream);
                 session.attempt(backend, *self.attempts > 0)
             });

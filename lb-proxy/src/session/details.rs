@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use crate::hooks::{AttemptReport, NoBackendCause, RefusalDetail};
 use crate::live_sessions::SessionPhase;
 use crate::live_sessions::table::TrackedSession;
-use crate::metrics::SessionTraffic;
 use crate::metrics::session::SessionCounters;
+use crate::metrics::{Direction, RelayTraffic};
 
 /// What the hooks' summary needs. Sessions whose hooks do not observe everything have none, unless something failed, the policy weighs the time to the first byte,
 /// the proxy counts in detail, or live sessions are tracked.
@@ -19,6 +19,7 @@ pub(super) struct Details {
     pub(super) phase: SessionPhase,
     pub(super) attempts: Vec<AttemptReport>,
     pub(super) refusal: Option<RefusalDetail>,
+    /// Present if the session is connected and its summary needs more than its bytes.
     pub(super) connected: Option<Connected>,
     /// The limit that would have refused the client.
     pub(super) observed: Option<RefusalDetail>,
@@ -26,49 +27,52 @@ pub(super) struct Details {
     pub(super) responded: u64,
     /// The session's place in the table of live sessions.
     pub(super) tracked: Option<TrackedSession>,
-    /// What the session is counted in, if the proxy counts in detail and the session needs a backend.
-    pub(super) counted: Option<Arc<SessionCounters>>,
+    /// The bytes of a session that needs a backend, apart from the worker's.
+    pub(super) traffic: Option<Arc<RelayTraffic>>,
 }
 
-/// The connection with the backend.
+/// The connection with the backend of a session whose summary needs more than its bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Connected {
     /// From accepting to the connection.
     pub(super) after: Duration,
     /// When the attempt began.
     begin: Instant,
-    /// Counted apart from the worker's.
-    pub(super) traffic: Arc<SessionTraffic>,
+    /// Records both directions.
+    pub(super) traffic: Arc<RelayTraffic>,
 }
 
 impl Connected {
     /// The connection that an attempt since `begin` led to, `after` the client was accepted.
-    pub(super) fn new(traffic: SessionTraffic, after: Duration, begin: Instant) -> Self {
+    pub(super) const fn new(traffic: Arc<RelayTraffic>, after: Duration, begin: Instant) -> Self {
         Self {
             after,
             begin,
-            traffic: Arc::new(traffic),
+            traffic,
         }
     }
 
     /// Completes the report of the attempt that led to the connection, which ends `now`.
     pub(super) fn complete(&self, report: &mut AttemptReport, now: Instant) {
-        let SessionTraffic {
-            to_backend,
-            to_client,
-        } = &*self.traffic;
+        let traffic = &*self.traffic;
         report.elapsed = now.saturating_duration_since(self.begin);
-        if let Some(record) = to_client.record() {
+        if let Some(record) = traffic.record(Direction::ToClient) {
             let first = record.first_read();
             report.first_byte_after = first.map(|at| at.saturating_duration_since(self.begin));
             report.bytes_received = record.read();
         }
-        let added = to_backend.record().map_or(0, |record| record.added());
-        report.bytes_sent = to_backend.get() + added;
+        let to_backend = traffic.record(Direction::ToBackend);
+        let added = to_backend.map_or(0, |record| record.added());
+        report.bytes_sent = traffic.to_backend.get() + added;
     }
 }
 
 impl Details {
+    /// What the session is counted in, if the proxy counts in detail and the session needs a backend.
+    pub(super) fn counted(&self) -> Option<&SessionCounters> {
+        self.traffic.as_ref()?.counted()
+    }
+
     pub(super) fn note_no_backend(&mut self, cause: NoBackendCause) {
         self.refusal = Some(RefusalDetail::NoBackend(cause));
     }

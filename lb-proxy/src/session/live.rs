@@ -1,5 +1,6 @@
 //! How far a session has come, and what queries of live sessions see of it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::Session;
@@ -33,33 +34,60 @@ impl Session {
         }
     }
 
-    /// Shows the client, its first bytes and the upstream, which do not change any more.
+    /// Shows the client, its first bytes and the upstream, which do not change any more, and the bytes of the session.
     pub(super) fn show_choice(&self) {
-        if let Some(live) = self.live() {
+        let Some(details) = &self.details else {
+            return;
+        };
+        if let Some(live) = details.live() {
             live.change(|state| {
                 state.listener = self.permit.listener.addr;
                 state.client = self.client_addr;
                 state.preread.clone_from(&self.preread);
                 state.upstream = Some(self.upstream().clone());
+                state.traffic.clone_from(&details.traffic);
             });
         }
     }
 
-    /// Shows the bytes of the session, which is connected.
-    pub(super) fn show_relay(&self) {
-        let details = self.details.as_ref();
-        let connected = details.and_then(|details| details.connected.as_ref());
-        if let Some((live, connected)) = self.live().zip(connected) {
-            live.change(|state| state.traffic = Some(Arc::clone(&connected.traffic)));
+    /// The connection with the backend, which queries can look at if the session is tracked.
+    pub(super) fn show_socket(&self, backend: Stream) -> BackendStream {
+        let Some(live) = self.live() else {
+            return BackendStream::Own(backend);
+        };
+        let shown = Arc::new(backend);
+        live.change(|state| state.socket = Arc::downgrade(&shown));
+        BackendStream::Shown(shown, Arc::clone(live))
+    }
+}
+
+/// The connection of a session with its backend. Dropping it closes the connection.
+#[derive(Debug)]
+pub(super) enum BackendStream {
+    Own(Stream),
+    /// That of a tracked session. Queries read what the kernel knows of it.
+    ///
+    /// The session is here because that takes no memory: the other variant is larger.
+    Shown(Arc<Stream>, Arc<LiveSession>),
+}
+
+impl BackendStream {
+    /// The session as queries see it.
+    pub(super) fn live(&self) -> Option<&LiveSession> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shown(_, live) => Some(live),
         }
     }
 }
 
-impl Session {
-    /// Shows the connection with the backend, from which queries read what the kernel knows of it.
-    pub(super) fn show_socket(&self, backend: &Arc<Stream>) {
-        if let Some(live) = self.live() {
-            live.change(|state| state.socket = Arc::downgrade(backend));
+impl Deref for BackendStream {
+    type Target = Stream;
+
+    fn deref(&self) -> &Stream {
+        match self {
+            Self::Own(stream) => stream,
+            Self::Shown(stream, _) => stream,
         }
     }
 }

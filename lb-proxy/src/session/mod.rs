@@ -44,7 +44,7 @@ use crate::state::route::Route;
 use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
-use cut::aborted;
+use cut::CutOrClosed;
 use details::Details;
 use origin::{Ends, Origin, origin_of};
 
@@ -147,25 +147,13 @@ impl Session {
         Ok(match self.other_cuts() {
             Some(cuts) => {
                 let relay = async move {
-                    let (shared, own);
-                    let backend = match self.live() {
-                        Some(_) => {
-                            shared = Arc::new(backend);
-                            self.show_socket(&shared);
-                            &*shared
-                        }
-                        None => {
-                            own = backend;
-                            &own
-                        }
-                    };
-                    let cut = pin!(cuts.due(&cut_off));
-                    self.relay(backend, ahead, worker, cut).await
+                    let cut = pin!(cuts.due(&cut_off, backend.live()));
+                    self.relay(&backend, ahead, worker, cut).await
                 };
                 Box::pin(relay).await
             }
             None => {
-                let cut = pin!(aborted(&cut_off));
+                let cut = pin!(CutOrClosed::new(&cut_off, backend.live()));
                 self.relay(&backend, ahead, worker, cut).await
             }
         })

@@ -16,8 +16,7 @@ use crate::connection::Connection;
 use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::NoBackendCause;
 use crate::live_sessions::SessionPhase;
-use crate::metrics::Counters;
-use crate::metrics::session::SessionCounters;
+use crate::metrics::{Counters, RelayTraffic};
 use crate::net::bind_source::BindSource;
 use crate::net::unix::ShownClient;
 use crate::state::route::Route;
@@ -101,9 +100,10 @@ impl Dial<'_> {
         })
     }
 
-    /// What the session is counted in, if the proxy counts in detail.
-    pub(super) fn counted(&self) -> Option<&Arc<SessionCounters>> {
-        self.details.as_ref()?.counted.as_ref()
+    /// The bytes of the session, if it is counted in detail.
+    pub(super) fn counted(&self) -> Option<&Arc<RelayTraffic>> {
+        let traffic = self.details.as_ref()?.traffic.as_ref();
+        traffic.filter(|traffic| traffic.counted().is_some())
     }
 
     /// The time that is left for all attempts.

@@ -11,6 +11,7 @@ use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::hooks::{AttemptReport, Progress};
 use crate::live_sessions::SessionId;
+use crate::metrics::Direction;
 use crate::state::listener::ListenerState;
 use crate::upstream::Upstream;
 
@@ -59,8 +60,7 @@ impl ProgressReports {
             elapsed: now.saturating_duration_since(self.accepted_at),
             connected_after: self.connected.after,
             bytes_from_client: traffic
-                .to_backend
-                .record()
+                .record(Direction::ToBackend)
                 .map_or(0, |record| record.read()),
             bytes_to_backend: traffic.to_backend.get(),
             bytes_to_client: traffic.to_client.get(),

@@ -9,7 +9,7 @@ use super::cut::OtherCuts;
 use super::progress::ProgressReports;
 use crate::bandwidth::Bandwidth;
 use crate::close_reason::CloseReason;
-use crate::metrics::SessionTraffic;
+use crate::metrics::RelayTraffic;
 use crate::net::stream::Stream;
 use crate::relay::{BytesAhead, CutSignals, RelayEnd, RelaySettings, TrafficCounters, relay};
 use crate::state::bandwidth_setting::BandwidthSetting;
@@ -35,16 +35,13 @@ impl Session {
             ..
         } = self;
         let totals = &*totals;
-        let own = details
-            .as_ref()
-            .and_then(|details| details.connected.as_ref())
-            .map(|connected| &*connected.traffic);
-        let live = details.as_ref().and_then(|details| details.live());
-        let is_recording = own.is_some_and(SessionTraffic::is_recording);
+        let details = details.as_deref();
+        let own = details.and_then(|details| details.traffic.as_deref());
+        let live = details.and_then(|details| details.live());
+        let is_recording = own.is_some_and(RelayTraffic::is_recording);
         let needs_totals = permit.listener.route.hooks.is_some() && !is_recording;
         let traffic = TrafficCounters {
-            to_backend: own.map_or(&counters.bytes_to_backends, |own| &own.to_backend),
-            to_client: own.map_or(&counters.bytes_to_clients, |own| &own.to_client),
+            bytes: own.unwrap_or(&counters.relayed),
             totals: needs_totals.then_some(totals),
         };
         let route = &permit.listener.route;
@@ -57,7 +54,7 @@ impl Session {
         let cuts = CutSignals {
             cut,
             at_once: Some(&worker.abort),
-            reset: live.map(|live| live.reset_requested()),
+            request: live.map(|live| live.close_request()),
             leaving: Some(&worker.stop),
         };
         let left = move || {
@@ -76,7 +73,6 @@ impl Session {
         let cuts = OtherCuts {
             backend: lease.and_then(|lease| self.upstream().watch_loss(lease)),
             listener: self.permit.listener.removed(),
-            live: self.live().cloned(),
             reports: self.progress_reports(),
         };
         cuts.boxed()

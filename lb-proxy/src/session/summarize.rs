@@ -9,6 +9,7 @@ use super::details::Details;
 use crate::close_reason::CloseReason;
 use crate::hooks::{Observation, RefusalDetail, Summary};
 use crate::live_sessions::SessionPhase;
+use crate::metrics::Direction;
 use crate::upstream::Lease;
 
 impl Session {
@@ -36,13 +37,13 @@ impl Session {
             details.attempts.push(totals.report(Arc::clone(backend)));
         }
         let connected = details.connected.as_ref();
-        let connected = connected.filter(|connected| connected.traffic.is_recording());
         if let Some((connected, report)) = connected.zip(details.attempts.last_mut()) {
             connected.complete(report, now);
         }
         let traffic = connected.map(|own| &*own.traffic);
-        let records = traffic.map(|own| (own.to_backend.record(), own.to_client.record()));
-        let (from_client, from_backend) = records.unwrap_or_default();
+        let record = |direction| traffic.and_then(|own| own.record(direction));
+        let from_client = record(Direction::ToBackend);
+        let from_backend = record(Direction::ToClient);
         let since_accept = |at: Instant| at.saturating_duration_since(self.accepted_at);
         let phase = match &backend {
             Some(_) => SessionPhase::Relaying,

@@ -43,7 +43,7 @@ async fn a_session_is_small() {
     let backend = Stream::from(backend.await.unwrap());
     let relay = {
         let cut_off = worker.cut_off();
-        let cut = pin!(aborted(&cut_off));
+        let cut = pin!(CutOrClosed::new(&cut_off, None));
         size_of_val(&session.relay(&backend, BytesAhead::default(), &worker, cut))
     };
     let size = size_of_val(&session.serve(worker));

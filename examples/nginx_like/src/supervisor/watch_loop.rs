@@ -171,6 +171,10 @@ impl Supervisor {
         print_line(&format!("[notice] supervise: server {pid} ended ({what})"));
         match self.stage {
             Stage::Ending => {}
+            // How the main process ended counts, not that another one, such as an old one that drained, ended well after it.
+            Stage::TakingBack { status: main, .. } if self.processes.is_empty() => {
+                self.end_or_restart(main);
+            }
             _ if self.processes.is_empty() => self.end_or_restart(status),
             _ if was_main && !is_followed => {
                 self.stage = Stage::TakingBack {

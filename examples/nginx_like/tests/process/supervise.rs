@@ -83,6 +83,9 @@ impl Supervised {
 
     /// Starts a server that has failed again, and waits until it has written the pid file.
     async fn restart(&self, before: Pid) -> Pid {
+        // Before that, SIGHUP would be passed on.
+        let line = format!("server {before} ended");
+        self.proxy.logged(&line).await;
         self.proxy.signal(Signal::HUP);
         self.replaced(before).await
     }
@@ -179,11 +182,7 @@ async fn an_end_of_the_server_without_an_error_ends_the_supervisor_whichever_pro
     let mut supervised = Supervised::start("").await;
     supervised.kill(Signal::QUIT);
     assert!(supervised.exit().await.success());
-    assert_eq!(
-        supervised.proxy.count("supervise: server"),
-        2,
-        "start and end"
-    );
+    assert_eq!(supervised.proxy.count("started again"), 0);
 }
 
 #[tokio::test]
@@ -276,6 +275,34 @@ async fn the_old_binary_takes_back_the_service_and_is_followed() {
     supervised.proxy.signal(Signal::QUIT);
     assert!(supervised.exit().await.success());
     assert_eq!(supervised.server(), None);
+}
+
+/// The old process ends well, which is no wanted end of the service.
+#[tokio::test]
+async fn a_new_binary_that_is_killed_while_the_old_one_drains_is_started_again() {
+    let supervised = Supervised::start("lb_ready_file DIR/ready;").await;
+    supervised.says("0\n").await;
+    let mut session = Conversation::open(supervised.proxy.addr).await.unwrap();
+    session.say("of the old one").await.unwrap();
+    let old = supervised.server().expect("a server");
+    supervised.proxy.signal(Signal::USR2);
+    let new = supervised.replaced(old).await;
+    let line = format!("server {new} is the main process now");
+    supervised.proxy.logged(&line).await;
+    supervised.says("0\n").await;
+    kill_process(old, Signal::QUIT).unwrap();
+    supervised
+        .proxy
+        .logged("Process of the old binary leaves")
+        .await;
+    kill_process(new, Signal::KILL).unwrap();
+    let line = format!("server {new} ended");
+    supervised.proxy.logged(&line).await;
+    assert_eq!(session.say("drains").await.unwrap(), "node");
+    drop(session);
+    supervised.says("-254\n").await;
+    supervised.restart(new).await;
+    supervised.says("0\n").await;
 }
 
 #[tokio::test]

@@ -56,7 +56,9 @@ export class BackendView {
     this.connectLine = new Sparkline();
     cell(3, this.connect, this.connectLine.node);
     this.weight = cell(4);
-    this.health = cell(5);
+    this.health = span("health");
+    this.probe = span("detail");
+    cell(5, this.health, this.probe);
     this.ejection = cell(6);
     this.drain = element("button", { type: "button", "data-action": "drain" });
     this.more = element("button", { type: "button", "data-action": "more" }, "More…");
@@ -70,15 +72,18 @@ export class BackendView {
     setText(this.name, backend.name ?? backend.endpoint);
     setText(this.detail, detailOf(backend));
     setText(this.state, `${state.symbol} ${state.word}`);
-    setText(this.reason, state.word === "up" ? "" : reasonFor(backend, state));
+    setText(this.reason, reasonFor(backend, state.word === "up" ? { reason: "" } : state));
     setAttribute(this.node, "class", state.usable ? "usable" : "unusable");
     const limit = backend.max_conns === undefined ? "" : ` of ${number(backend.max_conns)}`;
     setText(this.inFlight, number(backend.in_flight) + limit);
     setText(this.counters, countersOf(backend));
-    const connectTime = connectTimeOf(backend);
+    // It decays to 0 without sessions.
+    const connectTime = backend.connect_time_peak_ewma_us || undefined;
     setText(this.connect, connectTime === undefined ? "–" : shortTime(connectTime));
+    setAttribute(this.connect, "title", "Peak of the times that sessions took to connect, decaying within seconds");
     setText(this.weight, weightOf(backend));
     setText(this.health, healthOf(backend));
+    setText(this.probe, probeTimeOf(backend));
     setText(this.ejection, ejectionOf(backend));
     this.updateActions(backend);
     this.sessions.add(backend.in_flight);
@@ -132,11 +137,10 @@ function countersOf({ counters }) {
   return [`${plural(counters.sessions, "session")}, ${moved}`, ...failures].join(", ");
 }
 
-/** The average that the policy keeps, or else the time of the fastest check. */
-function connectTimeOf(backend) {
-  if (backend.connect_time_us !== undefined) return backend.connect_time_us;
+/** How long the last probe took, of several checks the slowest one. */
+function probeTimeOf(backend) {
   const times = (backend.checks ?? []).map((check) => check.duration_us).filter((time) => time !== undefined);
-  return times.length === 0 ? undefined : Math.min(...times);
+  return times.length === 0 ? "" : `last probe ${shortTime(Math.max(...times))}`;
 }
 
 function healthOf(backend) {
@@ -148,9 +152,16 @@ function healthOf(backend) {
 
 /** Why the backend is in this state: what a failed check found, if that is why. */
 function reasonFor(backend, state) {
-  const failed = (backend.checks ?? []).find((check) => check.state === "down");
-  if (backend.verdict !== "unhealthy" || failed === undefined || !failed.text) return state.reason;
-  return `${failed.check}: ${failed.text}`;
+  const checks = backend.checks ?? [];
+  const failed = checks.find((check) => check.state === "down");
+  const silent = checks.find((check) => check.outcome === "inconclusive");
+  const found = failed === undefined ? silent?.text : (failed.reason ?? failed.text);
+  const name = (failed ?? silent)?.check;
+  if (backend.verdict === "unhealthy" && found) return `${name}: ${found}`;
+  // Another verdict does not hide that a check fails.
+  const health = backend.health === "unhealthy" && backend.verdict !== "unhealthy" ? "unhealthy" : "";
+  const probe = found ? `${name}: ${found}` : "";
+  return [state.reason, health, probe].filter((part) => part !== "").join("; ");
 }
 
 function weightOf(backend) {

@@ -64,9 +64,10 @@ pub struct BackendReport {
     /// The percentage of its turns that it takes in slow start; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_start_percent: Option<u8>,
-    /// The moving average of the times that connecting took, in microseconds.
+    /// The decaying peak (peak EWMA) of the times that sessions took to connect, in microseconds. A longer time replaces it
+    /// at once; without sessions it falls to 37 % within 10 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connect_time_us: Option<u64>,
+    pub connect_time_peak_ewma_us: Option<u64>,
     /// Milliseconds since it became known.
     pub age_ms: u64,
     /// Whether an override replaces a setting of its source.
@@ -87,11 +88,30 @@ pub struct CheckStateReport {
     pub state: String,
     /// Milliseconds since it decided so.
     pub since_ms: u64,
+    /// What the last probe found that agreed with the state; absent if there is nothing to say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// What the last probe found: `failed`, `inconclusive` or `passed`; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
     /// What the backend answered last, or why the last probe failed; may be empty.
     pub text: String,
     /// How long the last probe took, in microseconds; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_us: Option<u64>,
+    /// The last probe without a result; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inconclusive: Option<InconclusiveReport>,
+}
+
+/// A probe without a result.
+#[non_exhaustive]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct InconclusiveReport {
+    /// What the backend answered, or why there was no result; may be empty.
+    pub text: String,
+    /// Milliseconds since it ended.
+    pub age_ms: u64,
 }
 
 /// An override of a backend.
@@ -154,7 +174,7 @@ impl BackendReport {
             panic: explained.is_some_and(|explained| explained.panic),
             tier_percent: explained.map_or(0, |explained| explained.tier_percent),
             slow_start_percent: explained.and_then(|explained| explained.slow_start_percent),
-            connect_time_us: status.connect_time.map(as_micros),
+            connect_time_peak_ewma_us: status.connect_time.map(as_micros),
             age_ms: as_millis(since(status.joined_at, now)),
             overridden: overridden.contains(&backend.addr),
             counters,
@@ -173,7 +193,16 @@ impl CheckStateReport {
             check: (*status.check).to_owned(),
             state: status.state.as_str().to_owned(),
             since_ms: as_millis(since(status.since, now)),
+            reason: (*status.reason).to_owned(),
+            outcome: last.map(|last| last.outcome.as_str().to_owned()),
             text: last.map_or_else(String::new, |last| (*last.text).to_owned()),
+            inconclusive: status
+                .last_inconclusive
+                .as_ref()
+                .map(|last| InconclusiveReport {
+                    text: (*last.text).to_owned(),
+                    age_ms: as_millis(since(last.at, now)),
+                }),
             duration_us: last.map(|last| as_micros(last.duration)),
         }
     }

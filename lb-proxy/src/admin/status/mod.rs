@@ -12,7 +12,7 @@ mod upstream;
 use serde::{Deserialize, Serialize};
 
 pub(super) use backend::admin_name;
-pub use backend::{BackendReport, CheckStateReport, OverrideReport};
+pub use backend::{BackendReport, CheckStateReport, InconclusiveReport, OverrideReport};
 pub(super) use collect::collect;
 pub use counters::{BackendCountersReport, ListenerCountersReport, UpstreamCountersReport};
 pub use server::{DescriptorsReport, ListenerReport, ReadinessReason, ReloadEntry, ServerReport};

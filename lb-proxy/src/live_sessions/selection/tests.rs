@@ -10,7 +10,7 @@ use tokio::time::{Instant, advance};
 
 use super::super::table::{SessionTable, TrackedSession};
 use super::*;
-use crate::metrics::{Counters, SessionTraffic};
+use crate::metrics::{Counters, RelayTraffic};
 
 /// A session to be: listener, client, backend, age in seconds, bytes, phase.
 type SelectionPlan = (u16, u8, Option<u8>, u64, u64, SessionPhase);
@@ -43,7 +43,7 @@ fn begin(table: &Arc<SessionTable>, now: Instant, plan: SelectionPlan) -> Tracke
     );
     tracked.session.enter(phase);
     tracked.session.change(|state| {
-        let traffic = SessionTraffic::new(&Arc::new(Counters::default()));
+        let traffic = RelayTraffic::of_session(&Arc::new(Counters::default()), None);
         traffic.to_client.add(bytes);
         traffic.to_backend.add(1);
         state.traffic = Some(Arc::new(traffic));
@@ -178,8 +178,9 @@ async fn a_close_leaves_sessions_out_that_are_about_to_end() {
     let asked = table.add(table.next_id(), now, addr(1, 1), addr(0, 1));
     let cut = table.add(table.next_id(), now, addr(1, 1), addr(0, 1));
     let open = table.add(table.next_id(), now, addr(1, 1), addr(0, 1));
-    assert!(asked.session.close() && !asked.session.close());
-    cut.session.enter(SessionPhase::Closing);
+    let request = asked.session.close_request();
+    assert!(request.close() && !request.close());
+    cut.session.close_request().note_cut();
     let filter = SessionFilter::new().limit(1);
     let mut selection = Selection::new(&filter).without_closing();
     table.visit(|session| selection.offer(session));
@@ -187,5 +188,5 @@ async fn a_close_leaves_sessions_out_that_are_about_to_end() {
     assert_eq!(chosen.len(), 1);
     assert!(Arc::ptr_eq(&chosen[0], &open.session));
     // The request waits for the session's task.
-    asked.session.close_requested().await;
+    request.close_requested().await;
 }

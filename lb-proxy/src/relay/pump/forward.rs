@@ -111,7 +111,7 @@ impl Pump<'_> {
 
     fn note_read(&mut self, n: usize) {
         self.received += n as u64;
-        self.counter.note_read(n);
+        self.bytes.note_read(self.direction, n);
         self.mode.note(n);
         if self.is_limited() {
             self.limit = self.limit.after(n, self.source);
@@ -126,9 +126,9 @@ impl Pump<'_> {
                 if added > 0 {
                     self.uncounted -= added as u32;
                     self.added += added as u32;
-                    self.counter.note_added(added);
+                    self.bytes.note_added(self.direction, added);
                 }
-                self.counter.add((n - added) as u64);
+                self.bytes.add(self.direction, (n - added) as u64);
                 self.sent += n as u64;
                 (self.state, n)
             }

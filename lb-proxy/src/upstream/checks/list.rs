@@ -184,6 +184,21 @@ impl CheckList {
         (!waits).then_some(Health::Healthy)
     }
 
+    /// The name of a check that has found the backend at `addr` down, and its reason.
+    pub(crate) fn failure(&self, addr: SocketAddr) -> Option<(Arc<str>, Arc<str>)> {
+        self.lock().iter().find_map(|check| {
+            let records = check.records();
+            let record = records.get(addr)?;
+            let is_down = record.state() == CheckState::Down;
+            is_down.then(|| {
+                (
+                    Arc::clone(&check.described.name),
+                    Arc::clone(record.reason()),
+                )
+            })
+        })
+    }
+
     /// The status of each check of each backend of `set`.
     pub(crate) fn status(&self, set: &BackendSet, now: Timestamp) -> Vec<CheckStatus> {
         let checks = self.running();

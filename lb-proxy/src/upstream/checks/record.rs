@@ -12,6 +12,9 @@ use crate::health::{
     Machine, ProbeOutcome, ReportedHealth,
 };
 
+/// How often a backend that stays unhealthy is logged, at most, because the failing check or its reason changed.
+const REASON_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How many bytes of an answer or an error are kept.
 const KEPT: usize = 200;
 
@@ -32,6 +35,11 @@ pub(crate) struct CheckRecord {
     answered: bool,
     since: Timestamp,
     last: Option<LastProbe>,
+    /// What the last probe found that agreed with the state.
+    reason: Arc<str>,
+    last_inconclusive: Option<LastProbe>,
+    /// The reason that was logged last, and when.
+    logged: Option<(Arc<str>, Timestamp)>,
     transitions: u64,
     probes: u64,
     failures: u64,
@@ -114,6 +122,9 @@ impl CheckRecord {
             answered: false,
             since: now,
             last: None,
+            reason: Arc::default(),
+            last_inconclusive: None,
+            logged: None,
             transitions: 0,
             probes: 0,
             failures: 0,
@@ -141,9 +152,26 @@ impl CheckRecord {
             }
     }
 
-    /// What the last probe said, if there was one.
-    pub(crate) fn last_text(&self) -> Option<Arc<str>> {
-        self.last.as_ref().map(|last| Arc::clone(&last.text))
+    /// What the last probe found that agreed with the state.
+    pub(crate) const fn reason(&self) -> &Arc<str> {
+        &self.reason
+    }
+
+    /// Whether a log that the backend stays unhealthy is due at `now`: the last one is long enough ago, and said something else.
+    pub(crate) fn log_is_due(&self, now: Timestamp) -> bool {
+        self.logged.as_ref().is_none_or(|(reason, at)| {
+            *reason != self.reason && now.saturating_since(*at) >= REASON_INTERVAL
+        })
+    }
+
+    /// Whether a reason was logged.
+    pub(crate) const fn was_logged(&self) -> bool {
+        self.logged.is_some()
+    }
+
+    /// Stores that the reason is logged at `now`.
+    pub(crate) fn set_logged(&mut self, now: Timestamp) {
+        self.logged = Some((Arc::clone(&self.reason), now));
     }
 
     /// The interval to the next probe.
@@ -172,6 +200,7 @@ impl CheckRecord {
         let passed = match outcome {
             ProbeOutcome::Inconclusive => {
                 self.inconclusive += 1;
+                self.last_inconclusive.clone_from(&self.last);
                 return false;
             }
             ProbeOutcome::Failed => {
@@ -189,6 +218,14 @@ impl CheckRecord {
             }
             _ => self.machine.observe(passed, settings),
         };
+        let agrees = match self.state() {
+            CheckState::Down => !passed,
+            CheckState::Unchecked => true,
+            CheckState::Up => passed,
+        };
+        if agrees && let Some(last) = &self.last {
+            self.reason = Arc::clone(&last.text);
+        }
         if changed {
             self.since = ended.at;
             self.transitions += u64::from(was_decided);
@@ -219,6 +256,8 @@ impl CheckRecord {
             since: self.since,
             consecutive: self.machine.consecutive(),
             last: self.last.clone(),
+            reason: Arc::clone(&self.reason),
+            last_inconclusive: self.last_inconclusive.clone(),
             transitions: self.transitions,
             probes: self.probes,
             failures: self.failures,
@@ -247,4 +286,68 @@ fn bounded(text: &str) -> String {
         escaped.truncate(end.unwrap_or(0));
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> CheckRecord {
+        let backend = Backend::new("10.0.0.1:446".parse().unwrap());
+        CheckRecord::new(&backend, Health::Healthy, at(0))
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn ended(result: Result<CheckReport, CheckError>, seconds: u64) -> EndedProbe {
+        EndedProbe {
+            result,
+            at: at(seconds),
+            duration: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_probe_without_a_result_keeps_the_reason_of_the_state() {
+        let (mut record, settings) = (record(), CheckSettings::default());
+        let stopped = CheckReport::with_text("stopped").health(ReportedHealth::Down);
+        assert!(record.observe(&ended(Ok(stopped), 1), &settings));
+        let unstated = CheckReport::with_text("maxconn:7").health(ReportedHealth::Unstated);
+        record.observe(&ended(Ok(unstated), 2), &settings);
+        let nonsense = CheckError::Inconclusive("nonsense".into());
+        record.observe(&ended(Err(nonsense), 3), &settings);
+        let text = |status: &CheckStatus| status.last_inconclusive.clone().map(|last| last.text);
+        let status = record.status(&"agent".into());
+        assert_eq!(
+            (status.state, &*status.reason),
+            (CheckState::Down, "stopped")
+        );
+        assert_eq!(text(&status).as_deref(), Some("nonsense"));
+        record.observe(&ended(Ok(CheckReport::with_text("up")), 4), &settings);
+        let status = record.status(&"agent".into());
+        assert_eq!((status.state, &*status.reason), (CheckState::Up, "up"));
+        assert_eq!(text(&status).as_deref(), Some("nonsense"));
+    }
+
+    #[test]
+    fn a_changed_reason_is_logged_once_and_at_most_once_a_minute() {
+        let (mut record, settings) = (record(), CheckSettings::default());
+        let mut fail = |text: &str, seconds| {
+            let error = CheckError::Unexpected(text.into());
+            record.observe(&ended(Err(error), seconds), &settings);
+            let is_due = record.log_is_due(at(seconds));
+            if is_due {
+                record.set_logged(at(seconds));
+            }
+            is_due
+        };
+        assert!(fail("refused", 0));
+        assert!(!fail("refused", 100));
+        assert!(fail("status 503", 101));
+        assert!(!fail("refused", 102));
+        assert!(!fail("status 503", 170));
+        assert!(fail("refused", 171));
+    }
 }

@@ -283,8 +283,8 @@ impl Scheduler {
             Err(CheckError::Inconclusive(reason)) if self.may_complain(2) => {
                 let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
                 let endpoint = self.endpoint(addr);
-                let reason = Escaped(reason);
-                warn!(upstream, backend.addr = %endpoint, check, %reason, "Probe without a result");
+                let reason = Escaped(reason).to_string();
+                warn!(upstream, backend.addr = %endpoint, check, reason, "Probe without a result");
             }
             _ => {}
         }

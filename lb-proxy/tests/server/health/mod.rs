@@ -425,7 +425,7 @@ async fn a_port_without_an_agent_is_no_result_that_says_why() {
         (
             other.addr.port(),
             patient.clone(),
-            "the agent said something unknown: HTTP/1.1",
+            "the agent said something unknown: \"HTTP/1.1\"",
         ),
         (
             refusing.port(),

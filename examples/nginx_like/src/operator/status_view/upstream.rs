@@ -69,7 +69,7 @@ fn backends_table(backends: &[&BackendReport]) -> Table {
         table.row([
             backend.endpoint.clone(),
             backend.name.clone().unwrap_or_default(),
-            backend.verdict.replace('_', " "),
+            state_of(backend),
             shown_if(has_tiers, backend.priority.to_string()),
             backend.weight.to_string(),
             conns,
@@ -80,10 +80,29 @@ fn backends_table(backends: &[&BackendReport]) -> Table {
     table
 }
 
+/// The verdict. A drain that a list of servers sets is `down` in the configuration.
+fn state_of(backend: &BackendReport) -> String {
+    match backend.verdict.as_str() {
+        "draining" if is_configured_down(backend) => "down".to_owned(),
+        verdict => verdict.replace('_', " "),
+    }
+}
+
+fn is_configured_down(backend: &BackendReport) -> bool {
+    let kind = backend.source.as_deref().unwrap_or("static");
+    let kind = kind.split([' ', ':']).next();
+    // A list of addresses and DNS drain nothing by themselves: the configuration does.
+    backend.source_admin == "drain" && matches!(kind, Some("static" | "dns"))
+}
+
 fn note(backend: &BackendReport) -> String {
     let mut notes = Vec::new();
     if let Some(ms) = backend.ejected_ms {
         notes.push(format!("ejected for {} more", duration(ms)));
+    }
+    // The verdict says the first reason only.
+    if backend.health == "unhealthy" && backend.verdict != "unhealthy" {
+        notes.push("unhealthy".to_owned());
     }
     notes.extend(check_notes(&backend.checks));
     if let Some(percent) = backend.slow_start_percent {
@@ -129,5 +148,52 @@ fn state(source: &SourceReport) -> String {
         (None, false) if source.last_error.is_some() => "answers that there are none".to_owned(),
         (None, false) if source.age_ms.is_none() => "has not answered yet".to_owned(),
         (None, false) => "ok".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::example;
+    use super::text;
+
+    #[test]
+    fn a_configured_down_is_told_from_a_drain_and_hides_no_health() {
+        let mut upstream = example().upstreams.remove(0);
+        let mut row = |source: &str, source_admin: &str| {
+            let backend = &mut upstream.backends[0];
+            backend.source = Some(source.to_owned());
+            backend.source_admin = source_admin.to_owned();
+            backend.health = "unhealthy".to_owned();
+            let text = text(&upstream);
+            let row = text.lines().find(|line| line.contains("10.0.0.1:446"));
+            row.unwrap().to_owned()
+        };
+        for (source, source_admin, state) in [
+            ("static", "drain", "  down "),
+            ("dns:a.test", "drain", "  down "),
+            ("dns:a.test", "ready", "  draining "),
+            ("slices", "drain", "  draining "),
+        ] {
+            let row = row(source, source_admin);
+            assert!(row.contains(state) && row.contains("unhealthy"), "{row}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_result_is_shown_beside_the_reason_of_the_state() {
+        let mut upstream = example().upstreams.remove(0);
+        let check = json!({
+            "check": "agent", "state": "down", "since_ms": 1, "reason": "stopped", "outcome": "inconclusive",
+            "text": "nonsense", "inconclusive": { "text": "nonsense", "age_ms": 1 }
+        });
+        upstream.backends[1].checks = vec![serde_json::from_value(check).unwrap()];
+        let text = text(&upstream);
+        assert!(text.contains("check agent down: stopped"), "{text}");
+        assert!(
+            text.contains("check agent has no result: nonsense"),
+            "{text}"
+        );
     }
 }

@@ -10,6 +10,9 @@
 //! of most cases. `error` is a line of the error log at level `info` without its time and process, and without the lines
 //! about connecting. Connections are numbered in the order of their lines. `~` is any number.
 //!
+//! Each case is played twice: with an error log at level `info`, and with one at `notice` and an access log without
+//! variables that depend on the course of a session. The second one observes the ends of sessions alone.
+//!
 //! `differs` says why a case differs from the recording. `pending` names what the case still lacks; it may not pass yet.
 
 mod case;
@@ -27,7 +30,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::proxy::NginxLike;
 use crate::sockets::Reserved;
-use case::Ending;
+use case::{Ending, VARIABLES};
 use compare::{access_differences, error_lines};
 use play::{EndingServers, play};
 
@@ -36,13 +39,74 @@ const AT_ONCE: usize = 4;
 
 const CASES: &str = include_str!("cases.txt");
 
+/// The variables that depend on the course of a session.
+const OF_COURSE: [&str; 3] = [
+    "upstream_connect_time",
+    "upstream_first_byte_time",
+    "upstream_session_time",
+];
+
+/// What the logs of a case have.
+#[derive(Clone, Copy)]
+enum Logs {
+    Whole,
+    /// The error log has no line of level `info`, and the access log none of [`OF_COURSE`].
+    Ends,
+}
+
+impl Logs {
+    fn level(self) -> &'static str {
+        match self {
+            Self::Whole => "info",
+            Self::Ends => "notice",
+        }
+    }
+
+    fn variables(self) -> Vec<&'static str> {
+        let of_course = |name: &&str| OF_COURSE.contains(name);
+        let names = VARIABLES.into_iter();
+        match self {
+            Self::Whole => names.collect(),
+            Self::Ends => names.filter(|name| !of_course(name)).collect(),
+        }
+    }
+
+    /// The lines of the error log that it has.
+    fn errors(self, case: &Ending) -> Vec<String> {
+        let errors = case.errors.iter();
+        let is_logged = |line: &&String| match self {
+            Self::Whole => true,
+            Self::Ends => !line.starts_with("[info]"),
+        };
+        errors.filter(is_logged).cloned().collect()
+    }
+
+    /// Whether the case can be played: its clients may wait for a line of level `info`.
+    fn can_play(self, case: &Ending) -> bool {
+        let waits = |step: &String| step.contains("logged connected to");
+        match self {
+            Self::Whole => true,
+            Self::Ends => !case.client.iter().any(waits),
+        }
+    }
+}
+
 #[tokio::test]
 async fn sessions_end_and_are_logged_as_in_nginx() {
+    play_all(Logs::Whole).await;
+}
+
+#[tokio::test]
+async fn logs_that_observe_ends_alone_have_the_same_lines() {
+    play_all(Logs::Ends).await;
+}
+
+async fn play_all(logs: Logs) {
     let cases = Ending::parse_all(CASES);
     assert_eq!(cases.len(), 68);
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
-    for case in cases {
+    for case in cases.into_iter().filter(|case| logs.can_play(case)) {
         let turns = Arc::clone(&turns);
         if let Some(lacks) = &case.pending {
             eprintln!("pending: {} ({lacks})", case.name);
@@ -50,7 +114,7 @@ async fn sessions_end_and_are_logged_as_in_nginx() {
         }
         running.spawn(async move {
             let _turn = turns.acquire().await.unwrap();
-            let wrong = run(&case).await;
+            let wrong = run(&case, logs).await;
             wrong.map_err(|wrong| format!("{}: {wrong}", case.name))
         });
     }
@@ -60,12 +124,16 @@ async fn sessions_end_and_are_logged_as_in_nginx() {
 }
 
 /// Plays a case. The error says what differs.
-async fn run(case: &Ending) -> Result<(), String> {
+async fn run(case: &Ending, logs: Logs) -> Result<(), String> {
     let servers = EndingServers::open(case).await;
     let dir = tempfile::tempdir().unwrap();
     let [access, errors] = ["access.log", "error.log"].map(|name| dir.path().join(name));
-    let main = format!("error_log {} info; {}", errors.display(), case.main);
-    let variables = case::VARIABLES.map(|name| format!("${name}")).join("|");
+    let level = logs.level();
+    let main = format!("error_log {} {level}; {}", errors.display(), case.main);
+    let names = logs.variables();
+    let variables: Vec<_> = names.iter().map(|name| format!("${name}")).collect();
+    let variables = variables.join("|");
+    let wanted_errors = logs.errors(case);
     let stream = format!(
         "log_format endings '{variables}'; access_log {} endings; {} server {{ {} }}",
         access.display(),
@@ -96,18 +164,18 @@ async fn run(case: &Ending) -> Result<(), String> {
     }
     settle(|| read().lines().count() >= case.access.len()).await;
     let lines = || error_lines(&servers.names_in(&fs::read_to_string(&errors).unwrap(), listen));
-    settle(|| lines().len() >= case.errors.len()).await;
+    settle(|| lines().len() >= wanted_errors.len()).await;
     // The process writes all lines before it ends, so none can come later. A case with a signal may have ended it.
     proxy.signal(Signal::TERM);
     proxy.ended().await;
     let found = servers.names_in(&read(), listen);
-    if let Some(differs) = access_differences(case, &found) {
+    if let Some(differs) = access_differences(case, &names, &found) {
         return Err(differs);
     }
-    if compare::are_alike(&case.errors, &lines()) {
+    if compare::are_alike(&wanted_errors, &lines()) {
         Ok(())
     } else {
-        Err(format!("{:#?} instead of {:#?}", lines(), case.errors))
+        Err(format!("{:#?} instead of {:#?}", lines(), wanted_errors))
     }
 }
 
