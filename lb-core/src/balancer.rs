@@ -44,7 +44,7 @@ impl Balancer {
     ///
     /// # Errors
     ///
-    /// See [`PickError`]: it means that no backend was eligible at `now`. During a [`CommonOutage`] one pick in
+    /// See [`PickError`]: it means that no backend was eligible at `now`. During a [`CommonOutage`](crate::CommonOutage) one pick in
     /// each `trial_interval` gets an ejected backend nevertheless.
     pub fn pick(
         &self,
