@@ -76,7 +76,7 @@ fn the_configuration_with_all_directives() {
         upstreams,
         [0, 1, 2, 3, 4, 5, 7, 6, 8, 9, 0, 0, 11, 0, 0, 0, 0, 12]
     );
-    assert_eq!(stream.upstreams[0].checks.len(), 5);
+    assert_eq!(stream.upstreams[0].checks.len(), 6);
     for warning in config.warnings {
         let text = warning.to_string();
         let expected = [" has no effect here in ", " is skipped and not served in "];
