@@ -122,10 +122,14 @@ impl ReadyFile {
         self.beat();
     }
 
-    /// Takes the file over from a process that ends.
-    pub(crate) fn claim(&mut self) {
+    /// Takes the file over from a process that ends, and writes `shown`: what was shown last may be what the file said before the
+    /// other process took it.
+    pub(crate) fn claim(&mut self, shown: Shown) {
         if self.part == FilePart::Owner {
             return;
+        }
+        if self.wanted != Shown::Leaving {
+            self.wanted = shown;
         }
         self.part = FilePart::Owner;
         self.written = None;
@@ -426,9 +430,21 @@ mod tests {
         assert_eq!(says(), "0\n");
         // The way back.
         new.release();
-        old.claim();
+        old.claim(Shown::NotReady);
         new.show(Shown::Leaving);
         assert_eq!(says(), "-254\n");
+    }
+
+    #[test]
+    fn a_process_that_takes_the_file_back_does_not_write_what_it_showed_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut old, path) = created(dir.path());
+        old.show(Shown::Ready);
+        old.release();
+        // It does not accept while the new process does.
+        old.show(Shown::NotReady);
+        old.claim(Shown::Ready);
+        assert_eq!(fs::read_to_string(path).unwrap(), "0\n");
     }
 
     #[test]

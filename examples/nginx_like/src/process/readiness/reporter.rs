@@ -69,10 +69,10 @@ impl SharedReadyFile {
         }
     }
 
-    /// Takes the file over from a process that ends.
-    pub(crate) fn claim(&self) {
+    /// Takes the file over from a process that ends, and writes how ready the server of `handle` is now.
+    pub(crate) fn claim(&self, handle: &Handle) {
         if let Some(mut file) = self.lock() {
-            file.claim();
+            file.claim(Shown::from(&handle.readiness()));
         }
     }
 
@@ -176,11 +176,7 @@ impl ReadinessReporter {
     }
 
     fn report(&self, readiness: &Readiness) {
-        self.file.show(match readiness {
-            readiness if readiness.is_leaving() => Shown::Leaving,
-            readiness if readiness.is_ready() => Shown::Ready,
-            _ => Shown::NotReady,
-        });
+        self.file.show(Shown::from(readiness));
         self.handle.note_publication(self.file.problem());
         if let Some(mut manager) = self.manager() {
             if readiness.is_leaving() {
@@ -194,6 +190,16 @@ impl ReadinessReporter {
         let is_silent = self.file.is_silent.load(Relaxed);
         let manager = self.manager.as_ref().filter(|_| !is_silent)?;
         Some(manager.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl From<&Readiness> for Shown {
+    fn from(readiness: &Readiness) -> Self {
+        match readiness {
+            readiness if readiness.is_leaving() => Self::Leaving,
+            readiness if readiness.is_ready() => Self::Ready,
+            _ => Self::NotReady,
+        }
     }
 }
 

@@ -166,7 +166,7 @@ impl Upgrader {
             warn!(pid = successor.pid, "Process of the new binary leaves");
             context.reloader.admin_mut().resume();
             context.handle.resume();
-            self.ready_file.claim();
+            self.ready_file.claim(context.handle);
         }
     }
 
@@ -228,7 +228,7 @@ impl Upgrader {
     /// The process of the old binary ends: files that both used belong to this one.
     pub(crate) fn predecessor_ended(&mut self, context: &mut UpgradeContext<'_>) {
         self.predecessor = None;
-        self.ready_file.claim();
+        self.ready_file.claim(context.handle);
         info!("Process of the old binary leaves");
         keep_socket_files(context, false);
         for path in context.reloader.unix_paths() {

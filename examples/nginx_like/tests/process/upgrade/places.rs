@@ -220,7 +220,6 @@ async fn systemd_learns_of_the_new_main_process_when_the_old_one_ends() {
 
 /// keepalived and a supervisor read this file: an address must not move because of an upgrade or of the way back.
 #[tokio::test]
-#[ignore = "known fault: the file says not ready for a moment while the processes take turns"]
 async fn the_readiness_file_says_ready_all_the_time() {
     let mut site = UpgradeSite::start(Conf {
         main: "lb_ready_file DIR/ready heartbeat=200ms; worker_shutdown_timeout 1s;",
