@@ -10,9 +10,9 @@
 //! ready, so that the file says all the time that the service is ready, and the old one takes it back if the new one ends.
 
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -292,11 +292,7 @@ pub(crate) fn replace(path: &Path, content: &str) -> io::Result<File> {
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or_else(|| Path::new("."));
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true).mode(0o644);
-    let mut new = Builder::new()
-        .prefix(&prefix)
-        .make_in(directory, |path| options.open(path))?;
+    let mut new = Builder::new().prefix(&prefix).tempfile_in(directory)?;
     // Whatever the mask of the process is: what reads the file may be another user.
     new.as_file()
         .set_permissions(Permissions::from_mode(0o644))?;
@@ -306,6 +302,7 @@ pub(crate) fn replace(path: &Path, content: &str) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
     use std::path::PathBuf;
     use std::time::Duration;
 
