@@ -44,8 +44,13 @@ impl Balancer {
     ///
     /// # Errors
     ///
-    /// See [`PickError`]: it means that no backend was eligible at `now`. During a [`CommonOutage`](crate::CommonOutage) one pick in
-    /// each `trial_interval` gets an ejected backend nevertheless.
+    /// See [`PickError`]: it means that no backend was eligible at `now`. While failures have ejected all backends, a pick gets
+    /// one nevertheless, as [`OnAllEjected`](crate::OnAllEjected) says; during a [`CommonOutage`](crate::CommonOutage) one pick in
+    /// each `trial_interval`.
+    ///
+    /// # Panics
+    ///
+    /// If the policy panics, which leaves the balancer and its counts as they were.
     pub fn pick(
         &self,
         request: &PickRequest<'_>,
@@ -58,8 +63,10 @@ impl Balancer {
             .pick(generation, request, now, rng)
             .or_else(|refusal| {
                 let outage = self.published.outage();
-                let trial = membership.pick_trial(outage, generation, request, now, rng);
-                trial.ok_or(refusal)
+                membership
+                    .pick_trial(outage, generation, request, now, rng)
+                    .or_else(|| membership.pick_ejected(outage, generation, request, now, rng))
+                    .ok_or(refusal)
             })
     }
 

@@ -1,14 +1,16 @@
 //! The settings of a balancer around its policy.
 
 use crate::backend::Health;
+use crate::state::fail_limits::FailLimits;
 use crate::state::outage::CommonOutage;
 use crate::state::outlier::OutlierDetection;
+use crate::tiers::all_ejected::OnAllEjected;
 use crate::tiers::slow_start::SlowStart;
 use crate::tiers::subset::Subset;
 use crate::tiers::zone::ZonePreference;
 
-/// The settings of a balancer around its policy. All but [`common_outage`](Self::common_outage) are off by
-/// default, as in nginx and HAProxy.
+/// The settings of a balancer around its policy. All but [`common_outage`](Self::common_outage) and
+/// [`on_all_ejected`](Self::on_all_ejected) are off by default, as in nginx and HAProxy.
 ///
 /// [`Updater::set_config`](crate::Updater::set_config) sets it, at any time; the state of the backends survives.
 #[non_exhaustive]
@@ -17,11 +19,16 @@ pub struct BalancerConfig {
     /// Forgives ejections that an outage of this machine's link, address or route caused. `None`: an ejection lasts for its
     /// time whatever the reason, as in nginx. Default: [`CommonOutage::default`].
     pub common_outage: Option<CommonOutage>,
+    /// Which [fail limit](crate::FailLimit) each backend has. Default: [`FailLimits::OfEach`], the one that its source gives it.
+    pub fail_limits: FailLimits,
     /// The health of a backend that becomes known, until a check reports another. Default: [`Health::Healthy`]. With
     /// [`Health::Unchecked`] it gets no connections before a check finds it healthy. Backends that are known already keep
     /// theirs.
     #[doc(alias = "mandatory", alias = "init-state")]
     pub initial_health: Health,
+    /// What happens while failures have ejected all backends. Default: [`OnAllEjected::Try`].
+    #[doc(alias = "fail_open")]
+    pub on_all_ejected: OnAllEjected,
     /// Ejects backends after consecutive failures, as Envoy does. Default: none; nginx's
     /// [`fail_limit`](crate::Backend::fail_limit) of each backend applies with or without it.
     pub outlier_detection: Option<OutlierDetection>,
@@ -48,7 +55,9 @@ impl Default for BalancerConfig {
     fn default() -> Self {
         Self {
             common_outage: Some(CommonOutage::default()),
+            fail_limits: FailLimits::default(),
             initial_health: Health::default(),
+            on_all_ejected: OnAllEjected::default(),
             outlier_detection: None,
             overprovisioning: None,
             panic_threshold: None,
@@ -67,10 +76,24 @@ impl BalancerConfig {
         self
     }
 
+    /// Sets [`fail_limits`](Self::fail_limits).
+    #[must_use]
+    pub fn fail_limits(mut self, limits: FailLimits) -> Self {
+        self.fail_limits = limits;
+        self
+    }
+
     /// Sets [`initial_health`](Self::initial_health).
     #[must_use]
     pub fn with_initial_health(mut self, health: Health) -> Self {
         self.initial_health = health;
+        self
+    }
+
+    /// Sets [`on_all_ejected`](Self::on_all_ejected).
+    #[must_use]
+    pub fn on_all_ejected(mut self, on_all_ejected: OnAllEjected) -> Self {
+        self.on_all_ejected = on_all_ejected;
         self
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::backend::Health;
 use crate::config::BalancerConfig;
 use crate::delta::Delta;
 use crate::membership::Membership;
@@ -45,17 +46,29 @@ impl Updater {
 
     /// Makes `snapshot` the membership, and returns what changed. Backends that stay keep their state. Connections in
     /// flight to removed backends continue. An equal snapshot costs a comparison and publishes nothing.
+    ///
+    /// # Panics
+    ///
+    /// If the policy panics while it compiles. The former membership stays published with its pickers, and the updater can
+    /// be used on, as after each of its methods: a caller that catches the panic may apply the snapshot again.
     pub fn apply(&mut self, snapshot: &Snapshot, now: Timestamp) -> Delta {
-        let delta = self.advance(snapshot, now);
-        if delta.is_some() {
-            self.publish();
-        }
-        delta.unwrap_or_default()
+        let Some((set, delta)) = self.advance(snapshot, self.config.initial_health, now) else {
+            return Delta::default();
+        };
+        let policy = &*self.policy;
+        let membership = compile(&mut self.registry, &set, &self.config, policy);
+        self.replace(set, now);
+        self.publish(membership);
+        delta
     }
 
     /// Makes `snapshot` the membership, and picks by `policy` and `config` from now on. Does at once what [`apply`](Self::apply),
     /// [`set_policy`](Self::set_policy) and [`set_config`](Self::set_config) do, and compiles the policy once, also if nothing
     /// differs.
+    ///
+    /// # Panics
+    ///
+    /// As [`apply`](Self::apply). Then nothing of the three has changed.
     pub fn apply_all(
         &mut self,
         snapshot: &Snapshot,
@@ -63,9 +76,17 @@ impl Updater {
         config: BalancerConfig,
         now: Timestamp,
     ) -> Delta {
+        let advanced = self.advance(snapshot, config.initial_health, now);
+        let (new, delta) = advanced.unzip();
+        let membership = new.as_ref().or(self.set.as_ref()).map(|set| {
+            let registry = &mut self.registry;
+            compile(registry, set, &config, &*policy)
+        });
         (self.policy, self.config) = (policy, config);
-        let delta = self.advance(snapshot, now);
-        self.publish();
+        if let Some(set) = new {
+            self.replace(set, now);
+        }
+        membership.into_iter().for_each(|new| self.publish(new));
         delta.unwrap_or_default()
     }
 
@@ -79,37 +100,59 @@ impl Updater {
     }
 
     /// Picks by `policy` from now on. State and counters survive.
+    ///
+    /// # Panics
+    ///
+    /// As [`apply`](Self::apply). Then the former policy stays.
     pub fn set_policy(&mut self, policy: Arc<dyn Policy>) {
+        let membership = self.set.as_ref().map(|set| {
+            let registry = &mut self.registry;
+            compile(registry, set, &self.config, &*policy)
+        });
         self.policy = policy;
-        self.publish();
+        membership.into_iter().for_each(|new| self.publish(new));
     }
 
     /// Changes the settings around the policy. State and counters survive. Equal settings cost a comparison.
+    ///
+    /// # Panics
+    ///
+    /// As [`apply`](Self::apply). Then the former settings stay.
     pub fn set_config(&mut self, config: BalancerConfig) {
-        if self.config != config {
-            self.config = config;
-            self.publish();
+        if self.config == config {
+            return;
         }
+        let membership = self.set.as_ref().map(|set| {
+            let registry = &mut self.registry;
+            compile(registry, set, &config, &*self.policy)
+        });
+        self.config = config;
+        membership.into_iter().for_each(|new| self.publish(new));
     }
 
-    /// Makes `snapshot` the set that is published next. `None` if it equals the one before.
-    fn advance(&mut self, snapshot: &Snapshot, now: Timestamp) -> Option<Delta> {
+    /// The set of `snapshot`, and what differs. `None` if it equals the present one.
+    fn advance(
+        &mut self,
+        snapshot: &Snapshot,
+        initial: Health,
+        now: Timestamp,
+    ) -> Option<(Arc<BackendSet>, Delta)> {
         let old = self.set.as_deref();
         if old.is_some_and(|old| old.snapshot() == snapshot) {
             return None;
         }
-        let initial = self.config.initial_health;
         let (set, delta) = self.registry.advance(old, snapshot, initial, now);
-        self.retired.sets.extend(self.set.replace(Arc::new(set)));
-        self.applied_at = now;
-        Some(delta)
+        Some((Arc::new(set), delta))
     }
 
-    fn publish(&mut self) {
-        let Some(set) = &self.set else { return };
-        let tiers = self.registry.tiers(set, &self.config);
-        let membership =
-            Membership::new(self.config.clone(), Arc::clone(set), tiers, &*self.policy);
+    fn replace(&mut self, set: Arc<BackendSet>, now: Timestamp) {
+        self.registry.forget_recalled(&set);
+        self.retired.sets.extend(self.set.replace(set));
+        self.applied_at = now;
+    }
+
+    fn publish(&mut self, membership: Membership) {
+        membership.settle_states();
         let health_since = self.published.current().health_since();
         let now = health_since.unwrap_or_default().max(self.applied_at);
         // Picks that come while the first one recomputes tier health use these values.
@@ -120,6 +163,17 @@ impl Updater {
         self.retired.free();
         membership.update_load_indexes();
     }
+}
+
+/// Compiles a membership of `set`. A policy that panics here has changed nothing that picks read.
+fn compile(
+    registry: &mut Registry,
+    set: &Arc<BackendSet>,
+    config: &BalancerConfig,
+    policy: &dyn Policy,
+) -> Membership {
+    let tiers = registry.tiers(set, config);
+    Membership::new(config.clone(), Arc::clone(set), tiers, policy)
 }
 
 /// Memberships and sets that were replaced and may still be read.

@@ -81,6 +81,14 @@ pub enum DiscoveryError {
         /// How long the answer holds, if the source said so.
         valid_for: Option<Duration>,
     },
+    /// The code of the source panicked. The driver opens the watch again, as after any other failure.
+    #[error("{}: panicked: {}", Escaped(what), Escaped(problem))]
+    Panicked {
+        /// What was tried.
+        what: Box<str>,
+        /// The message of the panic.
+        problem: Box<str>,
+    },
     /// The source is overloaded and asks for a delay, as an HTTP server does with `Retry-After`.
     #[error("{}: {}", Escaped(what), Escaped(problem))]
     Throttled {
@@ -163,6 +171,11 @@ impl DiscoveryError {
         }
     }
 
+    /// Whether the code of the source panicked.
+    pub(crate) const fn is_panic(&self) -> bool {
+        matches!(self, Self::Panicked { .. })
+    }
+
     /// The message with those of its causes, as one line of limited length, for logs and status.
     pub(crate) fn report(&self) -> String {
         let mut text = self.to_string();
@@ -217,6 +230,10 @@ mod tests {
                 what: what(),
                 problem: problem(),
                 valid_for,
+            },
+            DiscoveryError::Panicked {
+                what: what(),
+                problem: problem(),
             },
             DiscoveryError::Throttled {
                 what: what(),

@@ -76,7 +76,7 @@
 //! source that fails with a growing, jittered delay, and follows the other sources meanwhile. Only an authoritative answer
 //! that there are no backends can empty the set of a source: a name that does not exist, with [`OnEmpty::Apply`], and
 //! [`NoBackends`](DiscoveryError::NoBackends), always. Only with [`DriverConfig::max_stale`] does the driver drop a set
-//! that has not been confirmed for too long.
+//! that has not been confirmed for too long. A source whose code panics has failed, no more: its watch is opened again.
 //!
 //! [`DriverHandle::status`] has for every source its last error, the time since its last success, how long it has been
 //! stale, its number of backends, and whether they were dropped. Changes are logged: at level `error` when a source begins
@@ -91,6 +91,7 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+mod caught;
 mod combinators;
 mod driver;
 mod error;

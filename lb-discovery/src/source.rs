@@ -22,6 +22,8 @@ pub type SnapshotStream = BoxStream<'static, Result<Snapshot, DiscoveryError>>;
 /// its failures: the [`Driver`](crate::Driver) does, in the same way for all sources. If answers have no stable
 /// order, the source sorts them, so that equal answers make equal snapshots.
 ///
+/// If a method panics, the driver counts a failure of the source, and goes on as after any other.
+///
 /// A source that must be polled implements [`Lookup`](crate::Lookup); [`Polled`](crate::Polled) makes a `Source` of it.
 #[doc(alias = "Discover")]
 #[doc(alias = "Resolve")]

@@ -58,6 +58,8 @@ reasons! {
     NoBackend = "no_backend",
     /// An operator closed it: [`Handle::close_sessions`](crate::Handle::close_sessions).
     Operator = "operator",
+    /// Code of the embedder panicked: a hook, a preread, a function or a policy.
+    Panicked = "panicked",
     /// The first bytes were not what the [`Preread`](crate::first_bytes::Preread) wants.
     Preread = "preread",
     /// The first bytes did not come in time.
@@ -91,6 +93,7 @@ impl CloseReason {
             | Self::ClientSessions
             | Self::ClientZoneFull
             | Self::NoBackend
+            | Self::Panicked
             | Self::Preread
             | Self::PrereadTimeout
             | Self::QueueFull

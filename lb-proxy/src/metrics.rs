@@ -131,6 +131,9 @@ counters! {
         connect_timeouts,
         /// Failures that ejected a backend.
         ejections,
+        /// Panics of the embedder's code in sessions. Each ends its session, except one of
+        /// [`Hooks::close`](crate::Hooks::close), whose session has ended.
+        panics,
         /// Bytes from clients to backends.
         bytes_to_backends,
         /// Bytes from backends to clients.
@@ -185,6 +188,8 @@ counters! {
         half_closed_timeouts: HalfClosedTimeout,
         /// Ended: the maximum age was reached.
         max_age_reached: MaxAge,
+        /// Ended: code of the embedder panicked.
+        panicked: Panicked,
         /// Ended: an operator closed the session.
         operator_closed: Operator,
         /// Ended: a shutdown cut the session.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::connection::Connection;
+use crate::embedder_code::named;
 
 /// A value of the embedder, shared by all copies of a [`Connection`]. Two are equal if they are clones of one.
 #[derive(Clone)]
@@ -50,7 +51,7 @@ impl SessionDataFactory {
     }
 
     pub(crate) fn create(&self, connection: &Connection) -> SessionData {
-        (self.0)(connection)
+        named("Listener::session_data", || (self.0)(connection))
     }
 }
 

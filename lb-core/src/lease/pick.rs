@@ -101,6 +101,11 @@ impl Pick {
         FailureEffect::of(self.state().unanswered(picked_at, now))
     }
 
+    /// Lets the success of this connection end the ejection that its backend has, as that of a trial does.
+    pub(crate) fn forgive_if_connected(&self) {
+        self.state().failures.forgive_at_success();
+    }
+
     fn state(&self) -> &BackendState {
         self.state
             .as_ref()

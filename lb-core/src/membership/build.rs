@@ -26,7 +26,7 @@ impl Membership {
         }
     }
 
-    /// The membership of `set`, whose `tiers` are compiled by `policy`. From now on leases update its load indexes.
+    /// The membership of `set`, whose `tiers` are compiled by `policy`.
     pub(crate) fn new(
         config: BalancerConfig,
         set: Arc<BackendSet>,
@@ -41,19 +41,32 @@ impl Membership {
             tier.track(tracking);
             CompiledTier::new(tier, picker)
         };
-        let membership = Self {
+        Self {
             tiers: tiers.into_iter().map(compile).collect(),
             needs_health,
             config,
             set,
             validity: Validity::new(),
             is_ready: true,
-        };
-        membership.set_positions();
-        membership
+        }
     }
 
-    /// Stores in the state of each backend its position in the load index of its tier, or none.
+    /// Stores in the states what follows from this membership, right before it is published. Not while it is built: a
+    /// policy that panics leaves the states as the published membership needs them.
+    pub(crate) fn settle_states(&self) {
+        for (backend, member) in self.set.members() {
+            let limit = self.config.fail_limit.of(backend);
+            member.state().set_fail_limit(limit);
+        }
+        // The only backend is never ejected by its fail limit, as in nginx.
+        let slots = || self.tiers.iter().flat_map(|tier| tier.tier.slots());
+        let is_sole = slots().nth(1).is_none();
+        slots().for_each(|slot| slot.state().set_sole(is_sole));
+        self.set_positions();
+    }
+
+    /// Stores in the state of each backend its position in the load index of its tier, or none. From now on leases update
+    /// the load indexes.
     fn set_positions(&self) {
         for CompiledTier { tier, .. } in &self.tiers {
             let Some(index) = tier.load_index() else {

@@ -21,7 +21,8 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// The backend that would be picked. An ejected one is the trial of a [`CommonOutage`](crate::CommonOutage).
+    /// The backend that would be picked. An ejected one is the trial of a [`CommonOutage`](crate::CommonOutage), or all are
+    /// ejected: see [`OnAllEjected`](crate::OnAllEjected).
     pub chosen: Option<SocketAddr>,
     /// Every backend in the snapshot's order.
     pub backends: Vec<ExplainedBackend>,
@@ -103,7 +104,8 @@ impl Explanation {
         rng: &mut dyn Rng,
     ) -> Self {
         let chosen = chosen(membership, generation, request, now, rng)
-            .or_else(|| trial(membership, outage, generation, request, now, rng));
+            .or_else(|| trial(membership, outage, generation, request, now, rng))
+            .or_else(|| membership.explain_ejected(outage, generation, request, now, rng));
         let mut backends: Vec<ExplainedBackend> = membership
             .set()
             .members()

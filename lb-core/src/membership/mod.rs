@@ -8,6 +8,7 @@ use crate::time::Timestamp;
 use compiled_tier::CompiledTier;
 use set::BackendSet;
 
+mod all_ejected;
 mod build;
 mod choose;
 pub(crate) mod compiled_tier;

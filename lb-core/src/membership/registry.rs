@@ -112,10 +112,19 @@ impl Registry {
     }
 
     /// Lets the new state of a backend begin with what another process remembered, if it did.
-    fn remember(&mut self, backend: &Backend, state: &BackendState) {
-        let memory = self.recalled.remove(&backend.addr);
+    fn remember(&self, backend: &Backend, state: &BackendState) {
+        let memory = self.recalled.get(&backend.addr);
         if let Some(memory) = memory.filter(|memory| memory.instance == backend.instance) {
-            state.recall(&memory, self.recalled_at);
+            state.recall(memory, self.recalled_at);
+        }
+    }
+
+    /// Forgets what another process remembered of the backends of `set`, which is in force from now on.
+    pub(crate) fn forget_recalled(&mut self, set: &BackendSet) {
+        if !self.recalled.is_empty() {
+            for backend in set.snapshot() {
+                self.recalled.remove(&backend.addr);
+            }
         }
     }
 
@@ -158,10 +167,6 @@ impl Registry {
                 }
             }
         }
-        // The only backend is never ejected by its fail limit, as in nginx.
-        let slots = || tiers.iter().flat_map(|tier| tier.slots());
-        let is_sole = slots().nth(1).is_none();
-        slots().for_each(|slot| slot.state().set_sole(is_sole));
         tiers
     }
 }

@@ -56,6 +56,13 @@ impl Membership {
         })
     }
 
+    /// Whether a pick at `now` that finds no backend is the one that notices an outage, which is refused. O(n).
+    pub(super) fn notices_outage(&self, outage: &Outage, now: Timestamp) -> bool {
+        self.config.common_outage.is_some_and(|config| {
+            outage.due(config.trial_interval, now).is_some() && self.common_outage(now).is_some()
+        })
+    }
+
     /// Picks a backend although all are ejected, if an outage may be the reason and a trial is due.
     ///
     /// The pick that notices an outage is refused; the first trial comes after one interval.

@@ -80,4 +80,7 @@ pub enum PickError {
     /// No snapshot has been applied yet; the caller may wait for the first.
     #[error("no backends are known yet")]
     NotReady,
+    /// The policy panicked. For callers that catch it: the balancer itself lets a panic unwind.
+    #[error("the policy panicked")]
+    Panicked,
 }

@@ -31,7 +31,8 @@ pub trait Policy: fmt::Debug + Send + Sync + 'static {
         Tracking::Nothing
     }
 
-    /// Prepares picks from `tier`. Cannot fail: a tier is never empty and all its weights are above zero.
+    /// Prepares picks from `tier`. Cannot fail: a tier is never empty and all its weights are above zero. If it panics, the
+    /// [`Updater`](crate::Updater) keeps the membership that it published before.
     fn compile(&self, tier: &Tier) -> Box<dyn Picker>;
 }
 
@@ -62,7 +63,7 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
 /// 2. if a backend stays eligible during the call, one is returned;
 /// 3. no lock, no allocation, and work bounded by what was compiled;
 /// 4. the same tier, state, counter, time, draws and key give the same answer;
-/// 5. it never panics.
+/// 5. it never panics. (If it does, the balancer and its counts stay as they were.)
 #[doc(alias = "SubchannelPicker", alias = "elect", alias = "select")]
 pub trait Picker: fmt::Debug + Send + Sync + 'static {
     /// The backend for one connection, or `None` if none is eligible.

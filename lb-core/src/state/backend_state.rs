@@ -71,7 +71,7 @@ type EmbedderData = StdArc<dyn Any + Send + Sync>;
 
 impl BackendState {
     /// A backend that became known at `joined_at`, `late` if others had been known before. It has no fail limit until
-    /// [`set_description`](Self::set_description).
+    /// [`set_fail_limit`](Self::set_fail_limit).
     pub(crate) fn new(
         backend: Arc<Backend>,
         joined_at: Timestamp,
@@ -128,12 +128,6 @@ impl BackendState {
         if backend.max_conns.is_some() && self.description().max_conns.is_none() {
             self.limit.note_unpermitted();
         }
-        let limit = backend.fail_limit;
-        let fail_timeout = limit.unwrap_or_default().fail_timeout.as_nanos();
-        let fail_timeout = u64::try_from(fail_timeout).unwrap_or(u64::MAX);
-        self.fail_timeout.store(fail_timeout, Relaxed);
-        let max_fails = limit.map_or(0, |limit| limit.max_fails.get());
-        self.max_fails.store(max_fails, Relaxed);
         let name = backend.name.as_deref();
         let name_hash = name.map_or(0, |name| hash::of_name(name, backend.addr.port()));
         self.name_hash.store(name_hash, Relaxed);
@@ -146,6 +140,19 @@ impl BackendState {
     }
 
     // === Ejection and health ===
+
+    /// Stores the fail limit that applies while it is not the only backend. Writes only what differs: picks read the words.
+    pub(crate) fn set_fail_limit(&self, limit: Option<FailLimit>) {
+        let fail_timeout = limit.unwrap_or_default().fail_timeout.as_nanos();
+        let fail_timeout = u64::try_from(fail_timeout).unwrap_or(u64::MAX);
+        if self.fail_timeout.load(Relaxed) != fail_timeout {
+            self.fail_timeout.store(fail_timeout, Relaxed);
+        }
+        let max_fails = limit.map_or(0, |limit| limit.max_fails.get());
+        if self.max_fails.load(Relaxed) != max_fails {
+            self.max_fails.store(max_fails, Relaxed);
+        }
+    }
 
     /// Says whether it is the only backend that can be picked: then its fail limit does not apply, because ejecting it
     /// would leave nothing to pick.

@@ -107,6 +107,18 @@ impl FailureRecord {
         renewed || !record.reaches(limit)
     }
 
+    /// Lets the next success forgive the failures, although the window has not passed: a connection was sent to the ejected
+    /// backend because all are ejected. The window stays, so that the ejection ends no later.
+    pub(crate) fn forgive_at_success(&self) {
+        let renewed = |word| {
+            let record = FailureWindow::from_word(word);
+            let renewed = FailureWindow { renewed: true, ..record };
+            (record.fails > 0).then_some(renewed.word())
+        };
+        // Err: nothing to forgive.
+        let _ = self.0.fetch_update(Relaxed, Relaxed, renewed);
+    }
+
     /// Counts a failure. True if the count has reached the limit, which ejects the backend.
     pub(crate) fn failed(&self, limit: FailLimit, failure: AttemptFailure, now: Timestamp) -> bool {
         let counted = |word| Some(FailureWindow::from_word(word).failed(failure, now).word());
@@ -339,6 +351,21 @@ mod tests {
         assert_eq!(record.ejected_until(limit(1), end), Some(end));
         assert!(!record.claim(limit(1), end));
         assert!(record.claim(FailLimit::new(NonZeroU32::MIN, Duration::ZERO), end));
+    }
+
+    #[test]
+    fn a_success_of_a_connection_to_an_ejected_backend_forgives() {
+        let record = FailureRecord::new();
+        record.forgive_at_success();
+        assert!(record.is_clean());
+        record.failed(limit(1), Answered, at(100));
+        record.forgive_at_success();
+        assert_eq!(record.ejected_until(limit(1), at(105)), Some(at(110)));
+        record.failed(limit(1), Answered, at(104));
+        assert!(!record.succeeded(true), "it failed again");
+        record.forgive_at_success();
+        assert!(record.succeeded(true));
+        assert!(record.is_clean());
     }
 
     #[test]

@@ -199,6 +199,7 @@ mod tests {
         let now = Timestamp::default();
         let owner: Weak<NoOwner> = Weak::new();
         let state = BackendState::new(Arc::clone(&backend), now, false, owner);
+        state.set_fail_limit(backend.fail_limit);
         state.set_description(backend);
         state
     }

@@ -5,6 +5,7 @@ pub(crate) mod backend_state;
 pub(crate) mod damping;
 pub(crate) mod expectation;
 pub(crate) mod fail_limit;
+pub(crate) mod fail_limits;
 mod feedback;
 pub(crate) mod health_word;
 pub(crate) mod in_flight_ages;

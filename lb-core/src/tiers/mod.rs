@@ -1,5 +1,6 @@
 //! Tiers: the backends of one priority, and which tier gets a connection.
 
+pub(crate) mod all_ejected;
 pub(crate) mod generation;
 pub(crate) mod health;
 pub(crate) mod identity;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use lb_core::policy::{Ketama, Maglev, PolicyKind, RingHash};
 use lb_core::{
-    Backend, Balancer, BalancerConfig, Health, Pick, PickError, PickRequest, Policy, Snapshot,
-    SplitMix64, Timestamp, Tried, Updater, Weight, balancer,
+    Backend, Balancer, BalancerConfig, Health, OnAllEjected, Pick, PickError, PickRequest, Policy,
+    Snapshot, SplitMix64, Timestamp, Tried, Updater, Weight, balancer,
 };
 
 /// The address of backend number `i`. The order of addresses differs from the order of numbers on purpose.
@@ -48,7 +48,8 @@ pub(crate) fn small(kind: PolicyKind) -> Arc<dyn Policy> {
     }
 }
 
-/// Both ends of a balancer with a seeded generator.
+/// Both ends of a balancer with a seeded generator. Unless it is made with other settings, it refuses connections while
+/// all backends are ejected, as nginx does.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) updater: Updater,
@@ -58,13 +59,8 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(policy: Arc<dyn Policy>, snapshot: &Snapshot) -> Self {
-        let (mut updater, balancer) = balancer(policy);
-        updater.apply(snapshot, at(0));
-        Self {
-            updater,
-            balancer,
-            rng: SplitMix64::new(0x5eed),
-        }
+        let nginx = BalancerConfig::default().on_all_ejected(OnAllEjected::Refuse);
+        Self::with(policy, nginx, snapshot)
     }
 
     /// The same with settings around the policy.
@@ -73,9 +69,14 @@ impl Bench {
         config: BalancerConfig,
         snapshot: &Snapshot,
     ) -> Self {
-        let mut bench = Self::new(policy, snapshot);
-        bench.updater.set_config(config);
-        bench
+        let (mut updater, balancer) = balancer(policy);
+        updater.set_config(config);
+        updater.apply(snapshot, at(0));
+        Self {
+            updater,
+            balancer,
+            rng: SplitMix64::new(0x5eed),
+        }
     }
 
     /// Reports the result of an active check of backend number `i`; true if its health was different before.

@@ -9,6 +9,7 @@ use lb_core::{Snapshot, SplitMix64};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info};
 
+use crate::caught::caught_future;
 use crate::driver::config::{DriverConfig, OnEmpty};
 use crate::driver::outage_log::{DueLine, FailureKind, LASTING, OutageLog};
 use crate::driver::state::{DriverState, adapted};
@@ -33,7 +34,7 @@ pub(crate) struct Follower<'a> {
 
 impl Follower<'_> {
     pub(crate) async fn run(mut self) -> Infallible {
-        let label = self.source.label();
+        let label = self.state.label(self.index);
         let mut hints = RefreshHints::new(self.state.hints(), self.config.min_refresh);
         let mut backoff = Backoff::new(self.config.backoff_base, self.config.backoff_max);
         let mut outage = OutageLog::inherited(self.state.is_failing(self.index));
@@ -70,13 +71,15 @@ impl Follower<'_> {
         hints: &mut RefreshHints,
         outage: &mut OutageLog,
     ) -> (WatchEnd, Option<Instant>) {
-        let sets = match self.source.watch_raw().await {
-            Ok(sets) => sets,
-            Err(error) => return (WatchEnd::Failed(error), None),
-        };
         let mut since = None;
-        let end = self.items(sets, label, hints, outage, &mut since).await;
-        (end, since)
+        let watching = async {
+            match self.source.watch_raw().await {
+                Ok(sets) => self.items(sets, label, hints, outage, &mut since).await,
+                Err(error) => WatchEnd::Failed(error),
+            }
+        };
+        let end = caught_future(label, watching).await;
+        (end.unwrap_or_else(WatchEnd::Failed), since)
     }
 
     /// Handles the items of one watch, to its end.
@@ -155,7 +158,8 @@ impl Follower<'_> {
         let before = if empty {
             self.state.emptied(self.index, Arc::clone(&report), apply)
         } else {
-            self.state.failed(self.index, Arc::clone(&report))
+            let report = Arc::clone(&report);
+            self.state.failed(self.index, report, error.is_panic())
         };
         let kind = match before {
             _ if !apply => FailureKind::Failed,

@@ -44,6 +44,7 @@ pub(crate) struct SourceState {
     pub(crate) expired: bool,
     pub(crate) last_error: Option<Arc<str>>,
     pub(crate) failures: u64,
+    pub(crate) panics: u64,
     pub(crate) updates: u64,
     /// Whether there is a change that the publisher has not been notified of.
     pub(crate) is_changed: bool,
@@ -63,6 +64,7 @@ impl SourceState {
             expired: false,
             last_error: None,
             failures: 0,
+            panics: 0,
             updates: 0,
             is_changed: false,
         }
@@ -127,6 +129,7 @@ impl SourceState {
             expired: self.expired,
             last_error: self.last_error.clone(),
             failures: self.failures,
+            panics: self.panics,
             updates: self.updates,
         }
     }

@@ -8,6 +8,7 @@ use lb_core::Snapshot;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::caught::caught;
 use crate::driver::last_set::LastSet;
 use crate::driver::source_state::{AttemptOutcome, BegunSet, SourceState};
 use crate::driver::status::DriverStatus;
@@ -39,6 +40,7 @@ impl DriverState {
         self.change(index, |state| {
             if (state.failures, state.updates) == (0, 0) {
                 (state.failures, state.updates) = (old.failures, old.updates);
+                state.panics = old.panics;
             }
             if state.last_success.is_none() {
                 state.raw = old.raw;
@@ -84,7 +86,8 @@ impl DriverState {
         // Without the lock: an identity is the source's code.
         let sets = sources.iter().zip(found).filter_map(|(source, found)| {
             let (label, backends, age) = found?;
-            Some(LastSet::of(&**source, label, backends, age))
+            let shown = Arc::clone(&label);
+            caught(&shown, || LastSet::of(&**source, label, backends, age))
         });
         sets.collect()
     }
@@ -136,10 +139,11 @@ impl DriverState {
         })
     }
 
-    /// Records a failure. Returns how many [backends](Self::backends) there are.
-    pub(crate) fn failed(&self, index: usize, error: Arc<str>) -> Option<usize> {
+    /// Records a failure, maybe a panic. Returns how many [backends](Self::backends) there are.
+    pub(crate) fn failed(&self, index: usize, error: Arc<str>, is_panic: bool) -> Option<usize> {
         self.change(index, |source| {
             source.failures += 1;
+            source.panics += u64::from(is_panic);
             source.last_error = Some(error);
             source.end_with(AttemptOutcome::Failed);
             source.fail();
@@ -194,6 +198,11 @@ impl DriverState {
     /// Stores when the next watch of a source is opened. `None`: it is opened now.
     pub(crate) fn set_next_attempt(&self, index: usize, at: Option<Instant>) {
         self.lock().all[index].next_attempt = at;
+    }
+
+    /// The label of a source.
+    pub(crate) fn label(&self, index: usize) -> Arc<str> {
+        Arc::clone(&self.lock().all[index].label)
     }
 
     /// Number of backends in a source's last set. `None` if it never yielded one.

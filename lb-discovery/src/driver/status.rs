@@ -39,6 +39,8 @@ pub struct SourceStatus {
     pub last_error: Option<Arc<str>>,
     /// Number of failed attempts. The end of a watch and an empty answer with a reason count.
     pub failures: u64,
+    /// Number of those failures that were panics in the code of the source.
+    pub panics: u64,
     /// Number of sets that the source yielded. Equal ones count.
     pub updates: u64,
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
+use crate::caught::caught;
 use crate::driver::config::DriverConfig;
 use crate::driver::follower::Follower;
 use crate::driver::handle::DriverHandle;
@@ -27,6 +28,10 @@ use crate::timing::backoff::seeded;
 /// watch has continued after its first set for longer than the next delay may be, or for 5 s. The union keeps the order
 /// of the sources and, within each, that of its backends. Of several backends with one address the one in the most
 /// preferred tier counts and, within a tier, the first.
+///
+/// A panic in the code of a source is a failure like any other: its last good set stays, its watch is opened again after
+/// the delay, and the other sources are followed meanwhile. It is logged with the source's label, and counted apart in
+/// [`SourceStatus::panics`](crate::SourceStatus::panics). (A program that is compiled with `panic = "abort"` ends instead.)
 ///
 /// # What is published when
 ///
@@ -60,6 +65,11 @@ impl Driver {
     ///
     /// A source that has [parts](Source::parts) counts as those. Asks each source for its
     /// [identity](Source::identity), which may read small files.
+    ///
+    /// # Panics
+    ///
+    /// If a source panics when it is asked for its parts, its label or its identity. A panic later on is a failure of that
+    /// source.
     pub fn new(sources: Vec<Arc<dyn Source>>, config: DriverConfig) -> (Self, DriverHandle) {
         let sources: Arc<[_]> = flatten(sources).into();
         let labels = sources.iter().map(|source| source.label());
@@ -85,12 +95,16 @@ impl Driver {
         let mut known: HashMap<Arc<str>, VecDeque<usize>> = HashMap::new();
         // Asked again: the identity of a source changes when its configuration leads to another destination.
         for (index, source) in old.sources.iter().enumerate() {
-            known.entry(source.identity()).or_default().push_back(index);
+            let identity = caught(&old.state.label(index), || source.identity());
+            if let Some(identity) = identity {
+                known.entry(identity).or_default().push_back(index);
+            }
         }
         for (index, (source, identity)) in self.sources.iter().zip(&self.identities).enumerate() {
             let same = known.get_mut(identity);
             if let Some(same) = same.and_then(VecDeque::pop_front) {
-                self.state.inherit(index, source, &old.state, same);
+                let label = self.state.label(index);
+                caught(&label, || self.state.inherit(index, source, &old.state, same));
             }
         }
     }
@@ -114,8 +128,8 @@ impl Driver {
             let index = same.and_then(VecDeque::pop_front);
             let index = index.filter(|_| set.age < max_stale);
             index.is_some_and(|index| {
-                self.state.begin_with(index, &*self.sources[index], set);
-                true
+                let begin = || self.state.begin_with(index, &*self.sources[index], set);
+                caught(&self.state.label(index), begin).is_some()
             })
         });
         taken.collect()

@@ -5,6 +5,7 @@
 mod control;
 mod failures;
 mod histories;
+mod panics;
 mod publishing;
 mod restored;
 mod staleness;

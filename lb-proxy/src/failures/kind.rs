@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     Client(CloseReason),
     /// An attempt to connect to a backend failed.
     Connect(ConnectFailure),
+    /// This code of the embedder panicked.
+    Panic(&'static str),
 }
 
 /// Why accepting pauses.

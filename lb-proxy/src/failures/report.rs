@@ -14,7 +14,7 @@ use crate::net::unix::ShownClient;
 /// The `tracing` target of the reports of refused clients and failed connections.
 ///
 /// A program can route the target to a log of its own, or filter it. Reports are at `error` if an upstream has no backend
-/// left, at `warn` otherwise.
+/// left or code of the embedder panics, at `warn` otherwise.
 pub const FAILURES_TARGET: &str = "lb_proxy::failures";
 
 /// The `tracing` target of the reports that accepting pauses, at `warn`. It is below [`FAILURES_TARGET`], so that a filter of
@@ -60,6 +60,9 @@ pub(super) fn report(
                 ConnectFailure::Timeout => "time-out",
             };
             warn!(target: FAILURES_TARGET, upstream, attempts = count, reason, backend.addr = backend, error, "Attempts to connect failed");
+        }
+        Failure::Panic(code) => {
+            error!(target: FAILURES_TARGET, listener, upstream, panics = count, code, client.addr = client, error, "Code of the embedder panicked");
         }
         Failure::Client(CloseReason::NoBackend) => {
             error!(target: FAILURES_TARGET, listener, upstream, clients = count, client.addr = client, error, "Clients without a backend");

@@ -35,9 +35,10 @@ use crate::live_sessions::SessionPhase;
 /// | `MaxAge` | `PD` | nearest: the proxy ended it; HAProxy has no limit of age |
 /// | `BackendRemoved` | `DD` | nearest: HAProxy removes no server with sessions |
 /// | `BackendUnhealthy` | `DD` | the server went down, and its sessions are ended |
+/// | `Panicked` | `IR`, `IQ`, `IC`, `ID`, `IL` | an internal error at this step |
 /// | `Aborted`, `Operator` | `KR`, `KQ`, `KC`, `KD`, `KL` | a shutdown or an operator ended it at this step |
 ///
-/// HAProxy's `I` (internal error), `U` (an active server is back), `H` (HTTP headers) and `T` (tarpit) do not occur.
+/// HAProxy's `U` (an active server is back), `H` (HTTP headers) and `T` (tarpit) do not occur.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct TerminationCode {
     cause: char,
@@ -85,6 +86,7 @@ impl TerminationCode {
             CloseReason::MaxAge => ('P', 'D'),
             CloseReason::BackendRemoved | CloseReason::BackendUnhealthy => ('D', 'D'),
             CloseReason::Aborted | CloseReason::Operator => ('K', step(summary)),
+            CloseReason::Panicked => ('I', step(summary)),
         };
         Self { cause, step }
     }

@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use super::ephemeral_ports;
 use super::options::SocketOptions;
 use crate::connection::Connection;
+use crate::embedder_code::named;
 
 /// The source addresses and the network interface of connections to backends.
 ///
@@ -94,8 +95,10 @@ impl BindSource {
     /// The source of one session, if it is computed.
     pub(crate) fn of(&self, connection: impl FnOnce() -> Connection) -> Option<Self> {
         let SourceFunction(function) = self.function.as_ref()?;
+        let connection = connection();
+        let addr = named("BindSource::computed", || function(&connection));
         Some(Self {
-            addrs: function(&connection()).map(canonical).into_iter().collect(),
+            addrs: addr.map(canonical).into_iter().collect(),
             function: None,
             ..self.clone()
         })

@@ -38,6 +38,10 @@ pub(super) static SERVER_SHORTAGES: Family = Family::new(
 );
 pub(super) static SERVER_EJECTIONS: Family =
     Family::new("lb_server_ejections", "Failures that ejected a backend.");
+pub(super) static SERVER_PANICS: Family = Family::new(
+    "lb_server_panics",
+    "Panics of the embedder's code in sessions.",
+);
 pub(super) static SERVER_BYTES: Family = Family::in_bytes(
     "lb_server_relayed",
     "Bytes that the receivers accepted, by direction.",
@@ -148,6 +152,14 @@ pub(super) static UPSTREAM_QUEUE_CAPACITY: Family = Family::new(
 pub(super) static UPSTREAM_PANIC: Family = Family::new(
     "lb_upstream_panic",
     "1 while a tier ignores health and ejection, because so few of its backends are healthy.",
+);
+pub(super) static UPSTREAM_PANICS: Family = Family::new(
+    "lb_upstream_panics",
+    "Panics of the policy of the upstream, and of its active checks.",
+);
+pub(super) static UPSTREAM_OUTDATED: Family = Family::new(
+    "lb_upstream_outdated",
+    "1 while the last set of the sources is not in use, because the policy panicked on it.",
 );
 pub(super) static UPSTREAM_BYTES: Family = Family::in_bytes(
     "lb_upstream_relayed",
@@ -265,6 +277,10 @@ pub(super) static SOURCE_UPDATES: Family = Family::new(
 pub(super) static SOURCE_FAILURES: Family = Family::new(
     "lb_source_failures",
     "Attempts of the source that failed: look-ups, lists and watches. Answers that there is nothing count.",
+);
+pub(super) static SOURCE_PANICS: Family = Family::new(
+    "lb_source_panics",
+    "Failures of the source that were panics of its code.",
 );
 pub(super) static SOURCE_AGE: Family = Family::in_seconds(
     "lb_source_age",

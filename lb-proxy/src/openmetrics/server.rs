@@ -71,6 +71,7 @@ fn write_counters(to: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
     )?;
     to.counters(&f::SERVER_SHORTAGES, [(NONE, metrics.connect_shortages)])?;
     to.counters(&f::SERVER_EJECTIONS, [(NONE, metrics.ejections)])?;
+    to.counters(&f::SERVER_PANICS, [(NONE, metrics.panics)])?;
     to.counters(
         &f::SERVER_BYTES,
         [

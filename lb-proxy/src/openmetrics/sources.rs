@@ -25,6 +25,7 @@ pub(super) fn write(to: &mut Writer<'_>, views: &[UpstreamView]) -> fmt::Result 
     })?;
     counter(to, &f::SOURCE_UPDATES, &all, |source| source.updates)?;
     counter(to, &f::SOURCE_FAILURES, &all, |source| source.failures)?;
+    counter(to, &f::SOURCE_PANICS, &all, |source| source.panics)?;
     gauge(to, &f::SOURCE_AGE, &all, |source| {
         source.last_success.map(|age| age.as_secs_f64())
     })?;

@@ -117,6 +117,17 @@ fn write_views(to: &mut Writer<'_>, views: &[UpstreamView]) -> fmt::Result {
         &f::UPSTREAM_PANIC,
         all().map(|(name, view)| ([name], u64::from(view.is_in_panic))),
     )?;
+    to.counters(
+        &f::UPSTREAM_PANICS,
+        all().flat_map(|(name, view)| {
+            let panics = [("check", view.check_panics), ("policy", view.policy_panics)];
+            panics.map(|(code, n)| ([name, ("code", code)], n))
+        }),
+    )?;
+    to.gauges(
+        &f::UPSTREAM_OUTDATED,
+        all().map(|(name, view)| ([name], u64::from(view.is_outdated))),
+    )?;
     to.gauges(
         &f::UPSTREAM_BACKENDS,
         all().flat_map(|(name, view)| {

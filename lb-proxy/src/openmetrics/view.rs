@@ -18,6 +18,9 @@ pub(super) struct UpstreamView {
     pub(super) queued: usize,
     pub(super) queue_capacity: usize,
     pub(super) is_in_panic: bool,
+    pub(super) policy_panics: u64,
+    pub(super) check_panics: u64,
+    pub(super) is_outdated: bool,
     pub(super) discovery: DriverStatus,
     /// Empty unless backends are shown.
     pub(super) checks: Vec<CheckStatus>,
@@ -34,6 +37,9 @@ impl UpstreamView {
             queued: upstream.queued(),
             queue_capacity: upstream.queue_capacity(),
             is_in_panic: upstream.is_in_panic(),
+            policy_panics: upstream.policy_panics(),
+            check_panics: upstream.check_panics(),
+            is_outdated: upstream.policy_problem().is_some(),
             discovery: upstream.discovery(),
             checks: if by_backend {
                 upstream.health_checks()

@@ -38,13 +38,16 @@ pub enum ReadinessCheck {
     Backends,
     /// The embedder's control loop has [reported](crate::Handle::heartbeat) in time, if it ever has.
     ControlLoop,
+    /// No policy of an upstream has [panicked](crate::Upstream::policy_problem) on the last set of its sources. It is
+    /// [advisory](Self::is_advisory): the membership before serves.
+    Policies,
     /// The embedder publishes the readiness, if it has [reported](crate::Handle::note_publication) that it cannot. It is
     /// [advisory](Self::is_advisory).
     Publication,
 }
 
 impl ReadinessCheck {
-    /// `shutdown`, `listeners`, `membership`, `backends`, `control_loop` or `publication`.
+    /// `shutdown`, `listeners`, `membership`, `backends`, `control_loop`, `policies` or `publication`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Shutdown => "shutdown",
@@ -52,13 +55,14 @@ impl ReadinessCheck {
             Self::Membership => "membership",
             Self::Backends => "backends",
             Self::ControlLoop => "control_loop",
+            Self::Policies => "policies",
             Self::Publication => "publication",
         }
     }
 
     /// Whether the condition is only shown: a server is ready although it is not met.
     pub const fn is_advisory(self) -> bool {
-        matches!(self, Self::Publication)
+        matches!(self, Self::Policies | Self::Publication)
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn readiness(server: &ServerState) -> Readiness {
     membership(&mut readiness, &upstreams);
     backends(&mut readiness, &upstreams);
     control_loop(&mut readiness, server);
+    policies(&mut readiness, &upstreams);
     if let Some(problem) = server.publication() {
         readiness.add(ReadinessCheck::Publication, false, problem);
     }
@@ -51,7 +52,10 @@ fn membership(readiness: &mut Readiness, upstreams: &[Upstream]) {
     for upstream in upstreams.iter().filter(|upstream| !upstream.is_ready()) {
         known = false;
         let name = upstream.name();
-        let detail = format!("no source of upstream \"{name}\" has answered yet");
+        let detail = match upstream.policy_problem() {
+            Some(problem) => format!("upstream \"{name}\" has no membership: {problem}"),
+            None => format!("no source of upstream \"{name}\" has answered yet"),
+        };
         readiness.add(ReadinessCheck::Membership, false, detail);
     }
     if known {
@@ -79,6 +83,16 @@ fn backends(readiness: &mut Readiness, upstreams: &[Upstream]) {
     if usable && count > 0 {
         let detail = format!("{count} essential upstreams have a usable backend");
         readiness.add(ReadinessCheck::Backends, true, detail);
+    }
+}
+
+fn policies(readiness: &mut Readiness, upstreams: &[Upstream]) {
+    for upstream in upstreams.iter().filter(|upstream| upstream.is_ready()) {
+        if let Some(problem) = upstream.policy_problem() {
+            let name = upstream.name();
+            let detail = format!("upstream \"{name}\" keeps its last membership: {problem}");
+            readiness.add(ReadinessCheck::Policies, false, detail);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join;
 use tokio::select;
 use tokio::time::{Instant, sleep};
-use tracing::info;
+use tracing::{error, info};
 
 use super::context::ServerContext;
 use super::pause::reset_cohorts;
@@ -13,6 +13,7 @@ use super::phase::Phase;
 use super::proxy::ShutdownConfig;
 use super::report::DrainReport;
 use super::server_state::ServerState;
+use crate::embedder_code::catch_future;
 use crate::metrics::Metrics;
 use crate::or_never::or_never;
 use crate::state::shutdown::ShutdownSignals;
@@ -46,7 +47,10 @@ async fn leave(server: &ServerState) -> Duration {
         info!(?pre_stop_delay, hook, "Pre-stop delay started");
         let hooked = async {
             if let Some(hook) = pre_stop_hook {
-                hook.call().await;
+                // The shutdown goes on.
+                if let Err(panicked) = catch_future("Pre-stop hook", hook.call()).await {
+                    error!(error = %panicked, "Pre-stop hook panicked");
+                }
             }
         };
         select! {

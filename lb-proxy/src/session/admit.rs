@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Session;
 use crate::close_reason::CloseReason;
+use crate::embedder_code::named;
 use crate::hooks::{Admission, RefusalDetail};
 use crate::limits::client_zone::ClientRefusal;
 use crate::state::route::Route;
@@ -23,10 +24,14 @@ impl Session {
             return Err(CloseReason::AccessDenied);
         }
         match route.observer() {
-            Some(hooks) if hooks.accept(&self.connection()) == Admission::Refuse => {
-                Err(CloseReason::Refused)
+            Some(hooks) => {
+                let connection = self.connection();
+                match named("Hooks::accept", || hooks.accept(&connection)) {
+                    Admission::Admit => Ok(()),
+                    Admission::Refuse => Err(CloseReason::Refused),
+                }
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -64,7 +69,8 @@ impl Session {
         self.report_refusal(reason, Some(&"a dry run: the client is served"));
         let listener = Arc::clone(&self.permit.listener);
         if let Some(hooks) = &listener.route.hooks {
-            hooks.would_refuse(&self.connection(), &detail);
+            let connection = self.connection();
+            named("Hooks::would_refuse", || hooks.would_refuse(&connection, &detail));
             // Sessions whose ends alone are observed have no details yet.
             self.details.get_or_insert_default().observed = Some(detail);
         }

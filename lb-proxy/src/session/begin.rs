@@ -7,6 +7,7 @@ use super::choose::NextStep;
 use super::first_bytes::FirstBytes;
 use super::live::BackendStream;
 use crate::close_reason::CloseReason;
+use crate::embedder_code::named;
 use crate::or_never::or_never;
 use crate::relay::BytesAhead;
 use crate::state::worker::Worker;
@@ -63,7 +64,8 @@ impl Session {
     /// The number of prereads up to the last one that may replace the client's address.
     fn prereads_to_admit(&self) -> usize {
         let mut prereads = self.route().prereads.iter();
-        let last = prereads.rposition(|preread| preread.names_client());
+        let last = prereads
+            .rposition(|preread| named("Preread::names_client", || preread.names_client()));
         last.map_or(0, |last| last + 1)
     }
 }

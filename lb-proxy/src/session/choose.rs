@@ -6,6 +6,7 @@ use super::Session;
 use super::client_gone::while_client_stays;
 use crate::client_hello::host::host;
 use crate::close_reason::CloseReason;
+use crate::embedder_code::poll_named;
 use crate::hooks::RefusalDetail;
 use crate::state::route_action::RouteAction;
 use crate::state::worker::Worker;
@@ -37,6 +38,7 @@ impl Session {
                 RouteAction::Default => return Ok(NextStep::Connect),
                 RouteAction::Later(action) => {
                     let abandon = self.route().abandon_silent && silent;
+                    let action = poll_named("RouteAction::Later", action);
                     while_client_stays(&self.client, abandon, action).await?
                 }
                 RouteAction::Pass(addr) => {

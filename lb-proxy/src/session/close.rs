@@ -1,10 +1,12 @@
 //! Close: counts, reports and logs the reason, runs the hooks, and releases the lease and the permits.
 
-use tracing::debug;
+use tracing::{debug, error};
 
 use super::Session;
 use crate::close_reason::CloseReason;
 use crate::config::OnRefusal;
+use crate::embedder_code::catch;
+use crate::failures::FAILURES_TARGET;
 use crate::net::unix::ShownClient;
 use crate::relay::reset_on_close;
 use crate::state::worker::Worker;
@@ -14,14 +16,27 @@ impl Session {
     /// complete answer.
     pub(crate) fn close(mut self, end: Result<CloseReason, CloseReason>, worker: &Worker) {
         let counters = &worker.counters;
+        let (Ok(reason) | Err(reason)) = end;
+        counters.ended(reason).increment();
+        // Both run code of the embedder: hooks, and the drop of session data.
+        if let Err(panicked) = catch("Session", || self.report_end(end, worker)) {
+            self.end_by_panic(&panicked, worker);
+        }
+        if let Err(panicked) = catch("Session data", || drop(self)) {
+            counters.panics.increment();
+            error!(target: FAILURES_TARGET, error = %panicked, "Code of the embedder panicked");
+        }
+        counters.active.decrement();
+    }
+
+    fn report_end(&mut self, end: Result<CloseReason, CloseReason>, worker: &Worker) {
         // With bytes unread the kernel resets as well. It does not know the bytes that a preread has read.
         let is_refused = end.is_err_and(|reason| reason != CloseReason::Responded);
         if is_refused && (self.route().on_refusal == OnRefusal::Reset || self.has_unsent) {
             reset_on_close(&self.client);
         }
         let (Ok(reason) | Err(reason)) = end;
-        counters.ended(reason).increment();
-        self.count_end(reason, counters.worker);
+        self.count_end(reason, worker.counters.worker);
         self.note_refusal(reason);
         debug!(
             listener = %self.permit.listener.endpoint(),
@@ -31,12 +46,8 @@ impl Session {
             "Session ended"
         );
         self.summarize(reason);
-        drop(self);
-        counters.active.decrement();
     }
-}
 
-impl Session {
     /// Counts the end by listener, upstream and backend, if the proxy does.
     fn count_end(&self, reason: CloseReason, worker: usize) {
         let Some(listener) = self.permit.accepting_listener().counters() else {

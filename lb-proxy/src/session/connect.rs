@@ -14,6 +14,7 @@ use super::details::Connected;
 use super::origin::origin_of;
 use super::pick::Dial;
 use crate::close_reason::CloseReason;
+use crate::embedder_code::named;
 use crate::failures::kind::ConnectFailure;
 use crate::hooks::{
     Attempt, AttemptError, AttemptOutcome, AttemptReport, NoBackendCause, Observation,
@@ -92,7 +93,8 @@ impl Session {
         if let Some(((hooks, connection), report)) =
             route.observer().zip(connection).zip(attempts.last())
         {
-            hooks.connected(&connection, &report.backend);
+            let backend = &report.backend;
+            named("Hooks::connected", || hooks.connected(&connection, backend));
         }
         self.lease = Some(lease);
         Ok(backend)
@@ -229,7 +231,7 @@ impl Dial<'_> {
             elapsed,
             socket: attempt.ok(),
         };
-        hooks.attempt(connection, &observed);
+        named("Hooks::attempt", || hooks.attempt(connection, &observed));
         let error = observed.error;
         self.details
             .get_or_insert_default()

@@ -91,7 +91,7 @@ impl OtherCuts {
             () = listener_removed => CloseReason::Aborted,
             reason = cut_or_closed => reason,
             reason = backend_lost => reason,
-            never = reporting => never,
+            panicked = reporting => panicked,
         }
     }
 }

@@ -14,6 +14,7 @@ mod first_bytes;
 mod live;
 mod origin;
 mod own_listeners;
+mod panics;
 mod pass;
 mod pick;
 mod preread;
@@ -33,6 +34,7 @@ use tokio::time::Instant;
 
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
+use crate::embedder_code::catch_future;
 use crate::limits::client_zone::ClientPermit;
 use crate::live_sessions::SessionId;
 use crate::net::stream::Stream;
@@ -115,7 +117,8 @@ impl Session {
     )]
     pub(crate) fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
         async move {
-            let end = self.run(&worker).await;
+            let ran = catch_future("Session", self.run(&worker)).await;
+            let end = ran.unwrap_or_else(|panicked| Err(self.end_by_panic(&panicked, &worker)));
             self.close(end, &worker);
         }
     }
@@ -144,7 +147,7 @@ impl Session {
             () = cut_off.cancelled() => return Err(CloseReason::Aborted),
             begun = Box::pin(self.begin(worker)) => begun?,
         };
-        Ok(match self.other_cuts() {
+        Ok(match self.other_cuts(worker) {
             Some(cuts) => {
                 let relay = async move {
                     let cut = pin!(cuts.due(&cut_off, backend.live()));

@@ -92,6 +92,7 @@ impl Dial<'_> {
         self.deadline = self.deadline.map(|deadline| deadline + elapsed);
         waited?.map_err(|wait| {
             let (reason, cause) = match wait {
+                WaitError::Panicked(panicked) => return self.end_by_panic(&panicked),
                 WaitError::Full => (CloseReason::QueueFull, NoBackendCause::Queue),
                 WaitError::Hopeless => (CloseReason::NoBackend, NoBackendCause::NoneEligible),
                 WaitError::Timeout => (CloseReason::QueueTimeout, NoBackendCause::Queue),

@@ -13,6 +13,7 @@ use tracing::debug;
 use super::Session;
 use super::first_bytes::FirstBytes;
 use crate::close_reason::CloseReason;
+use crate::embedder_code::named;
 use crate::hooks::{PrereadFailure, PrereadRefusal, RefusalDetail};
 use crate::net::stream::Stream;
 use crate::net::unix::ShownClient;
@@ -41,7 +42,8 @@ impl Session {
         };
         for reader in range {
             let preread = &route.prereads[reader];
-            let limit = preread.timeout().unwrap_or(route.preread_timeout);
+            let limit = named("Preread::timeout", || preread.timeout());
+            let limit = limit.unwrap_or(route.preread_timeout);
             let satisfied = first.satisfy(&**preread, &mut context, &self.client);
             let (failure, error) = match timeout(limit, satisfied).await {
                 Ok(Ok(())) => continue,
@@ -63,7 +65,7 @@ impl Session {
             self.note_refused_for(|| {
                 RefusalDetail::Preread(PrereadRefusal {
                     reader,
-                    names_client: preread.names_client(),
+                    names_client: named("Preread::names_client", || preread.names_client()),
                     failure,
                     error,
                     bytes: first.rest().to_vec(),
@@ -92,13 +94,14 @@ impl FirstBytes {
         client: &Stream,
     ) -> Result<(), (PrereadFailure, PrereadError)> {
         loop {
-            let status = preread.read(self.rest(), context);
+            let status = named("Preread::read", || preread.read(self.rest(), context));
             let status = status.map_err(|error| (PrereadFailure::Invalid, error))?;
             if let PrereadStatus::Done { consumed } = status {
                 self.consumed = (self.consumed + consumed).min(self.bytes.len());
                 return Ok(());
             }
-            let room = preread.limit().saturating_sub(self.rest().len());
+            let limit = named("Preread::limit", || preread.limit());
+            let room = limit.saturating_sub(self.rest().len());
             if room == 0 {
                 let error = PrereadError::new("longer than is allowed");
                 return Err((PrereadFailure::TooLong, error));

@@ -7,11 +7,13 @@ use lb_core::Backend;
 use tokio::time::{Instant, sleep};
 
 use super::details::Connected;
+use super::panics::PanicPlace;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
+use crate::embedder_code::{catch, named};
 use crate::hooks::{AttemptReport, Progress};
 use crate::live_sessions::SessionId;
-use crate::metrics::Direction;
+use crate::metrics::{Counters, Direction};
 use crate::state::listener::ListenerState;
 use crate::upstream::Upstream;
 
@@ -31,15 +33,24 @@ pub(super) struct ProgressReports {
     pub(super) attempts: Vec<AttemptReport>,
     pub(super) connected: Connected,
     pub(super) accepted_at: Instant,
+    pub(super) counters: Arc<Counters>,
 }
 
 impl ProgressReports {
-    /// Reports at the interval. Never completes.
+    /// Reports at the interval. Completes only if the hooks panic.
     pub(super) async fn run(mut self) -> CloseReason {
         let interval = self.interval.max(MIN_INTERVAL);
         loop {
             sleep(interval).await;
-            self.report();
+            if let Err(panicked) = catch("Hooks::progress", || self.report()) {
+                let place = PanicPlace {
+                    listener: &self.listener,
+                    upstream: &self.upstream,
+                    client: self.connection.client,
+                    counters: &self.counters,
+                };
+                return place.note(&panicked);
+            }
         }
     }
 
@@ -65,6 +76,6 @@ impl ProgressReports {
             bytes_to_backend: traffic.to_backend.get(),
             bytes_to_client: traffic.to_client.get(),
         };
-        hooks.progress(&self.connection, &progress);
+        named("Hooks::progress", || hooks.progress(&self.connection, &progress));
     }
 }

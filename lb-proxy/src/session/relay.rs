@@ -9,6 +9,7 @@ use super::cut::OtherCuts;
 use super::progress::ProgressReports;
 use crate::bandwidth::Bandwidth;
 use crate::close_reason::CloseReason;
+use crate::embedder_code::named;
 use crate::metrics::RelayTraffic;
 use crate::net::stream::Stream;
 use crate::relay::{BytesAhead, CutSignals, RelayEnd, RelaySettings, TrafficCounters, relay};
@@ -68,18 +69,18 @@ impl Session {
 
 impl Session {
     /// What cuts the session off besides a shutdown, and what reports it meanwhile. `None` if there is nothing.
-    pub(super) fn other_cuts(&self) -> Option<Box<OtherCuts>> {
+    pub(super) fn other_cuts(&self, worker: &Worker) -> Option<Box<OtherCuts>> {
         let lease = self.lease.as_ref();
         let cuts = OtherCuts {
             backend: lease.and_then(|lease| self.upstream().watch_loss(lease)),
             listener: self.permit.listener.removed(),
-            reports: self.progress_reports(),
+            reports: self.progress_reports(worker),
         };
         cuts.boxed()
     }
 
     /// `None` if the hooks get no interim reports.
-    fn progress_reports(&self) -> Option<ProgressReports> {
+    fn progress_reports(&self, worker: &Worker) -> Option<ProgressReports> {
         let interval = self.route().report_interval?;
         self.route().observer()?;
         let details = self.details.as_deref()?;
@@ -93,6 +94,7 @@ impl Session {
             attempts: details.attempts.clone(),
             connected: details.connected.clone()?,
             accepted_at: self.accepted_at,
+            counters: Arc::clone(&worker.counters),
         })
     }
 
@@ -101,7 +103,10 @@ impl Session {
         match &self.route().bandwidth {
             None => Bandwidth::unlimited(),
             Some(BandwidthSetting::Fixed(bandwidth)) => *bandwidth,
-            Some(BandwidthSetting::Function(function)) => function(&self.connection()),
+            Some(BandwidthSetting::Function(function)) => {
+                let connection = self.connection();
+                named("Listener::bandwidth_of", || function(&connection))
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::Session;
 use super::details::Details;
 use crate::close_reason::CloseReason;
+use crate::embedder_code::named;
 use crate::hooks::{Observation, RefusalDetail, Summary};
 use crate::live_sessions::SessionPhase;
 use crate::metrics::Direction;
@@ -19,7 +20,7 @@ impl Session {
         let Some(hooks) = &listener.route.hooks else {
             return;
         };
-        let observation = hooks.observes();
+        let observation = named("Hooks::observes", || hooks.observes());
         if observation == Observation::Failures && !reason.is_failure() {
             return;
         }
@@ -79,7 +80,8 @@ impl Session {
                 .and_then(|record| record.ended())
                 .map(since_accept),
         };
-        hooks.close(&self.connection(), &summary);
+        let connection = self.connection();
+        named("Hooks::close", || hooks.close(&connection, &summary));
     }
 
     /// Keeps a detail of the end for the summary. `detail` runs only for sessions with hooks.

@@ -9,6 +9,7 @@ use lb_core::Endpoint;
 
 use super::bandwidth_setting::BandwidthSetting;
 use super::route_function::RouteFunction;
+use crate::embedder_code::named;
 use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
 use crate::error::BuildError;
 use crate::hooks::{Hooks, Observation};
@@ -78,7 +79,7 @@ impl Route {
     /// The hooks if they observe at least this much of sessions that succeed.
     pub(crate) fn observer_of(&self, least: Observation) -> Option<&dyn Hooks> {
         let hooks = self.hooks.as_deref();
-        hooks.filter(|hooks| hooks.observes() >= least)
+        hooks.filter(|hooks| named("Hooks::observes", || hooks.observes()) >= least)
     }
 
     /// All settings at their defaults.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::route_action::RouteAction;
 use crate::connection::Connection;
+use crate::embedder_code::named;
 
 /// A function that chooses where a connection goes; see [`Listener::route`](crate::Listener::route).
 #[derive(Clone)]
@@ -18,7 +19,7 @@ impl RouteFunction {
     }
 
     pub(crate) fn choose(&self, connection: &Connection) -> RouteAction {
-        (self.0)(connection)
+        named("Listener::route", || (self.0)(connection))
     }
 }
 

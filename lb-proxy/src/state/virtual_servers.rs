@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::route::Route;
 use crate::connection::Connection;
+use crate::embedder_code::named;
 use crate::error::BuildError;
 use crate::server_names::{ServerNameError, ServerNames};
 use crate::upstream::Upstream;
@@ -184,7 +185,10 @@ impl ServerSelector {
         }
         let connection = connection();
         let mut functions = self.functions.iter();
-        match functions.find(|(function, _)| (function.0)(&connection)) {
+        let mut matches = |function: &MatchFunction| {
+            named("VirtualServer::matching", || (function.0)(&connection))
+        };
+        match functions.find(|(function, _)| matches(function)) {
             Some((_, number)) => (*number, ChosenBy::Function),
             None => (None, ChosenBy::Default),
         }

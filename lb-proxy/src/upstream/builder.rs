@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use lb_core::policy::P2c;
-use lb_core::{BalancerConfig, Policy, Snapshot, balancer};
+use lb_core::{BalancerConfig, FailLimit, FailLimits, Policy, Snapshot, balancer};
 use lb_discovery::{Driver, DriverConfig, Source};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
@@ -11,6 +11,7 @@ use super::checks::list::{CheckList, DescribedCheck, initial_health};
 use super::description::{PolicyDescription, SourceDescription, UpstreamDescription};
 use super::key_part::{KeyPart, KeyParts};
 use super::membership::Membership;
+use super::panics::UpstreamPanics;
 use super::send_proxy::{HeaderSetting, SendProxy};
 use super::setting::Setting;
 use super::{Plan, Shared, Shell, Upstream};
@@ -29,6 +30,7 @@ pub struct UpstreamBuilder {
     name: Arc<str>,
     policy: Arc<dyn Policy>,
     balancer: BalancerConfig,
+    fail_limits: Option<FailLimits>,
     sources: Vec<Arc<dyn Source>>,
     discovery: DriverConfig,
     queue: Option<Queue>,
@@ -46,6 +48,7 @@ impl UpstreamBuilder {
             name,
             policy: Arc::new(P2c::least_conn()),
             balancer: BalancerConfig::default(),
+            fail_limits: None,
             sources: Vec::new(),
             discovery: DriverConfig::default(),
             queue: None,
@@ -80,8 +83,21 @@ impl UpstreamBuilder {
         self
     }
 
+    /// Sets how many failed connections eject a backend, and for how long, for every backend whatever its source says; `None`:
+    /// failures eject none. Default: the [`fail_limit`](lb_core::Backend::fail_limit) of each backend, which is one failure
+    /// and ten seconds unless a source says something else.
+    ///
+    /// While all backends are ejected, connections get one nevertheless:
+    /// [`BalancerConfig::on_all_ejected`].
+    #[doc(alias = "max_fails", alias = "fail_timeout")]
+    pub fn fail_limit(mut self, limit: Option<FailLimit>) -> Self {
+        self.fail_limits = Some(FailLimits::All(limit));
+        self
+    }
+
     /// Sets what surrounds the policy: outlier detection, spill between priorities, a panic threshold, slow start,
-    /// a preferred zone, a subset. Default: [`BalancerConfig::default`], all off.
+    /// a preferred zone, a subset. Default: [`BalancerConfig::default`], all off. A [`fail_limit`](Self::fail_limit)
+    /// takes precedence over that of `config`.
     #[doc(alias = "slow_start")]
     pub fn balancer_config(mut self, config: BalancerConfig) -> Self {
         self.balancer = config;
@@ -207,6 +223,9 @@ impl UpstreamBuilder {
                 source,
             })?;
         }
+        if let Some(limits) = self.fail_limits {
+            self.balancer.fail_limits = limits;
+        }
         let initial = initial_health(&self.checks, self.balancer.initial_health);
         self.balancer.initial_health = initial;
         if let HeaderSetting::Own(Some(send)) = &self.header {
@@ -259,6 +278,8 @@ impl UpstreamBuilder {
             follower: AsyncMutex::new(Some(plan)),
             plan: Mutex::new(None),
             planned: Notify::new(),
+            panics: UpstreamPanics::default(),
+            unpublished: Notify::new(),
             counters: OnceLock::new(),
         });
         let joined = OnceLock::new();

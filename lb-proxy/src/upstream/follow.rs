@@ -2,20 +2,21 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::{Backend, Delta, Endpoint, Snapshot};
 use tokio::select;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::checks::resources::ProbeResources;
 use super::checks::tasks::CheckTasks;
 use super::{Upstream, lock};
+use crate::embedder_code::catch_future;
+use crate::restart_pauses::RestartPauses;
 
 /// How long another policy waits for the set of the sources, so that it is compiled once. Sources that need no network report
 /// at once.
@@ -34,6 +35,29 @@ impl Upstream {
             .subscribe()
             .wait_for(|&ready| ready)
             .await;
+    }
+
+    /// Runs [`follow`](Self::follow) until it is cancelled. After a panic it begins again after a pause: an upstream whose
+    /// task ended would keep its backends for ever.
+    pub(crate) async fn follow_supervised(
+        self,
+        resources: ProbeResources,
+        cancel: CancellationToken,
+    ) {
+        let mut pauses = RestartPauses::default();
+        loop {
+            let begin = Instant::now();
+            let following = self.clone().follow(resources.clone(), cancel.clone());
+            let Err(panicked) = catch_future("Upstream", following).await else {
+                return;
+            };
+            let pause = pauses.next(begin.elapsed());
+            self.note_panic_of_task(&panicked, pause);
+            select! {
+                () = sleep(pause) => {}
+                () = cancel.cancelled() => return,
+            }
+        }
     }
 
     /// Follows the sources until cancelled, and runs the checks, which use `resources`. One task at a time does it;
@@ -67,11 +91,19 @@ impl Upstream {
         }
     }
 
-    /// Applies what a new plan changes besides the set, if its sources report none soon.
+    /// Applies what a new plan changes besides the set, if its sources report none soon. Then applies again, after a
+    /// growing pause, what the policy panicked on.
     async fn settle(&self) -> Infallible {
         sleep(SOON).await;
         self.apply_pending();
-        pending().await
+        let mut pauses = RestartPauses::default();
+        let mut last = Instant::now();
+        loop {
+            self.shared().unpublished.notified().await;
+            sleep(pauses.next(last.elapsed())).await;
+            last = Instant::now();
+            self.apply_pending();
+        }
     }
 
     pub(super) fn log(&self, delta: &Delta, now: &Snapshot, before: &Snapshot) {

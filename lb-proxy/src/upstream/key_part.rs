@@ -9,6 +9,7 @@ use lb_core::Endpoint;
 use super::hash_key::HashKey;
 use super::key_function::KeyFunction;
 use crate::connection::Connection;
+use crate::embedder_code::named;
 
 /// A part of the hash key of an upstream's connections; see
 /// [`UpstreamBuilder::hash_key`](crate::UpstreamBuilder::hash_key).
@@ -110,7 +111,9 @@ impl KeyPart {
         let shown: &dyn fmt::Display = match self {
             Self::LocalIpText if is_unix => &connection.local_endpoint(),
             Self::LocalPort if is_unix => &"",
-            Self::Custom(function) => return (function.append)(connection, key),
+            Self::Custom(function) => {
+                return named("KeyFunction", || (function.append)(connection, key));
+            }
             Self::LocalIpText => &connection.local.ip(),
             Self::LocalPort => &connection.local.port(),
             _ => return key.push(connection.server_name_bytes().unwrap_or_default()),

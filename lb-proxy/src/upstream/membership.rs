@@ -35,11 +35,13 @@ impl Membership {
         self.updater.recall(memories, now);
     }
 
-    /// Applies `snapshot` and what is pending.
+    /// Applies `snapshot` and what is pending. If the policy panics, both are still to be applied.
     pub(super) fn apply(&mut self, snapshot: &Snapshot, now: Timestamp) -> Delta {
-        match self.pending.take() {
+        let delta = match self.pending.clone() {
             Some((policy, config)) => self.updater.apply_all(snapshot, policy, config, now),
             None => self.updater.apply(snapshot, now),
-        }
+        };
+        self.pending = None;
+        delta
     }
 }

@@ -14,6 +14,7 @@ mod lease;
 mod membership;
 pub(crate) mod outcome;
 pub(crate) mod overrides;
+mod panics;
 mod pick;
 mod readiness;
 mod record_transition;
@@ -36,6 +37,7 @@ use lb_discovery::{Driver, DriverHandle, DriverStatus};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use crate::clock::Clock;
+use crate::embedder_code::catch;
 use crate::metrics::detailed::DetailedCounters;
 use crate::metrics::{BackendCounters, UpstreamCounters};
 use crate::readiness::ReadinessObservers;
@@ -45,6 +47,7 @@ use description::UpstreamDescription;
 use drain::{LossWatcher, SessionDrain};
 use key_part::KeyParts;
 use membership::Membership;
+use panics::UpstreamPanics;
 use send_proxy::HeaderSetting;
 use setting::Setting;
 use transitions::TransitionHistory;
@@ -91,6 +94,9 @@ struct Shared {
     /// The sources to follow instead of the present ones.
     plan: Mutex<Option<Plan>>,
     planned: Notify,
+    panics: UpstreamPanics,
+    /// Signals that a publication has failed.
+    unpublished: Notify,
     /// Set once a server counts it in detail.
     counters: OnceLock<Arc<UpstreamCounters>>,
 }
@@ -298,8 +304,14 @@ impl Upstream {
 
     /// The digest of the table of each tier, for policies that have one; see [`Balancer::digests`]. [`BackendSet::digest`] is
     /// that of the [backends](Self::backends).
+    ///
+    /// Empty if the policy panics.
     pub fn digests(&self) -> Vec<(Priority, u64)> {
-        self.shared().balancer.digests()
+        let digests = catch("Picker::digest", || self.shared().balancer.digests());
+        digests.unwrap_or_else(|panicked| {
+            self.note_policy_panic(&panicked);
+            Vec::new()
+        })
     }
 
     /// Whether a tier ignores health and ejection; see [`Balancer::is_in_panic`].

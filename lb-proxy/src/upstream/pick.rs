@@ -11,6 +11,10 @@ use super::attempt_times::AttemptTimes;
 use super::hash_key::HashKey;
 use super::lease::{Held, Lease, RunningTimes, TimedPick};
 use crate::connection::Connection;
+use crate::embedder_code::{catch, named};
+
+/// The name of a policy's picker in messages.
+pub(crate) const PICKER: &str = "Picker::pick";
 
 thread_local! {
     /// Seeded by the operating system. Not for secrets.
@@ -27,9 +31,19 @@ impl Upstream {
         self.pick_now(key, tried).map(|pick| self.lease(pick))
     }
 
+    /// A panic of the policy unwinds to the caller, under the name [`PICKER`].
     pub(super) fn pick_now(&self, key: &HashKey, tried: &Tried) -> Result<Pick, PickError> {
         let request = PickRequest::new(tried).with_key(key.as_bytes());
-        with_rng(|rng| self.shared().balancer.pick(&request, self.now(), rng))
+        let pick = with_rng(|rng| {
+            let balancer = &self.shared().balancer;
+            named(PICKER, || balancer.pick(&request, self.now(), rng))
+        })?;
+        // A policy that breaks its contract must not make a session connect to one backend again and again.
+        if !tried.is_empty() && tried.contains(pick.addr()) {
+            self.note_repeated_pick();
+            return Err(PickError::Exhausted);
+        }
+        Ok(pick)
     }
 
     pub(super) fn lease(&self, pick: Pick) -> Lease {
@@ -52,11 +66,18 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// [`PickError::NotReady`] before the first membership is known.
+    /// [`PickError::NotReady`] before the first membership is known, [`PickError::Panicked`] if the policy panics.
     pub fn explain(&self, key: &[u8]) -> Result<Explanation, PickError> {
         let tried = Tried::new();
         let request = PickRequest::new(&tried).with_key(key);
-        with_rng(|rng| self.shared().balancer.explain(&request, self.now(), rng))
+        let balancer = &self.shared().balancer;
+        let explained = catch(PICKER, || {
+            with_rng(|rng| balancer.explain(&request, self.now(), rng))
+        });
+        explained.unwrap_or_else(|panicked| {
+            self.note_policy_panic(&panicked);
+            Err(PickError::Panicked)
+        })
     }
 
     /// Explains which backend a session of `connection` would get now: [`explain`](Self::explain) with the key that its

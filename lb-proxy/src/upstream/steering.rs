@@ -15,6 +15,7 @@ use super::overrides::{
 };
 use super::{Upstream, lock};
 use crate::audit::AUDIT_TARGET;
+use crate::embedder_code::catch;
 
 impl Upstream {
     /// Replaces a setting of the backend at `addr` at once, whatever its sources report now or later. `by` is logged and
@@ -229,17 +230,18 @@ impl Upstream {
         self.shared().ready.send_replace(true);
     }
 
-    /// Applies what is pending, if no set was reported since.
+    /// Applies what is pending, if no set was reported since, and what could not be applied.
     pub(super) fn apply_pending(&self) {
         let mut membership = lock(&self.shared().membership);
-        if membership.pending.is_some() {
+        if membership.pending.is_some() || self.policy_problem().is_some() {
             self.publish(&mut membership);
             drop(membership);
             self.serve_queue();
         }
     }
 
-    /// Publishes the membership, and signals the losses in the order of the updates.
+    /// Publishes the membership, and signals the losses in the order of the updates. If the policy panics, the last
+    /// membership stays until the next update, or until the task that follows the sources tries again.
     fn publish(&self, membership: &mut Membership) {
         let Some(discovered) = &membership.discovered else {
             return;
@@ -247,7 +249,12 @@ impl Upstream {
         let shared = self.shared();
         let before = self.backends().snapshot().clone();
         let snapshot = membership.overrides.apply(discovered);
-        let delta = membership.apply(&snapshot, self.now());
+        let applied = catch("Policy::compile", || membership.apply(&snapshot, self.now()));
+        let delta = match applied {
+            Ok(delta) => delta,
+            Err(panicked) => return self.note_unpublished(&panicked),
+        };
+        self.note_published();
         shared.drain.update(&delta, &snapshot);
         if !delta.removed.is_empty()
             && let Some(counters) = self.counters()

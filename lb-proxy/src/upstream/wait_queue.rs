@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lb_core::{Pick, PickError, Tried};
+use lb_core::{Pick, Tried};
 use tokio::sync::oneshot;
 
 use super::hash_key::HashKey;
+use crate::embedder_code::Panicked;
 
 /// Lets connections wait while an upstream has no backend for them, in the order of arrival.
 #[doc(alias = "maxqueue")]
@@ -89,14 +90,21 @@ struct Waiter {
     number: u64,
     key: HashKey,
     tried: Tried,
-    answer: oneshot::Sender<Pick>,
+    answer: oneshot::Sender<Result<Pick, Panicked>>,
+}
+
+/// Why a pick for a waiter has no backend.
+#[derive(Debug)]
+pub(crate) enum PickFailure {
+    NoBackend,
+    Panicked(Panicked),
 }
 
 /// The place of one session in the queue.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     number: u64,
-    pub(crate) answer: oneshot::Receiver<Pick>,
+    pub(crate) answer: oneshot::Receiver<Result<Pick, Panicked>>,
 }
 
 impl WaitQueue {
@@ -164,31 +172,34 @@ impl WaitQueue {
             self.len.store(waiting.waiters.len(), Relaxed);
         }
         drop(waiting);
-        ticket.answer.try_recv().ok()
+        ticket.answer.try_recv().ok()?.ok()
     }
 
-    /// Picks for the waiters in their order, as long as `pick` finds a backend.
-    pub(crate) fn serve(&self, pick: impl Fn(&HashKey, &Tried) -> Result<Pick, PickError>) {
+    /// Picks for the waiters in their order, as long as `pick` finds a backend. A waiter whose pick panics gets the panic.
+    pub(crate) fn serve(&self, pick: impl Fn(&HashKey, &Tried) -> Result<Pick, PickFailure>) {
         let mut waiting = self.lock();
         let mut i = 0;
         while let Some(waiter) = waiting.waiters.get(i) {
-            match pick(&waiter.key, &waiter.tried) {
-                Ok(pick) => {
-                    // A waiter leaves the queue under this lock, so its receiver still exists.
-                    if let Some(waiter) = waiting.waiters.remove(i) {
-                        drop(waiter.answer.send(pick));
-                    }
-                }
+            let answer = match pick(&waiter.key, &waiter.tried) {
+                Ok(pick) => Ok(pick),
+                Err(PickFailure::Panicked(panicked)) => Err(panicked),
                 // No backend is free for any waiter.
-                Err(_) if waiter.tried.is_empty() => break,
+                Err(PickFailure::NoBackend) if waiter.tried.is_empty() => break,
                 // This one waits for particular backends; the next may take another.
-                Err(_) => i += 1,
+                Err(PickFailure::NoBackend) => {
+                    i += 1;
+                    continue;
+                }
+            };
+            // A waiter leaves the queue under this lock, so its receiver still exists.
+            if let Some(waiter) = waiting.waiters.remove(i) {
+                drop(waiter.answer.send(answer));
             }
         }
         self.len.store(waiting.waiters.len(), Relaxed);
     }
 
-    /// Only a policy's code can panic under the lock, and a panic there leaves the queue consistent.
+    /// No code that can panic runs under the lock: `pick` catches the panics of policies.
     fn lock(&self) -> MutexGuard<'_, Waiters> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

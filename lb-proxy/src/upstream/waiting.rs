@@ -7,8 +7,10 @@ use tokio::select;
 use tokio::time::{sleep, timeout};
 
 use super::hash_key::HashKey;
+use super::pick::PICKER;
+use super::wait_queue::{PickFailure, Ticket, WaitFor, WaitQueue};
 use super::{Lease, Upstream};
-use crate::upstream::wait_queue::{Ticket, WaitFor, WaitQueue};
+use crate::embedder_code::{Panicked, catch};
 
 /// How often the queue is served without an event: no event reports the end of an ejection.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -39,7 +41,12 @@ impl Upstream {
         };
         select! {
             biased;
-            answer = answered => answer.map(|pick| self.lease(pick)).map_err(|_| WaitError::Timeout),
+            answer = answered => match answer {
+                Ok(Ok(pick)) => Ok(self.lease(pick)),
+                Ok(Err(panicked)) => Err(WaitError::Panicked(panicked)),
+                // The queue drops no waiter.
+                Err(_) => Err(WaitError::Timeout),
+            },
             () = sleep(settings.timeout) => Err(WaitError::Timeout),
         }
     }
@@ -54,18 +61,25 @@ impl Upstream {
     pub(super) fn serve_queue(&self) {
         let wait_queue = &self.shared().wait_queue;
         if wait_queue.is_used() {
-            wait_queue.serve(|key, tried| self.pick_now(key, tried));
+            wait_queue.serve(|key, tried| {
+                let picked = catch(PICKER, || self.pick_now(key, tried));
+                picked
+                    .map_err(PickFailure::Panicked)?
+                    .map_err(|_| PickFailure::NoBackend)
+            });
         }
     }
 }
 
 /// Why a wait ended without a backend.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum WaitError {
     /// The queue has no room.
     Full,
     /// No backend can become free, or the upstream has no queue.
     Hopeless,
+    /// The policy panicked.
+    Panicked(Panicked),
     /// No backend became free in time.
     Timeout,
 }

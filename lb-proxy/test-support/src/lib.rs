@@ -6,6 +6,7 @@
 //! | [`client_hello`] | ClientHellos, the same bytes in every run | |
 //! | [`deadline`] | futures and conditions that must come about in time | |
 //! | [`descriptors`] | the descriptors of this process: counts and limits | |
+//! | [`fuse`] | a call that panics | |
 //! | [`kernel`] | a connection as the kernel sees it, urgent data | |
 //! | [`log`] | the log of a test's thread | |
 //! | [`namespace`] | a network namespace: links, commands and threads in it | |
@@ -41,6 +42,7 @@ pub mod descriptors;
 pub mod discovery;
 #[cfg(feature = "dns")]
 pub mod dns;
+pub mod fuse;
 #[cfg(target_os = "linux")]
 pub mod kernel;
 #[cfg(feature = "kubernetes")]

@@ -12,6 +12,7 @@ mod explain;
 mod health;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod panics;
 #[cfg(feature = "metrics")]
 mod prometheus;
 mod readiness;

@@ -109,6 +109,58 @@ async fn a_recovered_backend_serves_again_after_its_ejection() {
 }
 
 #[tokio::test]
+async fn two_backends_that_restart_together_serve_as_soon_as_one_is_up() {
+    let restarting = [refusing(), refusing()];
+    let addrs = [restarting[0].1, restarting[1].1];
+    let upstream = upstream(addrs.map(Backend::new));
+    let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
+    for _ in 0..3 {
+        ask(proxy.addr).await.unwrap_err();
+    }
+    let ejected = || {
+        let set = upstream.backends();
+        let status = set.status(upstream.now());
+        status.filter(|one| one.ejected_until.is_some()).count()
+    };
+    assert_eq!(ejected(), 2);
+    let [(held, _), _other] = restarting;
+    held.listen(16).unwrap();
+    held.set_nonblocking(true).unwrap();
+    serve("a", TcpListener::from_std(held.into()).unwrap());
+    for _ in 0..4 {
+        assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    }
+    assert_eq!(ejected(), 1);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_fail_limit_of_the_upstream_replaces_those_of_its_backends() {
+    let (_held, dead) = refusing();
+    let backends = [Backend::new(dead), Backend::new(named("b").await)];
+    let limit = FailLimit::new(NonZeroU32::new(3).unwrap(), Duration::from_secs(10));
+    for (limit, failures) in [(Some(limit), 3), (None, 6)] {
+        let upstream = Upstream::builder("limited")
+            .discovery(Static::new(backends.iter().cloned().collect()))
+            .discovery_config(eager())
+            .policy(WeightedRoundRobin::new())
+            .fail_limit(limit)
+            .balancer_config(BalancerConfig::default())
+            .build()
+            .unwrap();
+        let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
+        let mut failed = 0;
+        while failed < failures {
+            assert_eq!(ask(proxy.addr).await.unwrap(), "b");
+            failed = proxy.metrics().connect_failures;
+        }
+        let ejections = u64::from(limit.is_some());
+        assert_eq!(proxy.metrics().ejections, ejections);
+        proxy.end().await;
+    }
+}
+
+#[tokio::test]
 async fn an_outlier_is_ejected_and_explained() {
     let (_held, dead) = refusing();
     let lively = named("b").await;

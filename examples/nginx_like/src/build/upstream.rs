@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use lb_core::policy::{LeastTime, PolicyKind};
 use lb_core::{
-    AdminState, Backend, BalancerConfig, CommonOutage, FailLimit, Policy, Priority, Snapshot,
-    Weight,
+    AdminState, Backend, BalancerConfig, CommonOutage, FailLimit, OnAllEjected, Policy, Priority,
+    Snapshot, Weight,
 };
 use lb_discovery::{Dns, DriverConfig, Map, OnEmpty, Source, Static};
 
@@ -76,10 +76,12 @@ fn upstream(
     Ok(upstream.build()?)
 }
 
-/// The settings around the policy. nginx never forgives an ejection before its time.
+/// The settings around the policy. nginx never forgives an ejection before its time, and refuses while all are ejected.
 fn balancing(config: &Upstream) -> BalancerConfig {
     let outage = config.forgives.then(CommonOutage::default);
-    BalancerConfig::default().with_common_outage(outage)
+    BalancerConfig::default()
+        .with_common_outage(outage)
+        .on_all_ejected(OnAllEjected::Refuse)
 }
 
 /// What the identities of the sources leave out: the parameters of servers with names, the resolver, and how Kubernetes is

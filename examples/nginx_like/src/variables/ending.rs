@@ -10,6 +10,7 @@ use lb_proxy::events::{
 pub(crate) fn status(summary: &Summary<'_>) -> u16 {
     match summary.reason {
         CloseReason::AccessDenied | CloseReason::Refused => 403,
+        CloseReason::Panicked => 500,
         CloseReason::ClientRate
         | CloseReason::ClientSessions
         | CloseReason::ClientZoneFull

@@ -32,6 +32,16 @@ pub struct UpstreamReport {
     pub policy_settings: BTreeMap<String, String>,
     /// Whether its first membership is known.
     pub ready: bool,
+    /// Why the last set of its sources is not in use: its policy panicked on it, and the membership before serves. Absent if
+    /// the last set is in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_problem: Option<String>,
+    /// How often its policy has panicked; absent if never.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub policy_panics: u64,
+    /// How often its active checks have panicked; absent if never.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub check_panics: u64,
     /// Whether a tier ignores health and ejection.
     pub panic: bool,
     /// Connections in flight to its backends.
@@ -106,6 +116,9 @@ pub struct SourceReport {
     pub last_error: Option<String>,
     /// Failed attempts.
     pub failures: u64,
+    /// Those of them that were panics in its code; absent if there was none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub panics: u64,
     /// Sets that it has yielded.
     pub updates: u64,
 }
@@ -179,6 +192,9 @@ impl UpstreamReport {
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
             ready: upstream.is_ready(),
+            policy_problem: upstream.policy_problem().map(|problem| (*problem).to_owned()),
+            policy_panics: upstream.policy_panics(),
+            check_panics: upstream.check_panics(),
             panic: tiers.iter().any(|tier| tier.panic),
             in_flight: backends.iter().map(|b| u64::from(b.in_flight)).sum(),
             tiers,
@@ -201,6 +217,11 @@ impl UpstreamReport {
             counters: counted.map(Into::into),
         }
     }
+}
+
+/// For fields that are absent if they are 0.
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 fn tiers(backends: &[BackendReport]) -> Vec<TierReport> {
@@ -238,6 +259,7 @@ impl SourceReport {
             expired: status.expired,
             last_error: status.last_error.as_deref().map(str::to_owned),
             failures: status.failures,
+            panics: status.panics,
             updates: status.updates,
         }
     }

@@ -1,14 +1,13 @@
 //! One probe, with its limit of time.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures::FutureExt;
 use lb_core::Backend;
 use tokio::time::{Instant, timeout};
 
 use super::list::RunningCheck;
 use super::record::EndedProbe;
+use crate::embedder_code::catch_future;
 use crate::health::{CheckError, CheckReport, Probe, Unmatched};
 use crate::net::handshake::IdleSockets;
 use crate::proxy_protocol::Version;
@@ -26,10 +25,13 @@ pub(super) async fn run_probe(
     let unmatched = Unmatched::default();
     let probe = Probe::new(&backend, &check.source, header, &idle, &unmatched);
     // After a panic only the check itself is used again, which its documentation says.
-    let result = AssertUnwindSafe(within_limit(&check, &probe, &unmatched)).catch_unwind();
-    let panicked = |_| Err(CheckError::Unexpected("the check panicked".into()));
+    let result = catch_future("HealthCheck::check", within_limit(&check, &probe, &unmatched));
+    let result = result.await.unwrap_or_else(|panicked| {
+        upstream.note_panic_of_check(&check.described.name, &panicked);
+        Err(CheckError::Unexpected("the check panicked".into()))
+    });
     EndedProbe {
-        result: result.await.unwrap_or_else(panicked),
+        result,
         at: upstream.now(),
         duration: begin.elapsed(),
     }

@@ -4,7 +4,6 @@ mod targets;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,9 @@ use super::reports::PendingReports;
 use super::resources::ProbeResources;
 use super::results::Results;
 use super::run_probe::run_probe;
+use crate::embedder_code::catch_future;
 use crate::health::{CheckError, CheckReport};
+use crate::restart_pauses::RestartPauses;
 use crate::upstream::Upstream;
 use crate::upstream::overrides::OverrideWithoutEffect;
 use crate::upstream::pick::with_rng;
@@ -35,10 +36,6 @@ const LONGEST_BATCH: Duration = Duration::from_millis(5);
 
 /// How often a shortage of this machine is logged, and probes that start late.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How long a check pauses after a panic: at first, and at most.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Probes the backends of one upstream with one check.
 pub(super) struct Scheduler {
@@ -65,27 +62,17 @@ impl Scheduler {
         check: Arc<RunningCheck>,
         resources: ProbeResources,
     ) {
-        let mut pause = SHORTEST_PAUSE;
+        let mut pauses = RestartPauses::default();
         loop {
             let begin = Instant::now();
             let probing = Self::probe(upstream.clone(), Arc::clone(&check), resources.clone());
             // The scheduler is dropped; records and overrides are changed as a whole.
-            let Err(panic) = AssertUnwindSafe(probing).catch_unwind().await;
-            if begin.elapsed() > LONGEST_PAUSE {
-                pause = SHORTEST_PAUSE;
-            }
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            error!(
-                upstream = upstream.name(),
-                check = &*check.described.name,
-                panic = %Escaped(text.unwrap_or("no text")),
-                ?pause,
-                "Health check panicked: restarted after a pause"
-            );
-            drop(panic);
+            let Err(panicked) = catch_future("Health check", probing).await;
+            let pause = pauses.next(begin.elapsed());
+            let name = &*check.described.name;
+            upstream.note_panic_of_check(name, &panicked);
+            error!(upstream = upstream.name(), check = name, error = %panicked, ?pause, "Health check restarted after a pause");
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 

@@ -1,0 +1,142 @@
+//! Sources whose code panics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::{self, StreamExt};
+use lb_core::Snapshot;
+use lb_discovery::{DiscoveryError, Driver, DriverConfig, SnapshotStream, Source};
+use tokio::time::sleep;
+
+use crate::{now, secs};
+use test_support::fuse::Fuse;
+use test_support::discovery::{RunningDriver, Script, ports, set};
+
+/// A source that panics once.
+#[derive(Clone, Debug)]
+struct Fragile(Arc<Fuse>);
+
+#[async_trait]
+impl Source for Fragile {
+    fn label(&self) -> Arc<str> {
+        self.0.burn("label");
+        "fragile".into()
+    }
+
+    fn identity(&self) -> Arc<str> {
+        self.0.burn("identity");
+        "fragile identity".into()
+    }
+
+    /// Two items, a second apart.
+    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
+        self.0.burn("watch");
+        let fragile = Arc::clone(&self.0);
+        let items = stream::unfold(0_u64, move |n| {
+            let fragile = Arc::clone(&fragile);
+            async move {
+                sleep(secs(n)).await;
+                fragile.burn("item");
+                (n < 2).then(|| (Ok(set(&[1])), n + 1))
+            }
+        });
+        Ok(items.boxed())
+    }
+
+    fn adapt(&self, raw: Snapshot) -> Snapshot {
+        self.0.burn("adapt");
+        raw
+    }
+
+    fn refresh(&self) {
+        self.0.burn("refresh");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_panics_keeps_its_set_restarts_and_leaves_its_neighbour_alone() {
+    for method in ["watch", "item", "adapt", "refresh"] {
+        for call in [1, 2, 100] {
+            let fragile = Fragile(Fuse::armed(method, call));
+            let steady = Script::new([now(set(&[2]))]);
+            let mut run =
+                RunningDriver::start(vec![Arc::new(fragile), steady], DriverConfig::new());
+            run.until_ports(&[1, 2]).await;
+            let mut rounds = 0;
+            while run.handle.status().sources[0].panics == 0 {
+                run.handle.refresh();
+                sleep(secs(1)).await;
+                rounds += 1;
+                assert!(rounds < 10_000, "{method} {call}");
+            }
+            let status = run.handle.status();
+            assert_eq!(status.sources[0].panics, 1, "{method} {call}");
+            assert!(status.sources[0].failures >= 1);
+            let known = status.sources[0].backends;
+            assert_eq!(known, 1, "the last good set stays: {method} {call}");
+            let updates = status.sources[0].updates;
+            // It restarts, and the union has stayed as it was.
+            while run.handle.status().sources[0].updates == updates {
+                sleep(secs(1)).await;
+            }
+            assert!(run.quiet_for(secs(60)).await, "{method} {call}");
+            let status = run.handle.status();
+            assert_eq!((status.sources[1].failures, status.sources[1].panics), (0, 0));
+            run.stop().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_source_that_panics_names_it_and_its_message() {
+    let fragile = Arc::new(Fragile(Fuse::armed("watch", 1)));
+    let mut run = RunningDriver::start(vec![fragile], DriverConfig::new());
+    while run.handle.status().sources[0].failures == 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let status = run.handle.status();
+    let error = status.sources[0].last_error.as_deref();
+    assert_eq!(
+        error,
+        Some("watching fragile: panicked: watch panics as the test wants")
+    );
+    run.until_ports(&[1]).await;
+    run.stop().await;
+}
+
+/// The first call is that of the driver's constructor, where the embedder gets the panic.
+#[tokio::test(start_paused = true)]
+async fn an_identity_that_panics_later_costs_the_last_set_alone() {
+    let source = |call| Arc::new(Fragile(Fuse::armed("identity", call))) as Arc<dyn Source>;
+    let steady = || Script::new([now(set(&[2]))]) as Arc<dyn Source>;
+    let config = DriverConfig::new;
+    let (driver, handle) = Driver::new(vec![source(3), steady()], config());
+    let mut run = RunningDriver::resume(driver, handle);
+    run.until_ports(&[1, 2]).await;
+    let labels = |run: &RunningDriver| {
+        let sets = run.handle.last_sets();
+        sets.iter().map(|set| set.label.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(labels(&run), ["fragile", "script"]);
+    assert_eq!(labels(&run), ["script"], "the third call panics");
+    assert_eq!(labels(&run), ["fragile", "script"]);
+    let old = run.stop().await;
+    // The first call of the new source is that of its own driver.
+    let (mut next, handle) = Driver::new(vec![source(100), steady()], config());
+    next.resume(&old);
+    assert_eq!(handle.status().sources[0].backends, 1);
+
+    let (driver, handle) = Driver::new(vec![source(2), steady()], config());
+    let mut run = RunningDriver::resume(driver, handle);
+    run.until_ports(&[1, 2]).await;
+    let old = run.stop().await;
+    let (mut next, handle) = Driver::new(vec![source(100), steady()], config());
+    next.resume(&old);
+    let backends: Vec<_> = handle.status().sources.iter().map(|s| s.backends).collect();
+    assert_eq!(backends, [0, 1]);
+    let mut run = RunningDriver::resume(next, handle);
+    let first = run.next().await;
+    assert!(ports(&first).contains(&2));
+    run.stop().await;
+}
