@@ -29,7 +29,7 @@ pub use termination::TerminationCode;
 /// Hooks do not choose: the upstream is [the listener's route](crate::Listener::route), and what hashing policies hash is
 /// [the upstream's key](crate::UpstreamBuilder::hash_key). Every method has a default that does nothing. All run on the
 /// connection's task and delay the other sessions of its worker, so they must not block. A listener without hooks
-/// pays one branch for each.
+/// pays one branch for each. If a method panics, its session ends with [`CloseReason::Panicked`](crate::events::CloseReason::Panicked).
 pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     /// Whether the hooks read what the first bytes of a connection contained: the PROXY header, the server name. Default: yes.
     /// Asked when the proxy is built. With no, sessions do not keep them unless something else reads them.

@@ -92,6 +92,28 @@
 //! if attempts to connect fail, if a backend resets them, or if accepting pauses. Text from outside is
 //! [escaped](lb_core::Escaped) in messages.
 //!
+//! # Panics of your code
+//!
+//! Hooks, prereads, functions, policies, sources and health checks are the embedder's code. If one panics, nothing else
+//! stops:
+//!
+//! | panics | ends | goes on |
+//! |---|---|---|
+//! | [`Hooks`], [`Preread`](first_bytes::Preread), a function of a [`Listener`] or a [key](balancing::KeyFunction), the drop of [session data](Listener::session_data) | its session, with [`CloseReason::Panicked`](events::CloseReason::Panicked) | all other sessions |
+//! | [`Hooks::close`] | nothing: the session has ended | |
+//! | a policy that picks | the session that it picks for, also one in the wait queue | all other sessions |
+//! | a policy that [compiles](lb_core::Policy::compile) | the update: the last membership serves with its pickers, and the update is tried again after 1 s to a minute; [`Upstream::policy_problem`] | the sources, the checks |
+//! | a [`Source`](lb_discovery::Source) | its watch: the last good set stays, and a watch is opened again after the delay of a failure | the other sources |
+//! | a [`HealthCheck`](health::HealthCheck) | its probe, which counts as failed | the other probes |
+//! | a [pre-stop hook](ProxyBuilder::pre_stop_hook) | the wait for it | the shutdown |
+//!
+//! Each is logged at level `error` with the name of the method and the message of the panic, and counted: in
+//! [`Metrics::panics`], [`Upstream::policy_panics`], [`Upstream::check_panics`] and
+//! [`SourceStatus::panics`](lb_discovery::SourceStatus::panics). Readiness shows a policy that has panicked on the last set.
+//! A panic while a builder or a constructor runs is the caller's. A lock of your own that is held during a panic is
+//! poisoned, as always. In a program with `panic = "abort"` in its Cargo profile any panic ends the process, and nothing of
+//! this applies.
+//!
 //! # Features
 //!
 //! - `access-events` (off): sessions as lines of JSON, `events::JsonEvents`.

@@ -20,7 +20,8 @@ use crate::upstream::Upstream;
 ///
 /// A preread does no I/O. The session reads, and calls it with all bytes that have arrived so far, until it is done or its
 /// time-out passes. The bytes that it consumes are dropped. The session sends the rest to the backend first, from the
-/// buffer that they were read into. A listener without prereads pays one branch and reads nothing.
+/// buffer that they were read into. A listener without prereads pays one branch and reads nothing. If it panics, the session
+/// ends.
 ///
 /// With a preread the client has to speak first. The session connects to no backend before all prereads are done, and
 /// resets a client that waits for the server's first byte when the time-out passes.
