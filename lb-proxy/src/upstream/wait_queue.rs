@@ -32,8 +32,8 @@ pub struct Queue {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum WaitFor {
-    /// Any backend, even if all are ejected or none is known. After the wait the connection may use backends that it failed
-    /// on before. The queue is served at every change and every half second.
+    /// Any backend, even if all are ejected or none is known. After half a second the connection may use backends that it
+    /// failed on before. The queue is served at every change and every half second.
     Anything,
     /// Room on a backend that has as many connections as its `max_conns` allows. If every backend failed or none is known,
     /// the connection does not wait.
@@ -161,6 +161,15 @@ impl WaitQueue {
             number,
             answer: receiver,
         })
+    }
+
+    /// Lets the waiter use backends again that it has tried, if it is still in the queue.
+    pub(crate) fn forget_tried(&self, ticket: &Ticket) {
+        let mut waiting = self.lock();
+        let at = |waiter: &Waiter| waiter.number;
+        if let Ok(i) = waiting.waiters.binary_search_by_key(&ticket.number, at) {
+            waiting.waiters[i].tried = Tried::new();
+        }
     }
 
     /// Removes the waiter, if it is still in the queue. Returns a lease that was sent before, which the caller drops.

@@ -21,7 +21,7 @@ impl Upstream {
         let wait_queue = &self.shared().wait_queue;
         let settings = wait_queue.settings().ok_or(WaitError::Hopeless)?;
         match settings.wait_for {
-            WaitFor::Anything => *tried = Tried::new(),
+            WaitFor::Anything => {}
             WaitFor::Room if self.may_have_room(key, tried) => {}
             WaitFor::Room => return Err(WaitError::Hopeless),
         }
@@ -36,6 +36,11 @@ impl Upstream {
                 self.serve_queue();
                 if let Ok(answer) = timeout(LOOK_AGAIN, &mut queued.ticket.answer).await {
                     break answer;
+                }
+                // Not before: a session would connect to dead backends again and again without a pause.
+                if settings.wait_for == WaitFor::Anything && !tried.is_empty() {
+                    *tried = Tried::new();
+                    wait_queue.forget_tried(&queued.ticket);
                 }
             }
         };

@@ -203,6 +203,23 @@ async fn a_queue_for_any_backend_waits_for_a_recovery() {
 }
 
 #[tokio::test]
+async fn a_session_that_waits_for_any_backend_tries_dead_ones_twice_a_second() {
+    let dead = [refusing(), refusing()];
+    let backends = [dead[0].1, dead[1].1].map(|addr| Backend::new(addr).with_fail_limit(None));
+    let (source, _handle) = Manual::new(Snapshot::from_backends(backends));
+    let upstream = upstream(source, queue(10).wait_for(WaitFor::Anything));
+    let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
+    let begin = std::time::Instant::now();
+    let client = proxy.connect().await;
+    eventually("the third lap", || proxy.metrics().connect_attempts >= 6).await;
+    let laps = 1 + begin.elapsed().as_millis() / 500;
+    let attempts = proxy.metrics().connect_attempts;
+    assert!(u128::from(attempts) <= 2 * laps, "{attempts} in {laps}");
+    drop(client);
+    proxy.end().await;
+}
+
+#[tokio::test]
 async fn without_a_backend_the_client_can_be_closed_cleanly() {
     let upstream = test_support::proxy::upstream([]);
     let listener = Listener::new(loopback(), &upstream).on_refusal(OnRefusal::Close);
