@@ -97,7 +97,8 @@ mod tests {
         let nested = catch("task", || {
             named("outer", || named("inner", || panic!("a {}\n", "text")))
         });
-        let Err(nested) = nested else { panic!() };
+        let nested: Result<(), _> = nested;
+        let nested = nested.unwrap_err();
         assert_eq!(nested.to_string(), r"inner panicked: a text\n");
         let plain = catch("task", || std::panic::panic_any(7_u8));
         assert_eq!(plain.unwrap_err().to_string(), "task panicked: no text");

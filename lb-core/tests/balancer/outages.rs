@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
 use lb_core::{
-    BalancerConfig, CommonOutage, FailLimit, FailureEffect, Health, OutlierDetection, PickError,
+    BalancerConfig, CommonOutage, FailLimit, FailureEffect, Health, OnAllEjected, OutlierDetection, PickError,
     PickRequest, SplitMix64, Timestamp, Tried,
 };
 use proptest::collection::vec;
@@ -19,9 +19,14 @@ fn millis(millis: u64) -> Timestamp {
     Timestamp::from_nanos(millis * 1_000_000)
 }
 
+/// The settings with nginx's refusal while all backends are ejected.
+fn refusing(config: BalancerConfig) -> BalancerConfig {
+    config.on_all_ejected(OnAllEjected::Refuse)
+}
+
 fn bench(kind: PolicyKind, outage: Option<CommonOutage>) -> Bench {
     let config = BalancerConfig::default().with_common_outage(outage);
-    Bench::with(small(kind), config, &weighted(&[1; N]))
+    Bench::with(small(kind), refusing(config), &weighted(&[1; N]))
 }
 
 fn forgiving() -> Bench {
@@ -293,7 +298,7 @@ proptest! {
         kind in policies(), max_fails in 1..4_u32, events in events(true),
     ) {
         let config = BalancerConfig::default().with_common_outage(None);
-        let mut nginx = Bench::with(small(kind), config, &limited(max_fails));
+        let mut nginx = Bench::with(small(kind), refusing(config), &limited(max_fails));
         let mut ours = Bench::new(small(kind), &limited(max_fails));
         let mut now = 1000;
         for (event, after) in events {

@@ -185,7 +185,7 @@ impl ServerSelector {
         }
         let connection = connection();
         let mut functions = self.functions.iter();
-        let mut matches = |function: &MatchFunction| {
+        let matches = |function: &MatchFunction| {
             named("VirtualServer::matching", || (function.0)(&connection))
         };
         match functions.find(|(function, _)| matches(function)) {
