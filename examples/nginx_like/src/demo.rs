@@ -46,7 +46,7 @@ async fn node(name: &'static str) -> Result<Backend, StartError> {
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let failed = |source| StartError::Demo { addr, source };
     let listener = TcpListener::bind(addr).await.map_err(failed)?;
-    let backend = Backend::new(listener.local_addr().map_err(failed)?).with_name(name);
+    let backend = Backend::new(listener.local_addr().map_err(failed)?).name(name);
     tokio::spawn(echo_server::serve(listener, name));
     Ok(backend)
 }

@@ -55,12 +55,12 @@ fn backend(port: u16) -> Backend {
 }
 
 fn limited(port: u16, max_conns: u32) -> Backend {
-    backend(port).with_max_conns(NonZeroU32::new(max_conns))
+    backend(port).max_conns(NonZeroU32::new(max_conns))
 }
 
 /// A second backend, which takes no connections.
 fn drained() -> Backend {
-    backend(9).with_admin(AdminState::Drain)
+    backend(9).admin(AdminState::Drain)
 }
 
 fn snapshot(backends: impl IntoIterator<Item = Backend>) -> Snapshot {

@@ -102,7 +102,7 @@ impl Maglev {
     /// # Errors
     ///
     /// If `size` is no prime, or above [`MAX_TABLE_SIZE`](Self::MAX_TABLE_SIZE).
-    pub const fn with_table_size(size: u32) -> Result<Self, TableSizeError> {
+    pub const fn try_new(size: u32) -> Result<Self, TableSizeError> {
         if size > Self::MAX_TABLE_SIZE || !is_prime(size) {
             return Err(TableSizeError(size));
         }
@@ -114,7 +114,7 @@ impl Maglev {
 
     /// Bounds how far above its share a backend may go. Default: [`BalanceFactor::NONE`].
     #[must_use]
-    pub const fn with_balance_factor(mut self, factor: BalanceFactor) -> Self {
+    pub const fn balance_factor(mut self, factor: BalanceFactor) -> Self {
         self.factor = factor;
         self
     }

@@ -23,7 +23,7 @@
 //! [`First`] where backends that are not needed should stay idle. [`LeastTime`] and [`RandomTwo`] are for users of
 //! nginx's methods.
 //!
-//! The hashing policies send equal keys ([`PickRequest::with_key`](crate::PickRequest::with_key)) to one backend while it
+//! The hashing policies send equal keys ([`PickRequest::key`](crate::PickRequest::key)) to one backend while it
 //! is eligible, and all replicas agree on which. Start with [`Maglev`]. [`Rendezvous`] has the best spread for few
 //! backends. [`Ketama`] and [`NginxHash`] are for use beside an nginx. Connections without a key are spread by weighted
 //! round robin. With a [`BalanceFactor`] a key leaves its backend while that has too much more than its share.

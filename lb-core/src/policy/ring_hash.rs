@@ -62,7 +62,7 @@ impl RingHash {
     /// # Errors
     ///
     /// If `min` is above `max`, or `max` above [`MAX_SIZE`](Self::MAX_SIZE).
-    pub const fn with_sizes(min: u32, max: u32) -> Result<Self, RingSizeError> {
+    pub const fn try_new(min: u32, max: u32) -> Result<Self, RingSizeError> {
         if min > max || max > Self::MAX_SIZE {
             return Err(RingSizeError { min, max });
         }
@@ -75,7 +75,7 @@ impl RingHash {
 
     /// Bounds how far above its share a backend may go. Default: [`BalanceFactor::NONE`].
     #[must_use]
-    pub const fn with_balance_factor(mut self, factor: BalanceFactor) -> Self {
+    pub const fn balance_factor(mut self, factor: BalanceFactor) -> Self {
         self.factor = factor;
         self
     }

@@ -74,7 +74,7 @@ struct Incarnation {
 impl Runner {
     pub(crate) fn new(policy: Arc<dyn Policy>, draws: Box<dyn Rng>, origin: String) -> Self {
         Self {
-            rig: Rig::new(policy, &Snapshot::default()).with_rng(draws),
+            rig: Rig::new(policy, &Snapshot::default()).rng(draws),
             config: BalancerConfig::default(),
             now: at(0),
             held: Vec::new(),

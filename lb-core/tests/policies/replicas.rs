@@ -23,7 +23,7 @@ const FAULTY: usize = 3;
 fn limited(i: usize) -> Backend {
     let limit = FailLimit::new(NonZeroU32::MIN, Duration::from_secs(10));
     let weight = Weight::new(WEIGHTS[i]);
-    backend(i).with_weight(weight).with_fail_limit(Some(limit))
+    backend(i).weight(weight).fail_limit(Some(limit))
 }
 
 fn set(numbers: impl IntoIterator<Item = usize>) -> Snapshot {

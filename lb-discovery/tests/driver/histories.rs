@@ -32,7 +32,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 fn snapshot(set: &[(u16, u16)]) -> Snapshot {
     let backends = set
         .iter()
-        .map(|(port, weight)| backend(*port).with_weight(Weight::new(*weight)));
+        .map(|(port, weight)| backend(*port).weight(Weight::new(*weight)));
     backends.collect()
 }
 

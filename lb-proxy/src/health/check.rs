@@ -82,7 +82,7 @@ pub struct CheckReport {
     pub text: Option<Box<str>>,
     /// The weight that the backend asks for. `None` leaves the present one.
     pub weight: Option<WeightOverride>,
-    /// The [`max_conns`](lb_core::Backend::max_conns) that the backend asks for, `Some(None)` for no limit. `None` leaves
+    /// The [`max_conns`](field@lb_core::Backend::max_conns) that the backend asks for, `Some(None)` for no limit. `None` leaves
     /// the present one.
     pub max_conns: Option<Option<NonZeroU32>>,
     /// Whether the backend asks for new connections. `None` leaves what it asked for before.

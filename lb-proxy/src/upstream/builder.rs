@@ -96,14 +96,14 @@ impl UpstreamBuilder {
     }
 
     /// Sets whether connections wait if there is no backend for them, mostly because of
-    /// [`max_conns`](lb_core::Backend::max_conns). Default: `None`, they get no backend.
+    /// [`max_conns`](field@lb_core::Backend::max_conns). Default: `None`, they get no backend.
     pub fn queue(mut self, queue: Option<Queue>) -> Self {
         self.queue = queue;
         self
     }
 
     /// Sets what happens to the sessions of a backend that its source no longer reports, or reports as another
-    /// [instance](lb_core::Backend::instance). Default: [`OnBackendLoss::Keep`]. A backend that drains keeps its sessions in any case.
+    /// [instance](field@lb_core::Backend::instance). Default: [`OnBackendLoss::Keep`]. A backend that drains keeps its sessions in any case.
     pub fn on_removed(mut self, on_loss: OnBackendLoss) -> Self {
         self.on_loss.removed = on_loss;
         self

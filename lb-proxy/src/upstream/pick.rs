@@ -28,7 +28,7 @@ impl Upstream {
     }
 
     pub(super) fn pick_now(&self, key: &HashKey, tried: &Tried) -> Result<Pick, PickError> {
-        let request = PickRequest::new(tried).with_key(key.as_bytes());
+        let request = PickRequest::new(tried).key(key.as_bytes());
         with_rng(|rng| self.shared().balancer.pick(&request, self.now(), rng))
     }
 
@@ -55,7 +55,7 @@ impl Upstream {
     /// [`PickError::NotReady`] before the first membership is known.
     pub fn explain(&self, key: &[u8]) -> Result<Explanation, PickError> {
         let tried = Tried::new();
-        let request = PickRequest::new(&tried).with_key(key);
+        let request = PickRequest::new(&tried).key(key);
         with_rng(|rng| self.shared().balancer.explain(&request, self.now(), rng))
     }
 
@@ -98,7 +98,7 @@ mod tests {
 
     fn backend(port: u16) -> Backend {
         let backend = Backend::new(([127, 0, 0, 1], port).into());
-        backend.with_max_conns(std::num::NonZeroU32::new(3))
+        backend.max_conns(std::num::NonZeroU32::new(3))
     }
 
     fn upstream(policy: PolicyKind, sni: bool, backends: u16) -> Upstream {

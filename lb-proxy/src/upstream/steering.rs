@@ -21,7 +21,7 @@ impl Upstream {
     /// listed. Returns whether the value is new for this origin.
     ///
     /// An override belongs to the address. It survives updates and reloads, it ends with the process, with another
-    /// [instance](lb_core::Backend::instance) at the address, or by [`clear_override`](Self::clear_override). Costs what an
+    /// [instance](field@lb_core::Backend::instance) at the address, or by [`clear_override`](Self::clear_override). Costs what an
     /// update of the membership costs.
     ///
     /// # Errors

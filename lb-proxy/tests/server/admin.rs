@@ -92,7 +92,7 @@ impl AdminScene {
         let snapshot: Snapshot = backends
             .into_iter()
             .zip(names)
-            .map(|(addr, name)| Backend::new(addr).with_name(name))
+            .map(|(addr, name)| Backend::new(addr).name(name))
             .collect();
         let upstream = Upstream::builder("pool")
             .discovery(Static::new(snapshot))

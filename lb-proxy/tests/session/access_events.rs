@@ -37,7 +37,7 @@ async fn a_session_is_one_line_with_all_its_attempts() {
     let log = Capture::install();
     let (_held, dead) = refusing();
     let alive = named("b").await;
-    let backends = [dead, alive].map(|addr| Backend::new(addr).with_source("manual test"));
+    let backends = [dead, alive].map(|addr| Backend::new(addr).source("manual test"));
     let upstream = upstream(backends);
     let (json, lines) = recorder();
     let hooks = HookList::new([json as Arc<dyn Hooks>, Arc::new(TracingEvents::new())]);

@@ -74,7 +74,7 @@ fn event(connection: &Connection, summary: &Summary<'_>) -> Value {
 #[test]
 fn the_fields_of_an_event_are_those_of_the_document() {
     let backend = Backend::new(addr("10.0.0.1:446"));
-    let backend = backend.with_name("pod-7").with_source("dns echo");
+    let backend = backend.name("pod-7").source("dns echo");
     let attempts = [
         attempt(Backend::new(addr("10.0.0.2:446")), AttemptOutcome::Timeout),
         attempt(backend, AttemptOutcome::Connected),
@@ -152,7 +152,7 @@ proptest! {
         name in "\\PC{0,300}|[\\x00-\\x1f\"\\\\\u{2028}]{0,300}",
         reason in any::<String>(),
     ) {
-        let backend = Backend::new(addr("10.0.0.1:446")).with_name(name.as_str());
+        let backend = Backend::new(addr("10.0.0.1:446")).name(name.as_str());
         let attempts = [attempt(backend, AttemptOutcome::Failed)];
         let refusal = RefusalDetail::Route(Cow::Owned(reason.clone()));
         let mut summary = summary(CloseReason::RouteRefused, &attempts);

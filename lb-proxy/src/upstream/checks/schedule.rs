@@ -28,7 +28,7 @@ use super::run_probe::run_probe;
 use crate::health::{CheckError, CheckReport};
 use crate::upstream::Upstream;
 use crate::upstream::overrides::OverrideWithoutEffect;
-use crate::upstream::pick::with_rng;
+use crate::upstream::pick::rng;
 
 /// Probes that are due within this time of each other begin together: a thread that wakes for each costs more than a probe.
 const LONGEST_BATCH: Duration = Duration::from_millis(5);

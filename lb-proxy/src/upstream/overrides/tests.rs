@@ -10,7 +10,7 @@ fn addr(port: u16) -> SocketAddr {
 }
 
 fn backend(port: u16) -> Backend {
-    Backend::new(addr(port)).with_weight(Weight::new(10))
+    Backend::new(addr(port)).weight(Weight::new(10))
 }
 
 fn set(overrides: &mut Overrides, discovered: &Snapshot, origin: OverrideOrigin, what: Override) {
@@ -68,7 +68,7 @@ fn a_percentage_is_rounded_up_and_bounded() {
 #[test]
 fn a_percentage_that_leaves_the_weight_as_it_is_has_no_effect() {
     let is_useless = |percent, source| {
-        let backend = backend(1).with_weight(Weight::new(source));
+        let backend = backend(1).weight(Weight::new(source));
         OverrideWithoutEffect::of(&backend, weight(percent)).is_some()
     };
     let useless = [
@@ -101,7 +101,7 @@ fn an_unknown_address_is_an_error_and_an_equal_value_changes_nothing() {
 
 #[test]
 fn absence_ends_what_a_check_found_and_another_instance_ends_all() {
-    let pod = |uid: &str| Snapshot::from_backends([backend(1).with_instance(uid)]);
+    let pod = |uid: &str| Snapshot::from_backends([backend(1).instance(uid)]);
     let mut overrides = Overrides::default();
     set(&mut overrides, &pod("a"), AGENT, weight(50));
     let limit = Override::MaxConns(NonZeroU32::new(3));

@@ -231,9 +231,9 @@ pub(crate) fn backends(
             let name: Arc<str> = text(&record.target).into();
             for addr in addrs.get(&record.target).into_iter().flatten() {
                 let backend = Backend::new(SocketAddr::new(*addr, record.port))
-                    .with_name(Arc::clone(&name))
-                    .with_priority(priority)
-                    .with_weight(weight);
+                    .name(Arc::clone(&name))
+                    .priority(priority)
+                    .weight(weight);
                 backends.push(backend);
             }
         }
