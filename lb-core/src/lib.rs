@@ -102,7 +102,7 @@ pub use membership::explain::{ExplainedBackend, Explanation, Verdict};
 pub use membership::set::{BackendSet, BackendStatus};
 pub use pick::context::PickContext;
 pub use pick::request::{PickError, PickRequest, Tried};
-pub use policy::{Picker, Policy};
+pub use policy::picker::{Picker, Policy};
 pub use rng::{Rng, SplitMix64};
 pub use snapshot::Snapshot;
 pub use state::fail_limit::FailLimit;
