@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::endpoint::Endpoint;
-use crate::state::fail_limit::FailLimit;
+use crate::fail_limit::FailLimit;
 
 /// One server that connections may go to.
 ///

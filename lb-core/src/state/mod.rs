@@ -4,7 +4,7 @@ pub(crate) mod attempt_failure;
 pub(crate) mod backend_state;
 pub(crate) mod damping;
 pub(crate) mod expectation;
-pub(crate) mod fail_limit;
+pub(crate) mod failure_record;
 mod feedback;
 pub(crate) mod health_word;
 pub(crate) mod in_flight_ages;

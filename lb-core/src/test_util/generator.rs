@@ -14,7 +14,7 @@ use crate::pick::request::Tried;
 use crate::policy::{Policy, PolicyKind};
 use crate::rng::{Rng, SplitMix64};
 use crate::snapshot::Snapshot;
-use crate::state::fail_limit::FailLimit;
+use crate::fail_limit::FailLimit;
 use crate::state::outlier::OutlierDetection;
 use crate::tiers::slow_start::SlowStart;
 use crate::tiers::subset::Subset;

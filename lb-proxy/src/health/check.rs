@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::error::CheckError;
 use super::probe::Probe;
-use crate::upstream::overrides::{OverrideOrigin, WeightOverride};
+use crate::backend_override::{OverrideOrigin, WeightOverride};
 
 /// Finds out whether a backend works. One value checks all backends of an upstream.
 ///

@@ -8,7 +8,8 @@ use lb_core::Backend;
 use tokio::time::Instant;
 
 use super::phase::SessionPhase;
-use super::report::{SessionId, SessionReport};
+use super::report::SessionReport;
+use crate::session_id::SessionId;
 use crate::close_request::CloseRequest;
 use crate::metrics::RelayTraffic;
 use crate::net::stream::Stream;

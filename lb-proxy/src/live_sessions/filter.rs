@@ -6,7 +6,8 @@ use std::time::Duration;
 use lb_core::Endpoint;
 
 use super::phase::SessionPhase;
-use super::report::{SessionId, SessionReport};
+use super::report::SessionReport;
+use crate::session_id::SessionId;
 use crate::net::network::Network;
 
 /// Selects live sessions: those that meet every condition, in an order, at most a number of them.

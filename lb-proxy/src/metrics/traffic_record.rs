@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
-use crate::upstream::attempt_times::AttemptTimes;
+use crate::attempt_times::AttemptTimes;
 
 /// The record of one direction, beside the counter of its bytes. Only sessions with an observer have one.
 #[derive(Debug, Default)]

@@ -34,7 +34,7 @@ use tokio::time::Instant;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::limits::client_zone::ClientPermit;
-use crate::live_sessions::SessionId;
+use crate::session_id::SessionId;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
 use crate::relay::RelayTotals;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use crate::connection::Connection;
-use crate::live_sessions::SessionId;
+use crate::session_id::SessionId;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
 use crate::session_data::SessionData;

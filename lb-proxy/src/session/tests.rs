@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::limits::Limits;
-use crate::live_sessions::SessionId;
+use crate::session_id::SessionId;
 use crate::live_sessions::table::SessionTable;
 use crate::relay::BytesAhead;
 use crate::state::proxy::ProxyState;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lb_core::{Backend, Endpoint, FailureEffect, Pick, Timestamp};
 
 use super::Upstream;
-use super::attempt_times::AttemptTimes;
+use crate::attempt_times::AttemptTimes;
 
 /// A backend's connection in flight. When it ends, the first session in the wait queue gets it.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! A named pool of backends: a policy, the sources that fill it, and the state of its backends.
 
-pub(crate) mod attempt_times;
 mod builder;
 pub(crate) mod checks;
 mod description;
@@ -13,7 +12,7 @@ pub(crate) mod key_part;
 mod lease;
 mod membership;
 pub(crate) mod outcome;
-pub(crate) mod overrides;
+mod overrides;
 mod pick;
 mod readiness;
 mod record_transition;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use lb_core::{Explanation, Pick, PickError, PickRequest, Rng, SplitMix64, Tried};
 
 use super::Upstream;
-use super::attempt_times::AttemptTimes;
 use super::hash_key::HashKey;
 use super::lease::{Held, Lease, RunningTimes, TimedPick};
+use crate::attempt_times::AttemptTimes;
 use crate::connection::Connection;
 
 thread_local! {

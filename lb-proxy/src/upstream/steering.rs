@@ -9,12 +9,12 @@ use tracing::{debug, info};
 
 use super::checks::list::DescribedCheck;
 use super::membership::Membership;
-use super::overrides::{
+use super::{Upstream, lock};
+use crate::audit::AUDIT_TARGET;
+use crate::backend_override::{
     ActiveOverride, Override, OverrideKind, OverrideOrigin, OverrideWithoutEffect,
     ReportedOverride, UnknownBackend,
 };
-use super::{Upstream, lock};
-use crate::audit::AUDIT_TARGET;
 
 impl Upstream {
     /// Replaces a setting of the backend at `addr` at once, whatever its sources report now or later. `by` is logged and

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::close_reason::CloseReason;
 use crate::hooks::{AttemptOutcome, AttemptReport, RefusalDetail};
-use crate::live_sessions::{SessionId, SessionPhase};
+use crate::live_sessions::SessionPhase;
+use crate::session_id::SessionId;
 use crate::preread_info::PrereadInfo;
 
 fn addr(text: &str) -> SocketAddr {

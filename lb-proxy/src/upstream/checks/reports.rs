@@ -8,7 +8,7 @@ use lb_core::AdminState;
 use tokio::time::Instant;
 
 use crate::health::{CheckReport, ReportedAdmin};
-use crate::upstream::overrides::{Override, OverrideKind, ReportedOverride, WeightOverride};
+use crate::backend_override::{Override, OverrideKind, ReportedOverride, WeightOverride};
 
 /// How long reports are gathered: an update of the membership costs time for each backend of the upstream.
 const GATHERED: Duration = Duration::from_millis(100);

@@ -27,7 +27,7 @@ use super::results::Results;
 use super::run_probe::run_probe;
 use crate::health::{CheckError, CheckReport};
 use crate::upstream::Upstream;
-use crate::upstream::overrides::OverrideWithoutEffect;
+use crate::backend_override::OverrideWithoutEffect;
 use crate::upstream::pick::rng;
 
 /// Probes that are due within this time of each other begin together: a thread that wakes for each costs more than a probe.

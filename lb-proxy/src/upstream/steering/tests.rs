@@ -8,7 +8,7 @@ use test_support::proxy::eager;
 use super::*;
 use crate::upstream::checks::resources::ProbeResources;
 use crate::upstream::hash_key::HashKey;
-use crate::upstream::overrides::WeightOverride;
+use crate::backend_override::WeightOverride;
 
 const OPERATOR: OverrideOrigin = OverrideOrigin::Operator;
 const DRAIN: Override = Override::Admin(AdminState::Drain);

@@ -25,7 +25,7 @@ use crate::health::{
 use crate::upstream::UpstreamBuilder;
 use crate::upstream::checks::permits::ProbePermits;
 use crate::upstream::hash_key::HashKey;
-use crate::upstream::overrides::{Override, WeightOverride};
+use crate::backend_override::{Override, WeightOverride};
 
 /// A check whose answers the test sets.
 #[derive(Clone, Debug)]
