@@ -7,6 +7,7 @@
 mod health;
 mod leases;
 mod load_index;
+mod outliers;
 mod updates;
 mod words;
 
