@@ -13,7 +13,7 @@ use super::key_part::{KeyPart, KeyParts};
 use super::membership::Membership;
 use super::send_proxy::{HeaderSetting, SendProxy};
 use super::setting::Setting;
-use super::{Plan, Shared, Shell, Upstream};
+use super::{Plan, Shared, PoolRef, Upstream};
 use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::health::{CheckSettings, HealthCheck};
@@ -261,7 +261,7 @@ impl UpstreamBuilder {
             planned: Notify::new(),
             counters: OnceLock::new(),
         });
-        let joined = OnceLock::new();
-        Ok(Upstream(Arc::new(Shell { own, joined })))
+        let adopted_by = OnceLock::new();
+        Ok(Upstream(Arc::new(PoolRef { own, adopted_by })))
     }
 }

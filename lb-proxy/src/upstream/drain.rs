@@ -205,14 +205,14 @@ impl LossSignal {
             on_loss,
         };
         self.loss.send_if_modified(|loss| {
-            let news = on_loss != OnBackendLoss::Keep
+            let replaces = on_loss != OnBackendLoss::Keep
                 && loss.is_none_or(|old| {
                     old.reason != reason && reason == CloseReason::BackendRemoved
                 });
-            if news {
+            if replaces {
                 *loss = Some(lost);
             }
-            news
+            replaces
         });
     }
 

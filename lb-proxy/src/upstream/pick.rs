@@ -8,7 +8,7 @@ use lb_core::{Explanation, Pick, PickError, PickRequest, Rng, SplitMix64, Tried}
 
 use super::Upstream;
 use super::hash_key::HashKey;
-use super::lease::{Held, Lease, RunningTimes, TimedPick};
+use super::lease::{Lease, LeaseState, RunningTimes, TimedPick};
 use crate::attempt_times::AttemptTimes;
 use crate::connection::Connection;
 
@@ -33,16 +33,16 @@ impl Upstream {
     }
 
     pub(super) fn lease(&self, pick: Pick) -> Lease {
-        let held = match pick.response_timer() {
-            None => Held::Pick(pick),
+        let state = match pick.response_timer() {
+            None => LeaseState::Pick(pick),
             Some(timer) => {
                 let times = AttemptTimes::new(timer, self.shared().clock);
                 let times = RunningTimes(Arc::new(times));
-                Held::Timed(Box::new(TimedPick { times, pick }))
+                LeaseState::Timed(Box::new(TimedPick { times, pick }))
             }
         };
         Lease {
-            held,
+            state,
             queue: self.shared().wait_queue.is_used().then(|| self.clone()),
         }
     }

@@ -6,7 +6,7 @@ mod hostile;
 mod readiness;
 mod sessions;
 mod status;
-mod steering;
+mod control;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -71,7 +71,7 @@ async fn a_session_is_one_line_with_all_its_attempts() {
     assert_eq!(event["bytes_to_client"], 1);
     proxy.end().await;
     let logged = log.take();
-    let mut logged = logged.iter().filter(|line| line.contains("Session closed"));
+    let mut logged = logged.iter().filter(|line| line.contains("Session ended"));
     let line = logged.next().unwrap();
     for part in [
         "INFO",

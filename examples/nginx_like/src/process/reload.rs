@@ -15,7 +15,7 @@ use super::files::access::FileAccess;
 use super::files::file_threads::FileThreads;
 use super::files::pid::PidGuard;
 use super::logs::logging::Logging;
-use super::metrics::ReloadRecord;
+use super::metrics::LoadCounters;
 use crate::build::inherited::InheritedSockets;
 use crate::build::loops;
 use crate::build::proxy::proxy;
@@ -33,7 +33,7 @@ pub(crate) struct Reloader {
     state: ReloadState,
     pid_file: PidSlot,
     admin: RunningAdmin,
-    record: Arc<ReloadRecord>,
+    record: Arc<LoadCounters>,
     upgrade_timeout: Duration,
     unix_paths: Vec<Arc<Path>>,
 }
@@ -48,7 +48,7 @@ impl Reloader {
         state: ReloadState,
         pid_file: PidSlot,
         admin: RunningAdmin,
-        record: Arc<ReloadRecord>,
+        record: Arc<LoadCounters>,
     ) -> Self {
         Self {
             upgrade_timeout: started.lb_upgrade_timeout,

@@ -14,7 +14,7 @@ use super::admin::{DesiredAdmin, RunningAdmin};
 use super::build_as_user::build_as_user;
 use super::control::{Control, ControlContext};
 use super::credentials::Credentials;
-use super::daemon::Readiness;
+use super::daemon::StartReport;
 use super::error::StartError;
 use super::files::access::FileAccess;
 use super::files::conf_path::ConfPath;
@@ -22,7 +22,7 @@ use super::helper::sockets::HelperSockets;
 use super::limits::{limit_core, limit_files, set_priority};
 use super::logs::configured::writes_to_stderr;
 use super::logs::logging::{Logging, Logs};
-use super::metrics::ReloadRecord;
+use super::metrics::LoadCounters;
 use super::metrics::collector::registry;
 use super::readiness::{ReadinessReporter, SharedReadyFile};
 use super::reload::{PidSlot, Reloader};
@@ -104,7 +104,7 @@ pub(crate) fn run(
 pub(crate) struct Start {
     pub(crate) invocation: Invocation,
     /// Reports that the server listens.
-    pub(crate) readiness: Readiness,
+    pub(crate) readiness: StartReport,
     /// The process of the old binary, and its sockets.
     pub(crate) predecessor: Option<(Predecessor, Vec<InheritableSockets>)>,
 }
@@ -124,7 +124,7 @@ struct Prepared {
 
 impl Prepared {
     /// Opens the sockets, and serves until a signal ends it.
-    fn serve(self, logging: &Logging, readiness: Readiness) -> Result<(), StartError> {
+    fn serve(self, logging: &Logging, readiness: StartReport) -> Result<(), StartError> {
         let Self {
             config,
             credentials,
@@ -176,7 +176,7 @@ impl Prepared {
             *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
             let is_daemon = readiness.is_daemon();
             readiness.announce(writes_to_stderr(&config))?;
-            let record = Arc::new(ReloadRecord::started());
+            let record = Arc::new(LoadCounters::started());
             let registry = registry(server.handle(), Arc::clone(&record), logging.clone());
             let mut running = RunningAdmin::new(server.handle(), registry, logging);
             running.apply(admin);

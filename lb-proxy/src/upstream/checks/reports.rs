@@ -32,13 +32,13 @@ impl PendingReports {
     /// Adds what `report` asks for and `asked` did not.
     pub(super) fn add(&mut self, addr: SocketAddr, report: &CheckReport, asked: &mut Asked) {
         let settings = [
-            news(&mut asked.weight, report.weight).map(|weight| match weight {
+            changed(&mut asked.weight, report.weight).map(|weight| match weight {
                 // What the source reports.
                 WeightOverride::Percent(100) => Err(OverrideKind::Weight),
                 weight => Ok(Override::Weight(weight)),
             }),
-            news(&mut asked.max_conns, report.max_conns).map(|limit| Ok(Override::MaxConns(limit))),
-            news(&mut asked.admin, report.admin).map(|admin| match admin {
+            changed(&mut asked.max_conns, report.max_conns).map(|limit| Ok(Override::MaxConns(limit))),
+            changed(&mut asked.admin, report.admin).map(|admin| match admin {
                 ReportedAdmin::Drain | ReportedAdmin::Maintenance => {
                     Ok(Override::Admin(AdminState::Drain))
                 }
@@ -69,8 +69,8 @@ impl PendingReports {
 }
 
 /// What `reported` says that `last` did not.
-fn news<T: Copy + PartialEq>(last: &mut Option<T>, reported: Option<T>) -> Option<T> {
-    let news = reported.filter(|reported| *last != Some(*reported));
-    *last = news.or(*last);
-    news
+fn changed<T: Copy + PartialEq>(last: &mut Option<T>, reported: Option<T>) -> Option<T> {
+    let new = reported.filter(|reported| *last != Some(*reported));
+    *last = new.or(*last);
+    new
 }
