@@ -1,4 +1,4 @@
-//! What a source of backends is.
+//! The trait of a source of backends.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What operators and agent checks set of a backend above what its source reports.
+//! Overrides: settings of a backend by operators and agent checks, above those of its source.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -107,7 +107,7 @@ pub struct UnknownBackend {
 }
 
 impl OverrideWithoutEffect {
-    /// What there is to say of `setting` of a backend that its source reports as `backend`.
+    /// The report that `setting` does not change `backend`, as its source reports it. `None` if it does.
     pub(crate) fn of(backend: &Backend, setting: Override) -> Option<Self> {
         setting.is_without_effect(backend.weight).then(|| Self {
             endpoint: backend.endpoint(),

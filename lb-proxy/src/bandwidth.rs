@@ -1,4 +1,4 @@
-//! How fast a session may relay.
+//! The limits on the bytes a second of a session.
 
 use std::num::NonZeroU64;
 

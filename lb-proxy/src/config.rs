@@ -187,8 +187,8 @@ impl Default for Retry {
     }
 }
 
-/// How a client is closed that gets no service: it was refused, or there is no backend for it. To let clients wait for a
-/// backend instead, give the upstream a [`Queue`](crate::balancing::Queue).
+/// How the proxy closes a client that it refuses or has no backend for. To let clients wait for a backend instead, give the
+/// upstream a [`Queue`](crate::balancing::Queue).
 #[doc(alias = "OnNoBackend")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -1,4 +1,4 @@
-//! What threads share, in every interleaving and with every stale value that the memory model allows.
+//! Models of the state that threads share, in every interleaving and with every stale value that the memory model allows.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p lb-core --release --lib loom` runs the models, `.ci/run` in a target directory
 //! of its own. They run the crate's own code: `sync.rs` gives it loom's atomics, and reference counts and swaps made of

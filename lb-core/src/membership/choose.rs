@@ -1,4 +1,4 @@
-//! Which tier gets a connection, and the pick from it.
+//! The choice of the tier that gets a connection, and the pick from it.
 
 use std::num::NonZeroU64;
 

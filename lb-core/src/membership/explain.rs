@@ -1,4 +1,4 @@
-//! Why a connection would go where it would go.
+//! Explains the choice of a backend for a connection.
 
 use std::fmt;
 use std::net::SocketAddr;

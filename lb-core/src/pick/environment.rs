@@ -1,4 +1,4 @@
-//! What a pick is made from, besides the connection and the draws.
+//! The inputs of a pick, besides the connection and the draws.
 
 use super::dry_run::DryRun;
 use crate::backend::Health;

@@ -1,4 +1,4 @@
-//! What a connection asks for, and the refusal.
+//! The request of a connection, and the refusal.
 
 use std::net::SocketAddr;
 

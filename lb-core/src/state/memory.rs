@@ -1,7 +1,7 @@
-//! What is remembered of a backend across processes: its failures, its ejections, its health, its slow start.
+//! The part of a backend's state that survives the process: its failures, its ejections, its health, its slow start.
 //!
 //! Load is not remembered, because the connections are those of the process that ended; nor are the averages of times, which a few
-//! connections measure anew.
+//! connections measure again.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

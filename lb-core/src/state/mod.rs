@@ -1,4 +1,4 @@
-//! What is remembered of one backend while it is known: a few words, each with its own rules.
+//! The state of one backend while it is known: a few words, each with its own rules.
 
 pub(crate) mod attempt_failure;
 pub(crate) mod backend_state;

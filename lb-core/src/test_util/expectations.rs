@@ -1,4 +1,4 @@
-//! What a policy promises beyond the contract of all policies.
+//! Promises of a policy beyond the contract of all policies.
 
 /// What the suite expects of a policy.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! What a process remembers of backends, and another one takes.
+//! The state of backends that one process exports and another one imports.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Which failures of a source are logged.
+//! Decides which failures of a source are logged.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Whatever happens to its sources, a driver ends with what it would have got had it started at the end.
+//! After any history of its sources, a driver has the union that it would have had it started at the end.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is published, and when the first set is.
+//! Published sets, and the time of the first.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a check is, and what it finds.
+//! The trait of a check, and its result.
 
 use std::fmt;
 use std::num::NonZeroU32;

@@ -1,4 +1,4 @@
-//! When backends are probed, from where, and when their state changes.
+//! Settings of a check: interval, source address, rise and fall.
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};

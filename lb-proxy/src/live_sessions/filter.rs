@@ -1,4 +1,4 @@
-//! Which sessions a query selects.
+//! The filter of a query.
 
 use std::net::SocketAddr;
 use std::time::Duration;

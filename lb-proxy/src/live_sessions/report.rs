@@ -1,4 +1,4 @@
-//! What is reported of a live session.
+//! The report of a live session.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};

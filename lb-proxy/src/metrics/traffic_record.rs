@@ -1,4 +1,4 @@
-//! What the summary of a session reports of one direction of its relay.
+//! The record of one direction of a relay, for the summary of its session.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,4 @@
-//! Where a session comes from: what its [`Connection`] is made of.
+//! The origin of a session: the parts of its [`Connection`].
 
 use std::net::SocketAddr;
 use std::path::Path;

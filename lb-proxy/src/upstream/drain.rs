@@ -1,4 +1,4 @@
-//! What happens to open sessions when their backend is removed, ejected or unhealthy.
+//! The end of open sessions when their backend is removed, ejected or unhealthy.
 //!
 //! An upstream with an [`OnBackendLoss`] other than `Keep` has a [`LossSignal`] for each backend with sessions. The updater
 //! and the leases write it, the sessions watch it. An upstream without one has no signals.

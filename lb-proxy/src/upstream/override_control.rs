@@ -76,9 +76,8 @@ impl Upstream {
         cleared
     }
 
-    /// Sets and removes what `check` read from the answers of backends, by one update of the membership. What concerns a
-    /// backend that is gone is dropped, and so is all if the check runs no longer. Returns one that changes nothing, if there
-    /// is one.
+    /// Applies the overrides that `check` read from the answers of backends, by one update of the membership. Drops those of
+    /// backends that are gone, and all if the check runs no longer. Returns an override without effect, if there is one.
     pub(super) fn report_overrides(
         &self,
         check: &DescribedCheck,
@@ -146,7 +145,7 @@ impl Upstream {
         }
     }
 
-    /// Drains are for operators. Weights and limits may change with every answer.
+    /// Logs a drain at the level `info`, weights and limits at `debug`: these may change with every answer.
     fn log_reported(
         &self,
         backend: &Backend,
@@ -171,7 +170,7 @@ impl Upstream {
         }
     }
 
-    /// Removes all overrides that `check` reported, which runs no longer. The others report anew what it had replaced.
+    /// Removes all overrides of `check`, which runs no longer. The other checks report again what it had replaced.
     pub(super) fn end_reports(&self, check: &DescribedCheck) {
         {
             let mut membership = lock(&self.shared().membership);

@@ -15,7 +15,7 @@ impl Upstream {
         membership.discovered.clone().unwrap_or_default()
     }
 
-    /// Makes what the sources reported the membership, with the overrides.
+    /// Publishes `discovered`, the snapshot of the sources, with the overrides.
     pub(super) fn apply(&self, discovered: Snapshot) {
         let mut membership = lock(&self.shared().membership);
         let all_gone = membership.overrides.renew(&discovered);
@@ -47,7 +47,7 @@ impl Upstream {
         self.shared().ready.send_replace(true);
     }
 
-    /// Applies what is pending, if no set was reported since.
+    /// Publishes the pending snapshot, unless a newer one has been published.
     pub(super) fn apply_pending(&self) {
         let mut membership = lock(&self.shared().membership);
         if membership.pending.is_some() {

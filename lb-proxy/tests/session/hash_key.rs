@@ -1,4 +1,4 @@
-//! What the hashing policies of an upstream hash.
+//! The hash keys of an upstream.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a policy sees while it picks.
+//! The view that a policy has while it picks.
 
 use std::fmt;
 use std::num::NonZeroU64;

@@ -1,4 +1,4 @@
-//! Which backends get the connections.
+//! The shares of the backends.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

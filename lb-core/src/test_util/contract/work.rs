@@ -1,4 +1,4 @@
-//! What a pick costs, and whether it sees load.
+//! The cost of a pick, and its view of the load.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

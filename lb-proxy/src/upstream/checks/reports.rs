@@ -1,4 +1,4 @@
-//! What checks read from the answers of backends: weights, limits and drains, gathered so that many need one update.
+//! Overrides that checks read from the answers of backends: weights, limits and drains, gathered so that many need one update.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;

@@ -1,4 +1,4 @@
-//! When each backend is probed: the task of one check. Its probes run inside of it.
+//! The schedule of probes: the task of one check. Its probes run inside of it.
 
 mod targets;
 

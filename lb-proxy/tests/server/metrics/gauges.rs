@@ -1,4 +1,4 @@
-//! What a scrape reads of upstreams, sources and sockets.
+//! A scrape of upstreams, sources and sockets.
 
 use lb_core::Backend;
 use lb_proxy::reports::Phase;

@@ -186,7 +186,7 @@ mod tests {
     use lb_proxy::{Proxy, Upstream};
 
     use super::*;
-    use crate::process::logs::logging::Logs;
+    use crate::process::logs::open_logs::Logs;
 
     /// The names and types of the table in the documents.
     fn documented() -> BTreeSet<(&'static str, &'static str)> {
@@ -206,7 +206,7 @@ mod tests {
         let addr = (Ipv4Addr::LOCALHOST, 0).into();
         let proxy = Proxy::builder().listen(addr, &upstream).build().unwrap();
         let server = proxy.bind().await.unwrap();
-        let logging = Logs::stderr().unwrap().install();
+        let logging = Logging::install(Logs::stderr().unwrap());
         let reloads = Arc::new(LoadCounters::started());
         reloads.note(true);
         reloads.note(false);

@@ -1,4 +1,4 @@
-//! What is counted of the configuration's reloads.
+//! Counters of the configuration's reloads.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};

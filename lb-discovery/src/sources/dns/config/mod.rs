@@ -1,4 +1,4 @@
-//! What lookups use: name servers, search domains and hosts, given or from the system's files.
+//! The configuration of lookups: name servers, search domains and hosts, given or from the system's files.
 
 pub(crate) mod lookup_config;
 pub(crate) mod hosts;
