@@ -29,14 +29,14 @@ impl Bandwidth {
         }
     }
 
-    /// Sets [`upload`](Self::upload).
+    /// Sets [`upload`](field@Self::upload).
     #[must_use]
     pub const fn upload(mut self, bytes: Option<NonZeroU64>) -> Self {
         self.upload = bytes;
         self
     }
 
-    /// Sets [`download`](Self::download).
+    /// Sets [`download`](field@Self::download).
     #[must_use]
     pub const fn download(mut self, bytes: Option<NonZeroU64>) -> Self {
         self.download = bytes;

@@ -105,28 +105,28 @@ impl CheckReport {
         self.health == ReportedHealth::Up
     }
 
-    /// Sets [`weight`](Self::weight).
+    /// Sets [`weight`](field@Self::weight).
     #[must_use]
     pub fn weight(mut self, weight: Option<WeightOverride>) -> Self {
         self.weight = weight;
         self
     }
 
-    /// Sets [`max_conns`](Self::max_conns).
+    /// Sets [`max_conns`](field@Self::max_conns).
     #[must_use]
     pub fn max_conns(mut self, max_conns: Option<Option<NonZeroU32>>) -> Self {
         self.max_conns = max_conns;
         self
     }
 
-    /// Sets [`admin`](Self::admin).
+    /// Sets [`admin`](field@Self::admin).
     #[must_use]
     pub fn admin(mut self, admin: Option<ReportedAdmin>) -> Self {
         self.admin = admin;
         self
     }
 
-    /// Sets [`health`](Self::health).
+    /// Sets [`health`](field@Self::health).
     #[must_use]
     pub fn health(mut self, health: ReportedHealth) -> Self {
         self.health = health;
