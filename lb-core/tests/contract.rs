@@ -32,9 +32,7 @@ fn expectations(kind: PolicyKind) -> Expectations {
         // By definition these do not give idle backends shares by weight.
         Kind::First => expect(Share::None),
         Kind::LeastTime => expect(Share::None).load(Load::Avoided),
-        Kind::RandomTwo => expect(Share::None)
-            .load(Load::Avoided)
-            .cost(Cost::Constant),
+        Kind::RandomTwo => expect(Share::None).load(Load::Avoided).cost(Cost::Constant),
 
         Kind::LeastConn => expect(Share::Exact)
             .load(Load::Avoided)
@@ -68,22 +66,13 @@ fn bounded() -> [(PolicyKind, Arc<dyn Policy>); 4] {
     let maglev = Maglev::try_new(2039).unwrap();
     let ring = RingHash::try_new(512, 1 << 12).unwrap();
     [
-        (
-            PolicyKind::Ketama,
-            Arc::new(ketama.balance_factor(factor)),
-        ),
-        (
-            PolicyKind::Maglev,
-            Arc::new(maglev.balance_factor(factor)),
-        ),
+        (PolicyKind::Ketama, Arc::new(ketama.balance_factor(factor))),
+        (PolicyKind::Maglev, Arc::new(maglev.balance_factor(factor))),
         (
             PolicyKind::Rendezvous,
             Arc::new(Rendezvous::new().balance_factor(factor)),
         ),
-        (
-            PolicyKind::RingHash,
-            Arc::new(ring.balance_factor(factor)),
-        ),
+        (PolicyKind::RingHash, Arc::new(ring.balance_factor(factor))),
     ]
 }
 

@@ -71,23 +71,8 @@
 //! | `Updater::publish`, load indexes computed again | loads that count state references of the replaced membership | `leases_that_begin_beside_an_update_are_recorded`, `leases_that_end_beside_an_update_are_recorded` |
 //! | `LoadIndex::exclude`, note stored after the exclusion; `restore`, notes swapped | a thread that clears a note without restoring its backend | `a_backend_that_recovers_while_another_is_excluded_is_found` |
 //! | `Standing`, AcqRel and the count of suspicions | clearing a suspicion while another thread stores a new reason | `a_suspicion_that_comes_while_another_is_cleared_stays`, for each of the two |
-//! | `Standing::suspect`, AcqRel | a new reason that is stored after the word says so; partner: the exchange in `clear_if` | TODO |
-//! | `Standing::clear_if`, AcqRel | reading the reasons before the word that they belong to; partner: the exchange in `suspect` | TODO |
-//! | `Standing::set_indexed`, AcqRel | saying that there is a position before it is stored, or after it is removed; partner: the AcqRel exchanges of the same word. `is_indexed` is relaxed: a lease that reads too early a word overlooks the index, which the updater computes again after it has published | TODO |
-//! | `Generation::advance`, Release; `get`, Acquire | a new generation without the change of a standing behind it; partners: each other | TODO |
-//! | `Validity::holds`, Acquire | tier health from before the words that say that it holds; partner: the Release stores of the same words in `finish` | TODO |
-//! | `Validity::begin`, the exchange | two threads that recompute tier health at a time, and mix two passes | TODO |
-//! | `Validity::begin`, Acquire; `finish`, Release of `is_locked` | a pass that does not read what the pass before it stored; partners: each other | TODO |
-//! | `Published::is_ejecting`, the exchange | two threads that each eject the last outlier of the share | TODO |
-//! | `Published::is_ejecting`, Acquire and Release | counting the ejected backends without the one that the thread before ejected; partners: each other | TODO |
-//! | `LoadIndex::total`, `counted` swapped | adding a difference twice, or from a count that another thread has replaced; a sum of differences needs no order | TODO |
-//! | `LoadIndex::is_new` swapped | several second looks; one too many would cost time only | TODO |
-//! | `MinTree`, all accesses SeqCst | two threads that each store a child and read the other's child as it was before, so that both store a node of too high a load | TODO |
 //!
-//! All accesses of [`tree`](crate::load_index) are sequentially consistent, because an update stores a node and then reads its children
-//! again, while another thread stores a child and then reads the node's other children: each thread's load comes after its own store
-//! of another word, an order that acquire and release do not give. loom takes sequentially consistent accesses for acquire and release,
-//! so trees of several levels are beyond the models.
+//! loom takes sequentially consistent accesses for acquire and release, so trees of several levels are beyond the models.
 
 pub(crate) mod connection_limit;
 pub(crate) mod limited;

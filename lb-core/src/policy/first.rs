@@ -80,9 +80,7 @@ mod tests {
         let two = NonZeroU32::new(2);
         let snapshot = [
             backend(9).max_conns(two),
-            backend(3)
-                .max_conns(two)
-                .weight(Weight::new(1000)),
+            backend(3).max_conns(two).weight(Weight::new(1000)),
             backend(5),
         ];
         updater.apply(&snapshot.into_iter().collect(), Timestamp::default());

@@ -210,9 +210,7 @@ fn policies() -> Vec<Arc<dyn Policy>> {
     let mut policies: Vec<Arc<dyn Policy>> = PolicyKind::ALL.into_iter().map(small).collect();
     policies.push(Arc::new(Ketama::new().balance_factor(bound)));
     policies.push(Arc::new(
-        Maglev::try_new(2039)
-            .unwrap()
-            .balance_factor(bound),
+        Maglev::try_new(2039).unwrap().balance_factor(bound),
     ));
     policies
 }

@@ -135,9 +135,7 @@ fn a_failure_ejects_and_a_trial_after_the_timeout_readmits() {
 #[test]
 fn failures_below_the_limit_do_not_eject() {
     let limit = FailLimit::new(NonZeroU32::new(3).unwrap(), Duration::from_secs(10));
-    let snapshot = (0..2)
-        .map(|i| backend(i).fail_limit(Some(limit)))
-        .collect();
+    let snapshot = (0..2).map(|i| backend(i).fail_limit(Some(limit))).collect();
     let mut bench = wrr(&snapshot);
     let only_first = tried([1]);
     let mut effects = Vec::new();

@@ -14,11 +14,7 @@ use crate::support::{Bench, addr, at, backend, number, small, weighted};
 fn hashing(factor: BalanceFactor) -> [Arc<dyn Policy>; 4] {
     [
         Arc::new(Ketama::new().balance_factor(factor)),
-        Arc::new(
-            Maglev::try_new(2039)
-                .unwrap()
-                .balance_factor(factor),
-        ),
+        Arc::new(Maglev::try_new(2039).unwrap().balance_factor(factor)),
         Arc::new(Rendezvous::new().balance_factor(factor)),
         Arc::new(RingHash::new().balance_factor(factor)),
     ]

@@ -68,9 +68,7 @@ fn is_about(found: Option<Duration>, seconds: u64) -> bool {
 #[test]
 fn an_ejection_by_a_fail_limit_goes_on_and_one_success_after_it_forgives() {
     let limit = FailLimit::new(NonZeroU32::MIN, Duration::from_secs(10));
-    let snapshot: Snapshot = (0..2)
-        .map(|i| backend(i).fail_limit(Some(limit)))
-        .collect();
+    let snapshot: Snapshot = (0..2).map(|i| backend(i).fail_limit(Some(limit))).collect();
     let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &snapshot);
     let failed = bench.pick_only(0, 2, at(EXPORT - 3)).unwrap();
     let _ = failed.failed(at(EXPORT - 3));

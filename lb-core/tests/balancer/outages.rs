@@ -200,10 +200,7 @@ fn ejections_of_outlier_detection_are_forgiven_too() {
         .max_ejected_percent(100);
     let config = BalancerConfig::default().outlier_detection(detection);
     let backends = weighted(&[1; N]);
-    let backends = backends
-        .iter()
-        .cloned()
-        .map(|one| one.fail_limit(None));
+    let backends = backends.iter().cloned().map(|one| one.fail_limit(None));
     let policy = small(PolicyKind::WeightedRoundRobin);
     let mut bench = Bench::with(policy, config, &backends.collect());
     cut_off(&mut bench, 0..N, at(100));
@@ -281,9 +278,7 @@ fn limited(max_fails: u32) -> lb_core::Snapshot {
     let limit = FailLimit::new(NonZeroU32::new(max_fails).unwrap(), Duration::from_secs(10));
     let backends = weighted(&[1; N]);
     let backends = backends.iter().cloned();
-    backends
-        .map(|one| one.fail_limit(Some(limit)))
-        .collect()
+    backends.map(|one| one.fail_limit(Some(limit))).collect()
 }
 
 proptest! {

@@ -197,9 +197,7 @@ fn checks_that_succeed_do_not_hide_connections_that_fail() {
 #[test]
 fn nginxs_limit_and_outlier_detection_work_side_by_side() {
     let limit = FailLimit::new(NonZeroU32::new(2).unwrap(), 10 * SECOND);
-    let snapshot: Snapshot = (0..4)
-        .map(|i| backend(i).fail_limit(Some(limit)))
-        .collect();
+    let snapshot: Snapshot = (0..4).map(|i| backend(i).fail_limit(Some(limit))).collect();
     let config = BalancerConfig::default()
         .outlier_detection(half().consecutive_failures(NonZeroU32::new(3).unwrap()));
     let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &snapshot);

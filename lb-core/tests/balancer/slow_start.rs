@@ -49,11 +49,7 @@ fn assert_part(bench: &mut Bench, now: Timestamp, part: f64, message: &str) {
 
 #[test]
 fn a_backend_that_joins_gets_its_share_by_envoys_formula() {
-    let shapes = [
-        slow(),
-        slow().aggression(2.0),
-        slow().aggression(0.5),
-    ];
+    let shapes = [slow(), slow().aggression(2.0), slow().aggression(0.5)];
     for kind in BY_WEIGHT {
         for slow_start in shapes {
             let mut bench = joined(kind, slow_start);
@@ -263,11 +259,7 @@ fn a_failure_damps_the_share_and_turns_restore_it() {
     let limit = FailLimit::new(NonZeroU32::new(4).unwrap(), Duration::from_secs(10));
     let snapshot: Snapshot = weighted(&[1000, 1000, 1000])
         .iter()
-        .map(|b| {
-            b.clone()
-                .weight(Weight::new(1000))
-                .fail_limit(Some(limit))
-        })
+        .map(|b| b.clone().weight(Weight::new(1000)).fail_limit(Some(limit)))
         .collect();
     let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &snapshot);
     for _ in 0..3 {

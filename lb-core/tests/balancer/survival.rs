@@ -85,10 +85,7 @@ fn streaks_and_ejections_survive_settings_weights_and_policies() {
     let config = BalancerConfig::default().outlier_detection(detection);
     let unlimited = |weight: u16| -> Snapshot {
         let plain = weighted(&[weight; 4]);
-        plain
-            .iter()
-            .map(|b| b.clone().fail_limit(None))
-            .collect()
+        plain.iter().map(|b| b.clone().fail_limit(None)).collect()
     };
     let mut bench = Bench::with(
         Arc::new(WeightedRoundRobin::new()),

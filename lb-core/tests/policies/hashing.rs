@@ -223,10 +223,7 @@ fn bounded_rings_keep_the_shares() {
     let counts = counts(&places(&mut bench, 20_000, &Tried::new()), 3);
     assert!((1.8..2.7).contains(&(counts[0] / counts[1])), "{counts:?}");
     // Even a ring of no points has one for each backend.
-    let mut bench = Bench::new(
-        Arc::new(Ketama::new().max_points(0)),
-        &weighted(&[2, 1]),
-    );
+    let mut bench = Bench::new(Arc::new(Ketama::new().max_points(0)), &weighted(&[2, 1]));
     assert!(bench.pick_key(b"key", &Tried::new(), at(0)).is_ok());
     let mut bench = Bench::new(
         Arc::new(RingHash::try_new(0, 0).unwrap()),

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info};
 
 use crate::driver::config::{DriverConfig, OnEmpty};
-use crate::driver::outage_log::{DueLine, SourceFailure, LASTING, OutageLog};
+use crate::driver::outage_log::{DueLine, LASTING, OutageLog, SourceFailure};
 use crate::driver::state::{DriverState, adapted};
 use crate::error::DiscoveryError;
 use crate::source::{SnapshotStream, Source};

@@ -7,8 +7,8 @@ use lb_core::Endpoint;
 
 use super::phase::SessionPhase;
 use super::report::SessionReport;
-use crate::session_id::SessionId;
 use crate::net::network::Network;
+use crate::session_id::SessionId;
 
 /// Selects live sessions: those that meet every condition, in an order, at most a number of them.
 ///

@@ -216,8 +216,7 @@ impl<'a> Pump<'a> {
         }
         self.state = match state {
             DirectionState::Ending
-                if self.state == DirectionState::Open
-                    && self.source_state == ReadState::Reset =>
+                if self.state == DirectionState::Open && self.source_state == ReadState::Reset =>
             {
                 DirectionState::SourceReset
             }

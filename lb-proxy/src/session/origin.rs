@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use crate::connection::Connection;
-use crate::session_id::SessionId;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
 use crate::session_data::SessionData;
+use crate::session_id::SessionId;
 use crate::state::listener::ListenerState;
 
 /// The addresses of a client's socket, and the embedder's data of the session.

@@ -13,7 +13,7 @@ use super::key_part::{KeyPart, KeyParts};
 use super::membership::Membership;
 use super::send_proxy::{HeaderSetting, SendProxy};
 use super::setting::Setting;
-use super::{Plan, Shared, PoolRef, Upstream};
+use super::{Plan, PoolRef, Shared, Upstream};
 use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::health::{CheckSettings, HealthCheck};

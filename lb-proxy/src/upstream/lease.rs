@@ -124,7 +124,9 @@ impl Lease {
                 timed.times.0.failed(now);
                 failed(timed.pick)
             }
-            LeaseState::Ended(_) | LeaseState::Dropped => unreachable!("only an established connection ends"),
+            LeaseState::Ended(_) | LeaseState::Dropped => {
+                unreachable!("only an established connection ends")
+            }
         }
     }
 

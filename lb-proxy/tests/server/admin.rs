@@ -1,12 +1,12 @@
 //! The admin server over real sockets.
 
 mod access;
+mod control;
 mod documents;
 mod hostile;
 mod readiness;
 mod sessions;
 mod status;
-mod control;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

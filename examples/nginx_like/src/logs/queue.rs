@@ -111,7 +111,8 @@ impl Queue {
         } else if state.dropped > 0 || state.bytes + held > CAPACITY + self.chunk_size {
             state.dropped += 1;
             self.note_missing(1);
-            pushed.begins_gap = state.dropped == 1 && is_due(&mut state.reported_at, Instant::now());
+            pushed.begins_gap =
+                state.dropped == 1 && is_due(&mut state.reported_at, Instant::now());
         } else {
             state.bytes += held;
             let gathers = message.len() <= self.chunk_size && path.is_none();

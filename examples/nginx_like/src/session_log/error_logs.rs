@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::config::error_log::LogLevel;
 use crate::logs::level::LevelOverride;
 use crate::logs::line::line;
-use crate::logs::rate::{BucketKey, Client, REPORT_AFTER, StormLimit, RateDecision};
+use crate::logs::rate::{BucketKey, Client, REPORT_AFTER, RateDecision, StormLimit};
 use crate::logs::sink::Sink;
 
 /// The error logs of a server, with their levels.

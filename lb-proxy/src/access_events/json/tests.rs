@@ -11,8 +11,8 @@ use super::*;
 use crate::close_reason::CloseReason;
 use crate::hooks::{AttemptOutcome, AttemptReport, RefusalDetail};
 use crate::live_sessions::SessionPhase;
-use crate::session_id::SessionId;
 use crate::preread_info::PrereadInfo;
+use crate::session_id::SessionId;
 
 fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()

@@ -7,8 +7,8 @@ use std::time::Duration;
 use lb_core::AdminState;
 use tokio::time::Instant;
 
-use crate::health::{CheckReport, ReportedAdmin};
 use crate::backend_override::{Override, OverrideKind, ReportedOverride, WeightOverride};
+use crate::health::{CheckReport, ReportedAdmin};
 
 /// How long reports are gathered: an update of the membership costs time for each backend of the upstream.
 const GATHERED: Duration = Duration::from_millis(100);
@@ -37,7 +37,8 @@ impl PendingReports {
                 WeightOverride::Percent(100) => Err(OverrideKind::Weight),
                 weight => Ok(Override::Weight(weight)),
             }),
-            changed(&mut asked.max_conns, report.max_conns).map(|limit| Ok(Override::MaxConns(limit))),
+            changed(&mut asked.max_conns, report.max_conns)
+                .map(|limit| Ok(Override::MaxConns(limit))),
             changed(&mut asked.admin, report.admin).map(|admin| match admin {
                 ReportedAdmin::Drain | ReportedAdmin::Maintenance => {
                     Ok(Override::Admin(AdminState::Drain))

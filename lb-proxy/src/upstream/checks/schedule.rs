@@ -25,10 +25,10 @@ use super::reports::PendingReports;
 use super::resources::ProbeResources;
 use super::results::Results;
 use super::run_probe::run_probe;
+use crate::backend_override::OverrideWithoutEffect;
 use crate::health::{CheckError, CheckReport};
 use crate::upstream::Upstream;
-use crate::backend_override::OverrideWithoutEffect;
-use crate::upstream::pick::rng;
+use crate::upstream::pick::with_rng;
 
 /// Probes that are due within this time of each other begin together: a thread that wakes for each costs more than a probe.
 const LONGEST_BATCH: Duration = Duration::from_millis(5);

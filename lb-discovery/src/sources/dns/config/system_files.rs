@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::error::DiscoveryError;
-use crate::sources::dns::config::lookup_config::{LookupConfig, ResolverOptions};
 use crate::sources::dns::config::hosts::Hosts;
+use crate::sources::dns::config::lookup_config::{LookupConfig, ResolverOptions};
 use crate::sources::dns::config::resolv_conf::ResolvConf;
 
 /// The minimum time between two checks of a file. A check costs one system call.

@@ -56,7 +56,10 @@ impl Projection for Slice {
                 .filter(|port| port::is_tcp(port.protocol.as_deref()))
                 .map(|port| (port.name.unwrap_or_default().into(), port.port))
                 .collect(),
-            endpoints: endpoints.into_iter().filter_map(SliceEndpoint::of).collect(),
+            endpoints: endpoints
+                .into_iter()
+                .filter_map(SliceEndpoint::of)
+                .collect(),
         }
     }
 }
