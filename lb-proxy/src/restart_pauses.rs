@@ -34,7 +34,9 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_minute_and_start_over_after_a_long_run() {
         let mut pauses = RestartPauses::default();
-        let seconds: Vec<_> = (0..8).map(|_| pauses.next(Duration::ZERO).as_secs()).collect();
+        let seconds: Vec<_> = (0..8)
+            .map(|_| pauses.next(Duration::ZERO).as_secs())
+            .collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(pauses.next(LONGEST * 2), SHORTEST);
     }

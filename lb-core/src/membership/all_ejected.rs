@@ -31,7 +31,7 @@ impl Membership {
             return None;
         }
         let pick = self.tiers.iter().find_map(|tier| {
-            let environment = self.environment(tier, generation, now).with_trial();
+            let environment = self.environment(tier, generation, now).trial();
             let mut cx = PickContext::new(environment, request, rng);
             let picked = tier.pick(&mut cx);
             picked.or_else(|| acquire(tier.tier.slot(any(&mut cx)?)?, cx.environment()))
@@ -55,7 +55,7 @@ impl Membership {
         self.tiers.iter().find_map(|compiled| {
             let dry_run = DryRun::new(&compiled.tier);
             let environment = self.environment(compiled, generation, now);
-            let environment = environment.with_trial().with_dry_run(&dry_run);
+            let environment = environment.trial().dry_run(&dry_run);
             let mut cx = PickContext::new(environment, request, rng);
             let picked = compiled.picker.pick(&mut cx).or_else(|| any(&mut cx))?;
             Some(compiled.tier.slot(picked)?.state().addr())

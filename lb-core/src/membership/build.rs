@@ -55,7 +55,7 @@ impl Membership {
     /// policy that panics leaves the states as the published membership needs them.
     pub(crate) fn settle_states(&self) {
         for (backend, member) in self.set.members() {
-            let limit = self.config.fail_limits.of(backend);
+            let limit = self.config.fail_limits.of(backend.fail_limit);
             member.state().set_fail_limit(limit);
         }
         // The only backend is never ejected by its fail limit, as in nginx.

@@ -55,9 +55,15 @@ fn with_every_policy_a_connection_gets_an_ejected_backend_and_its_success_ends_t
         assert_eq!(ejected(&bench, at(2)), expected, "{kind}");
         // From now on it is the only one that may be picked.
         for _ in 0..4 {
-            assert_eq!(number(&bench.pick_at(&Tried::new(), at(3)).unwrap()), second);
+            assert_eq!(
+                number(&bench.pick_at(&Tried::new(), at(3)).unwrap()),
+                second
+            );
         }
-        assert!(refusal(&mut bench, &tried([second]), at(3)).is_some(), "{kind}");
+        assert!(
+            refusal(&mut bench, &tried([second]), at(3)).is_some(),
+            "{kind}"
+        );
     }
 }
 
@@ -92,7 +98,7 @@ fn one_connection_tries_at_most_four_backends() {
 
 #[test]
 fn no_backend_is_tried_while_one_is_up_full_or_only_unhealthy() {
-    let full = backend(0).with_max_conns(NonZeroU32::new(1));
+    let full = backend(0).max_conns(NonZeroU32::new(1));
     let set = Snapshot::from_backends([full, backend(1)]);
     let policy = small(PolicyKind::WeightedRoundRobin);
     let mut bench = Bench::with(policy, config(OnAllEjected::Try), &set);
@@ -111,15 +117,18 @@ fn no_backend_is_tried_while_one_is_up_full_or_only_unhealthy() {
     for i in 0..2 {
         bench.check(i, Health::Unhealthy, at(2));
     }
-    assert!(refusal(&mut bench, &Tried::new(), at(2)).is_some(), "unhealthy");
+    assert!(
+        refusal(&mut bench, &Tried::new(), at(2)).is_some(),
+        "unhealthy"
+    );
 }
 
 #[test]
 fn the_most_preferred_tier_is_tried_first() {
     let set = Snapshot::from_backends([
-        backend(0).with_priority(Priority::BACKUP),
+        backend(0).priority(Priority::BACKUP),
         backend(1),
-        backend(2).with_priority(Priority::BACKUP),
+        backend(2).priority(Priority::BACKUP),
     ]);
     let policy = small(PolicyKind::LeastConn);
     let mut bench = Bench::with(policy, config(OnAllEjected::Try), &set);
@@ -137,7 +146,7 @@ fn what_is_explained_is_the_pick() {
         let mut bench = bench(kind, OnAllEjected::Try);
         eject(&mut bench, N, N, at(1));
         let nothing = Tried::new();
-        let request = PickRequest::new(&nothing).with_key(b"key");
+        let request = PickRequest::new(&nothing).key(b"key");
         let explained = bench
             .balancer
             .explain(&request, at(2), &mut bench.rng.clone())
@@ -155,12 +164,18 @@ fn failures_without_an_answer_are_left_to_the_outage() {
         let pick = bench.pick_only(i, N, at(1)).unwrap();
         let _ = pick.unanswered(at(1));
     }
-    assert!(refusal(&mut bench, &Tried::new(), at(2)).is_some(), "it is noticed");
-    assert!(refusal(&mut bench, &Tried::new(), at(2)).is_some(), "too early");
+    assert!(
+        refusal(&mut bench, &Tried::new(), at(2)).is_some(),
+        "it is noticed"
+    );
+    assert!(
+        refusal(&mut bench, &Tried::new(), at(2)).is_some(),
+        "too early"
+    );
     assert!(bench.pick_at(&Tried::new(), at(3)).is_ok(), "the trial");
     assert!(refusal(&mut bench, &Tried::new(), at(3)).is_some());
     // Not without the setting.
-    let lasting = config(OnAllEjected::Try).with_common_outage(None);
+    let lasting = config(OnAllEjected::Try).common_outage(None);
     bench.updater.set_config(lasting);
     assert!(bench.pick_at(&Tried::new(), at(3)).is_ok());
 }

@@ -28,7 +28,7 @@ fn failures_to_eject(bench: &mut Bench) -> Option<usize> {
 }
 
 fn bench(config: BalancerConfig) -> Bench {
-    let own = backend(0).with_fail_limit(limit(2));
+    let own = backend(0).fail_limit(limit(2));
     let set = Snapshot::from_backends([own, backend(1), backend(2)]);
     Bench::with(Arc::new(WeightedRoundRobin::new()), config, &set)
 }
@@ -50,7 +50,7 @@ fn a_limit_of_all_applies_to_present_backends_and_to_those_that_change_or_join()
     let mut bench = bench(config(FailLimits::OfEach));
     bench.updater.set_config(config(FailLimits::All(limit(3))));
     assert_eq!(failures_to_eject(&mut bench), Some(3));
-    let again = backend(0).with_fail_limit(limit(1)).with_instance("new");
+    let again = backend(0).fail_limit(limit(1)).instance("new");
     let set = Snapshot::from_backends([again, backend(1), backend(2)]);
     bench.updater.apply(&set, at(1));
     assert_eq!(failures_to_eject(&mut bench), Some(3));

@@ -125,12 +125,15 @@ fn a_policy_and_settings_that_panic_are_not_taken() {
     let mut bench = Bench::new(Arc::new(LeastConn::new()), &weighted(&[1, 1]));
     let fragile: Arc<dyn Policy> = Arc::new(Fragile(Fuse::new("compile", 1)));
     assert!(caught(|| bench.updater.set_policy(Arc::clone(&fragile))).is_none());
-    assert!(bench.balancer.digests().is_empty(), "the former policy has none");
+    assert!(
+        bench.balancer.digests().is_empty(),
+        "the former policy has none"
+    );
     bench.updater.set_policy(fragile);
     assert_eq!(bench.balancer.digests().len(), 1);
 
     let fragile: Arc<dyn Policy> = Arc::new(Fragile(Fuse::new("compile", 1)));
-    let panics = BalancerConfig::default().with_panic_threshold(100);
+    let panics = BalancerConfig::default().panic_threshold(100);
     let set = weighted(&[1, 1, 1]);
     let all = caught(|| {
         let policy = Arc::clone(&fragile);
@@ -141,7 +144,10 @@ fn a_policy_and_settings_that_panic_are_not_taken() {
     for i in 0..2 {
         let _ = bench.pick_only(i, 2, at(1)).unwrap().failed(at(1));
     }
-    assert!(!bench.balancer.is_in_panic(at(1)), "the former settings apply");
+    assert!(
+        !bench.balancer.is_in_panic(at(1)),
+        "the former settings apply"
+    );
     bench.updater.apply_all(&set, fragile, panics, at(1));
     assert!(bench.balancer.is_in_panic(at(1)));
     assert_eq!(members(&bench).len(), 3);
@@ -169,7 +175,11 @@ fn explanations_and_digests_can_be_asked_again_after_a_panic() {
         for _ in 0..4 {
             let tried = Tried::new();
             let request = PickRequest::new(&tried);
-            let explained = caught(|| bench.balancer.explain(&request, at(0), &mut bench.rng.clone()));
+            let explained = caught(|| {
+                bench
+                    .balancer
+                    .explain(&request, at(0), &mut bench.rng.clone())
+            });
             let digests = caught(|| bench.balancer.digests());
             answers += usize::from(explained.is_some()) + usize::from(digests.is_some());
             if let Some(Ok(explained)) = explained {

@@ -104,7 +104,9 @@ impl Driver {
             let same = known.get_mut(identity);
             if let Some(same) = same.and_then(VecDeque::pop_front) {
                 let label = self.state.label(index);
-                caught(&label, || self.state.inherit(index, source, &old.state, same));
+                caught(&label, || {
+                    self.state.inherit(index, source, &old.state, same)
+                });
             }
         }
     }

@@ -10,8 +10,8 @@ use lb_discovery::{DiscoveryError, Driver, DriverConfig, SnapshotStream, Source}
 use tokio::time::sleep;
 
 use crate::{now, secs};
-use test_support::fuse::Fuse;
 use test_support::discovery::{RunningDriver, Script, ports, set};
+use test_support::fuse::Fuse;
 
 /// A source that panics once.
 #[derive(Clone, Debug)]
@@ -82,7 +82,10 @@ async fn a_source_that_panics_keeps_its_set_restarts_and_leaves_its_neighbour_al
             }
             assert!(run.quiet_for(secs(60)).await, "{method} {call}");
             let status = run.handle.status();
-            assert_eq!((status.sources[1].failures, status.sources[1].panics), (0, 0));
+            assert_eq!(
+                (status.sources[1].failures, status.sources[1].panics),
+                (0, 0)
+            );
             run.stop().await;
         }
     }
@@ -116,7 +119,9 @@ async fn an_identity_that_panics_later_costs_the_last_set_alone() {
     run.until_ports(&[1, 2]).await;
     let labels = |run: &RunningDriver| {
         let sets = run.handle.last_sets();
-        sets.iter().map(|set| set.label.to_string()).collect::<Vec<_>>()
+        sets.iter()
+            .map(|set| set.label.to_string())
+            .collect::<Vec<_>>()
     };
     assert_eq!(labels(&run), ["fragile", "script"]);
     assert_eq!(labels(&run), ["script"], "the third call panics");

@@ -108,7 +108,11 @@ impl UpstreamSet {
 
     fn follow(&mut self, upstream: Upstream, runtime: &runtime::Handle, signals: &ShutdownSignals) {
         let cancel = signals.abort.child_token();
-        runtime.spawn(upstream.clone().follow_supervised(self.probes.clone(), cancel.clone()));
+        runtime.spawn(
+            upstream
+                .clone()
+                .follow_supervised(self.probes.clone(), cancel.clone()),
+        );
         self.followed.push(FollowedUpstream { upstream, cancel });
     }
 }

@@ -70,7 +70,9 @@ impl Session {
         let listener = Arc::clone(&self.permit.listener);
         if let Some(hooks) = &listener.route.hooks {
             let connection = self.connection();
-            named("Hooks::would_refuse", || hooks.would_refuse(&connection, &detail));
+            named("Hooks::would_refuse", || {
+                hooks.would_refuse(&connection, &detail)
+            });
             // Sessions whose ends alone are observed have no details yet.
             self.details.get_or_insert_default().observed = Some(detail);
         }

@@ -64,8 +64,8 @@ impl Session {
     /// The number of prereads up to the last one that may replace the client's address.
     fn prereads_to_admit(&self) -> usize {
         let mut prereads = self.route().prereads.iter();
-        let last = prereads
-            .rposition(|preread| named("Preread::names_client", || preread.names_client()));
+        let last =
+            prereads.rposition(|preread| named("Preread::names_client", || preread.names_client()));
         last.map_or(0, |last| last + 1)
     }
 }

@@ -12,8 +12,8 @@ use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::embedder_code::{catch, named};
 use crate::hooks::{AttemptReport, Progress};
-use crate::live_sessions::SessionId;
 use crate::metrics::{Counters, Direction};
+use crate::session_id::SessionId;
 use crate::state::listener::ListenerState;
 use crate::upstream::Upstream;
 
@@ -76,6 +76,8 @@ impl ProgressReports {
             bytes_to_backend: traffic.to_backend.get(),
             bytes_to_client: traffic.to_client.get(),
         };
-        named("Hooks::progress", || hooks.progress(&self.connection, &progress));
+        named("Hooks::progress", || {
+            hooks.progress(&self.connection, &progress)
+        });
     }
 }

@@ -9,8 +9,8 @@ use lb_core::Endpoint;
 
 use super::bandwidth_setting::BandwidthSetting;
 use super::route_function::RouteFunction;
-use crate::embedder_code::named;
 use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
+use crate::embedder_code::named;
 use crate::error::BuildError;
 use crate::hooks::{Hooks, Observation};
 use crate::limits::access::Access;

@@ -136,9 +136,7 @@ impl Upstream {
             let (upstream, policy) = (self.name(), self.policy_name());
             error!(
                 upstream,
-                policy,
-                picks,
-                "Policy picked a backend again that the session had tried: refused"
+                policy, picks, "Policy picked a backend again that the session had tried: refused"
             );
         }
     }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use lb_core::{Explanation, Pick, PickError, PickRequest, Rng, SplitMix64, Tried};
 
 use super::Upstream;
-use super::attempt_times::AttemptTimes;
 use super::hash_key::HashKey;
-use super::lease::{Held, Lease, RunningTimes, TimedPick};
+use super::lease::{Lease, LeaseState, RunningTimes, TimedPick};
+use crate::attempt_times::AttemptTimes;
 use crate::connection::Connection;
 use crate::embedder_code::{catch, named};
 
@@ -33,7 +33,7 @@ impl Upstream {
 
     /// A panic of the policy unwinds to the caller, under the name [`PICKER`].
     pub(super) fn pick_now(&self, key: &HashKey, tried: &Tried) -> Result<Pick, PickError> {
-        let request = PickRequest::new(tried).with_key(key.as_bytes());
+        let request = PickRequest::new(tried).key(key.as_bytes());
         let pick = with_rng(|rng| {
             let balancer = &self.shared().balancer;
             named(PICKER, || balancer.pick(&request, self.now(), rng))
@@ -47,16 +47,16 @@ impl Upstream {
     }
 
     pub(super) fn lease(&self, pick: Pick) -> Lease {
-        let held = match pick.response_timer() {
-            None => Held::Pick(pick),
+        let state = match pick.response_timer() {
+            None => LeaseState::Pick(pick),
             Some(timer) => {
                 let times = AttemptTimes::new(timer, self.shared().clock);
                 let times = RunningTimes(Arc::new(times));
-                Held::Timed(Box::new(TimedPick { times, pick }))
+                LeaseState::Timed(Box::new(TimedPick { times, pick }))
             }
         };
         Lease {
-            held,
+            state,
             queue: self.shared().wait_queue.is_used().then(|| self.clone()),
         }
     }
@@ -69,7 +69,7 @@ impl Upstream {
     /// [`PickError::NotReady`] before the first membership is known, [`PickError::Panicked`] if the policy panics.
     pub fn explain(&self, key: &[u8]) -> Result<Explanation, PickError> {
         let tried = Tried::new();
-        let request = PickRequest::new(&tried).with_key(key);
+        let request = PickRequest::new(&tried).key(key);
         let balancer = &self.shared().balancer;
         let explained = catch(PICKER, || {
             with_rng(|rng| balancer.explain(&request, self.now(), rng))
@@ -119,7 +119,7 @@ mod tests {
 
     fn backend(port: u16) -> Backend {
         let backend = Backend::new(([127, 0, 0, 1], port).into());
-        backend.with_max_conns(std::num::NonZeroU32::new(3))
+        backend.max_conns(std::num::NonZeroU32::new(3))
     }
 
     fn upstream(policy: PolicyKind, sni: bool, backends: u16) -> Upstream {

@@ -127,7 +127,10 @@ async fn a_policy_that_panics_while_it_compiles_leaves_the_last_membership_and_r
             false => ReadinessCheck::Policies,
         };
         let text = detail(&readiness, check).unwrap();
-        assert!(text.contains("\"fragile\"") && text.contains("panics as the test"), "{text}");
+        assert!(
+            text.contains("\"fragile\"") && text.contains("panics as the test"),
+            "{text}"
+        );
         if !is_first {
             assert_eq!(ask(proxy.addr).await.unwrap(), "a");
         }
@@ -135,7 +138,10 @@ async fn a_policy_that_panics_while_it_compiles_leaves_the_last_membership_and_r
         assert_eq!(detail(&proxy.handle.readiness(), check), None);
         handle.set(both.clone());
         eventually("the update", || upstream.backends().snapshot().len() == 2).await;
-        let mut answers = [ask(proxy.addr).await.unwrap(), ask(proxy.addr).await.unwrap()];
+        let mut answers = [
+            ask(proxy.addr).await.unwrap(),
+            ask(proxy.addr).await.unwrap(),
+        ];
         answers.sort();
         assert_eq!(answers, ["a", "b"]);
         assert_eq!(upstream.policy_panics(), 1);
@@ -197,7 +203,9 @@ async fn a_check_that_panics_counts_as_failed_and_goes_on() {
             let before = probes();
             eventually("more probes", || {
                 let now = probes();
-                now.iter().zip(&before).all(|(now, before)| *now >= before + 2)
+                now.iter()
+                    .zip(&before)
+                    .all(|(now, before)| *now >= before + 2)
             })
             .await;
             let all: Vec<_> = upstream.health_checks();

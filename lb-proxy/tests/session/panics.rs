@@ -242,13 +242,19 @@ async fn panics_once(method: &'static str, call: usize, neighbour: SocketAddr) {
     let after_the_end = ["Hooks::close", "Session data"].contains(&method);
     // Hooks are asked for what they observe also at the end.
     let either = method == "Hooks::observes" && failed == 0;
-    assert_eq!(failed, u64::from(!after_the_end && !either), "{method} {call}");
+    assert_eq!(
+        failed,
+        u64::from(!after_the_end && !either),
+        "{method} {call}"
+    );
     assert_eq!(metrics.accepted, metrics.ended(), "{method} {call}");
     let policy_panics = u64::from(method == "Picker::pick");
     assert_eq!(fragile.policy_panics(), policy_panics);
     eventually("the leases", || in_flight(&fragile) == 0).await;
     let lines = log.take();
-    let line = lines.iter().find(|line| line.contains("Code of the embedder panicked"));
+    let line = lines
+        .iter()
+        .find(|line| line.contains("Code of the embedder panicked"));
     let line = line.unwrap_or_else(|| panic!("{method} {call}: {lines:?}"));
     assert!(line.contains(method), "{line}");
     assert!(line.contains("panics as the test wants"), "{line}");
@@ -312,7 +318,7 @@ async fn hooks_that_panic_in_a_dry_run_or_in_an_interim_report_end_one_session()
 #[tokio::test]
 async fn a_pick_for_a_waiting_session_that_panics_ends_that_session_alone() {
     let fuse = Fuse::new("Picker::pick", 1);
-    let narrow = Backend::new(listening("a").await).with_max_conns(NonZeroU32::new(1));
+    let narrow = Backend::new(listening("a").await).max_conns(NonZeroU32::new(1));
     let upstream = Upstream::builder("narrow")
         .discovery(Static::new(Snapshot::from_backends([narrow])))
         .discovery_config(eager())
@@ -367,7 +373,7 @@ async fn a_policy_that_picks_a_tried_or_ejected_backend_causes_no_storm() {
         let alive = Backend::new(named("b").await);
         let mut refuses = Backend::new(dead);
         if !limited {
-            refuses = refuses.with_fail_limit(None);
+            refuses = refuses.fail_limit(None);
         }
         let upstream = Upstream::builder("stubborn")
             .discovery(Static::new(Snapshot::from_backends([refuses, alive])))

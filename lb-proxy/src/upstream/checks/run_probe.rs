@@ -25,7 +25,10 @@ pub(super) async fn run_probe(
     let unmatched = Unmatched::default();
     let probe = Probe::new(&backend, &check.source, header, &idle, &unmatched);
     // After a panic only the check itself is used again, which its documentation says.
-    let result = catch_future("HealthCheck::check", within_limit(&check, &probe, &unmatched));
+    let result = catch_future(
+        "HealthCheck::check",
+        within_limit(&check, &probe, &unmatched),
+    );
     let result = result.await.unwrap_or_else(|panicked| {
         upstream.note_panic_of_check(&check.described.name, &panicked);
         Err(CheckError::Unexpected("the check panicked".into()))

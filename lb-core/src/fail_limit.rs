@@ -1,0 +1,58 @@
+//! The setting of nginx's `max_fails` and `fail_timeout`. `state/failure_record.rs` counts against it.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// How many failures eject a backend, and for how long: nginx's `max_fails` and `fail_timeout`.
+///
+/// Default, as nginx: one failure, ten seconds.
+#[doc(alias = "max_fails", alias = "fail_timeout")]
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FailLimit {
+    /// Failures that eject. Above 16383, as 16383.
+    pub max_fails: NonZeroU32,
+    /// How long an ejection lasts, and how long a failure below the limit is remembered.
+    pub fail_timeout: Duration,
+}
+
+impl FailLimit {
+    /// Ejects for `fail_timeout` after `max_fails` failures.
+    pub const fn new(max_fails: NonZeroU32, fail_timeout: Duration) -> Self {
+        Self {
+            max_fails,
+            fail_timeout,
+        }
+    }
+}
+
+impl Default for FailLimit {
+    fn default() -> Self {
+        Self::new(NonZeroU32::MIN, Duration::from_secs(10))
+    }
+}
+
+/// Which fail limit each backend of a balancer has.
+#[doc(alias = "max_fails", alias = "fail_timeout")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "its own or another: there is no third"
+)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum FailLimits {
+    /// This one for all, whatever their sources say. With `None` failures never eject a backend.
+    All(Option<FailLimit>),
+    /// The [`fail_limit`](field@crate::Backend::fail_limit) that its source gives the backend. The default.
+    #[default]
+    OfEach,
+}
+
+impl FailLimits {
+    /// The limit of a backend whose source gives it `own`.
+    pub(crate) fn of(self, own: Option<FailLimit>) -> Option<FailLimit> {
+        match self {
+            Self::All(limit) => limit,
+            Self::OfEach => own,
+        }
+    }
+}
