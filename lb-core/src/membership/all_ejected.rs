@@ -65,7 +65,7 @@ impl Membership {
     /// Whether a pick at `now` that has found no backend gets an ejected one.
     fn picks_ejected(&self, outage: &Outage, request: &PickRequest<'_>, now: Timestamp) -> bool {
         self.config.on_all_ejected == OnAllEjected::Try
-            && request.tried().len() <= MOST_TRIED
+            && request.tried.len() <= MOST_TRIED
             && !(self.forgives_outages() && outage.since().is_some())
             && self.all_are_ejected(now)
     }
