@@ -65,6 +65,7 @@
 #![doc(test(attr(deny(warnings))))]
 
 mod backend;
+mod backend_text;
 mod balancer;
 mod config;
 mod delta;
@@ -91,6 +92,7 @@ mod time;
 mod updater;
 
 pub use backend::{AdminState, Backend, Health, Priority, Weight};
+pub use backend_text::BackendParseError;
 pub use balancer::{Balancer, balancer};
 pub use config::BalancerConfig;
 pub use delta::Delta;

@@ -26,6 +26,11 @@ impl Snapshot {
         backends.into_iter().collect()
     }
 
+    /// Collects backends at `addrs` in their order, everything else of them at its default.
+    pub fn from_addrs(addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
+        addrs.into_iter().map(Backend::new).collect()
+    }
+
     /// The backends in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Backend> {
         self.0.iter()

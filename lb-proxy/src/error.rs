@@ -33,6 +33,12 @@ pub enum BuildError {
         /// What the listener is described with.
         addr: Endpoint,
     },
+    /// A pool must follow its sources on a Tokio runtime, and there is none here.
+    #[error("upstream \"{upstream}\" cannot be followed: call this inside of a Tokio runtime")]
+    NoRuntime {
+        /// The upstream's name.
+        upstream: Arc<str>,
+    },
     /// The upstream has no source, so it can never have a backend.
     #[error("upstream \"{upstream}\" has no source of backends: add one with `discovery`")]
     NoSource {

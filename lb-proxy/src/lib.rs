@@ -140,6 +140,7 @@ mod clock;
 mod close_reason;
 mod close_request;
 mod config;
+mod connect;
 mod connection;
 mod embedder_code;
 mod error;
@@ -157,6 +158,7 @@ mod net;
 pub mod openmetrics;
 mod or_never;
 mod parse_status;
+mod pool;
 mod preread;
 mod preread_info;
 pub mod proxy_protocol;
@@ -174,10 +176,12 @@ mod state;
 mod upstream;
 
 pub use config::{Retry, Timeouts};
+pub use connect::{Connect, Connected};
 pub use hooks::Hooks;
 pub use limits::Limits;
 pub use listener::Listener;
 pub use metrics::Metrics;
+pub use pool::Pool;
 pub use relay::Relay;
 pub use server::{Handle, Proxy, ProxyBuilder, Server, Workers};
 pub use upstream::{Upstream, UpstreamBuilder};
@@ -194,6 +198,7 @@ pub mod balancing {
     pub use crate::backend_override::{
         ActiveOverride, Override, OverrideKind, OverrideOrigin, UnknownBackend, WeightOverride,
     };
+    pub use crate::pool::{PoolLease, PoolStatus};
     pub use crate::upstream::drain::OnBackendLoss;
     pub use crate::upstream::hash_key::HashKey;
     pub use crate::upstream::key_function::KeyFunction;
@@ -203,6 +208,7 @@ pub mod balancing {
 
 /// Errors of building, binding and reloading a proxy.
 pub mod errors {
+    pub use crate::connect::NoConnection;
     pub use crate::error::{BindError, BuildError, ReloadError};
 }
 

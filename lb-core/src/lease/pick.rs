@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc as StdArc;
+use std::time::Duration;
 
 use super::limited::take_permitted;
 use super::response_timer::ResponseTimer;
@@ -60,6 +61,15 @@ impl Pick {
         state.succeeded(now);
         let taken = now.saturating_since(self.taken_at.timestamp());
         state.connect_time.add(taken, now);
+    }
+
+    /// Reports that the backend answered after `latency`, which the caller measured: a success as [`connected`](Self::connected),
+    /// with `latency` as the sample of the connect time, which [`P2c::peak_ewma`](crate::policy::P2c::peak_ewma) weighs. For
+    /// balancers of requests over open connections.
+    pub fn observe(&self, latency: Duration, now: Timestamp) {
+        let state = self.state();
+        state.succeeded(now);
+        state.connect_time.add(latency, now);
     }
 
     /// Starts to measure this connection, for a policy that weighs response times ([`LeastTime`](crate::policy::LeastTime)).

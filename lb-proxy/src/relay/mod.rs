@@ -42,6 +42,7 @@ mod send_queue;
 mod setup;
 mod socket;
 mod state;
+mod streams;
 mod totals;
 mod transfer_mode;
 
@@ -129,6 +130,20 @@ impl Relay {
     /// nginx, because it is no part of the stream for a reader without `SO_OOBINLINE`. Of several urgent bytes that the
     /// sender sends before the relay has read them, all but the last are part of the stream.
     pub async fn run(&self, client: TcpStream, backend: TcpStream) -> RelayReport {
+        let backend = Stream::from(backend);
+        self.run_sockets(client.into(), backend, Vec::new(), || {})
+            .await
+    }
+
+    /// Sends `header` to the backend, and relays. Calls `backend_left` if the backend's connection ends while the client still
+    /// has bytes to read.
+    pub(crate) async fn run_sockets(
+        &self,
+        client: Stream,
+        backend: Stream,
+        header: Vec<u8>,
+        backend_left: impl FnOnce(),
+    ) -> RelayReport {
         let bytes = RelayTraffic::default();
         let traffic = TrafficCounters {
             bytes: &bytes,
@@ -146,9 +161,21 @@ impl Relay {
             request: None,
             leaving: None,
         };
-        let (client, backend) = (Stream::from(client), Stream::from(backend));
-        let ahead = BytesAhead::default();
-        let end = relay(&client, &backend, settings, ahead, traffic, never, || {}).await;
+        let ahead = BytesAhead {
+            announced: header.len(),
+            bytes: header,
+            consumed: 0,
+        };
+        let end = relay(
+            &client,
+            &backend,
+            settings,
+            ahead,
+            traffic,
+            never,
+            backend_left,
+        );
+        let end = end.await;
         RelayReport {
             end,
             bytes_to_backend: bytes.to_backend.get(),

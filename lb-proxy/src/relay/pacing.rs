@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::pin::Pin;
-use std::task::Context;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -62,25 +62,41 @@ impl Pace {
 
     /// Takes one step of `pump` if the pace allows it now. Otherwise wakes the task when it does.
     pub(super) fn step(&mut self, pump: &mut Pump<'_>, cx: &mut Context<'_>) -> Option<usize> {
-        let Some(rate) = self.rate.filter(|_| applies_to(pump)) else {
+        if self.rate.is_none() || !applies_to(pump) {
             return pump.step(cx, usize::MAX);
-        };
-        let most = loop {
-            if let Some(pause) = &mut self.pause {
-                self.has_paused = true;
-                if pause.as_mut().poll(cx).is_pending() {
-                    return None;
-                }
-                self.pause = None;
-            }
-            match self.allowed(rate) {
-                Ok(most) => break most,
-                Err(delay) => self.pause_for(delay),
-            }
+        }
+        let Poll::Ready(most) = self.poll_room(cx) else {
+            return None;
         };
         let moved = pump.step(cx, most)?;
         // It held nothing before.
-        let read = (moved + pump.holding()) as u64;
+        self.note_read((moved + pump.holding()) as u64);
+        Some(moved)
+    }
+
+    /// How many bytes may be read now. Pending during a pause.
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        let Some(rate) = self.rate else {
+            return Poll::Ready(usize::MAX);
+        };
+        loop {
+            if let Some(pause) = &mut self.pause {
+                self.has_paused = true;
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            match self.allowed(rate) {
+                Ok(most) => return Poll::Ready(most),
+                Err(delay) => self.pause_for(delay),
+            }
+        }
+    }
+
+    /// Counts bytes that were read, and pauses for the time that they take.
+    pub(super) fn note_read(&mut self, read: u64) {
+        let Some(rate) = self.rate else {
+            return;
+        };
         self.received += read;
         let millis = u128::from(read) * 1000 / u128::from(rate.get());
         if millis > 0 {
@@ -88,7 +104,6 @@ impl Pace {
                 u64::try_from(millis).unwrap_or(u64::MAX),
             ));
         }
-        Some(moved)
     }
 
     /// How many bytes may be read now, or how long to wait. nginx's formula.

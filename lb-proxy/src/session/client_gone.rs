@@ -16,7 +16,13 @@ impl Dial<'_> {
         &self,
         waiting: F,
     ) -> Result<F::Output, CloseReason> {
-        while_client_stays(self.origin.client, self.abandon_silent, waiting).await
+        match &self.session {
+            Some(session) => {
+                let (client, abandon) = (session.origin.client, session.abandon_silent);
+                while_client_stays(client, abandon, waiting).await
+            }
+            None => Ok(waiting.await),
+        }
     }
 }
 

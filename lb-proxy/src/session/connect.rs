@@ -12,7 +12,7 @@ use tracing::debug;
 use super::Session;
 use super::details::{Connected, Details};
 use super::origin::origin_of;
-use super::pick::Dial;
+use super::pick::{Dial, DialingSession};
 use crate::attempt_times::AttemptTimes;
 use crate::close_reason::CloseReason;
 use crate::embedder_code::named;
@@ -27,8 +27,7 @@ use crate::metrics::{Counters, RelayTraffic};
 use crate::net::connect::{ConnectError, connect};
 use crate::net::stream::Stream;
 use crate::state::hops::MAX_HOPS;
-use crate::state::route::Route;
-use crate::upstream::outcome::OutcomeRecorder;
+use crate::upstream::outcome::{OutcomeRecorder, ServerRecorder};
 use crate::upstream::{Lease, Upstream};
 
 /// How long an attempt that lacks a descriptor or memory waits before it asks again: the first wait and the longest one.
@@ -58,26 +57,35 @@ impl Session {
             self.details.get_or_insert_default().traffic = Some(traffic);
         }
         self.show_choice();
-        let mut dial = Dial {
+        let session = DialingSession {
             origin: origin_of!(self),
             connection: connection.filter(|_| route.hooks.is_some()),
-            key,
             route,
-            bind_source: source.as_ref().unwrap_or(&route.bind_source),
             hops: self.hops,
             peer: self.ends.get().map_or(self.client_addr, |ends| ends.peer),
-            upstream,
             counters,
-            attempts: &mut self.attempts,
             details: &mut self.details,
             abandon_silent: route.abandon_silent && silent,
+        };
+        let mut dial = Dial {
+            upstream,
+            key,
+            retry: &route.retry,
+            connect_timeout: route.timeouts.connect,
+            bind_source: source.as_ref().unwrap_or(&route.bind_source),
+            options: &route.backend_options,
+            attempts: &mut self.attempts,
             deadline: retry.and_then(|limit| Instant::now().checked_add(limit)),
             tried: Tried::new(),
+            session: Some(session),
+            failure: None,
+            last_error: None,
         };
         let (lease, backend, begin) = dial.run().await?;
-        let connection = dial.connection.take();
-        let first_byte = lease.first_byte_times();
         dial.enter(SessionPhase::Relaying);
+        let session = dial.session;
+        let connection = session.and_then(|session| session.connection);
+        let first_byte = lease.first_byte_times();
         if is_observed || first_byte.is_some() {
             let details = self.details.get_or_insert_default();
             let until_attempt = begin.saturating_duration_since(self.accepted_at);
@@ -117,16 +125,16 @@ fn note_connected(
 
 impl Dial<'_> {
     /// Returns the lease, the connection, and when its attempt began.
-    async fn run(&mut self) -> Result<(Lease, Stream, Instant), CloseReason> {
-        let tries = self.route.retry.tries.map_or(u32::MAX, NonZeroU32::get);
+    pub(crate) async fn run(&mut self) -> Result<(Lease, Stream, Instant), CloseReason> {
+        let tries = self.retry.tries.map_or(u32::MAX, NonZeroU32::get);
         loop {
             if self.time_left() == Some(Duration::ZERO) {
                 let error = &"the time for all attempts is over";
                 return Err(self.without(error, CloseReason::NoBackend, NoBackendCause::Deadline));
             }
             let lease = self.pick().await?;
-            let full = self.route.timeouts.connect;
-            let left = self.time_left().filter(|_| self.route.retry.ends_attempts);
+            let full = self.connect_timeout;
+            let left = self.time_left().filter(|_| self.retry.ends_attempts);
             let limit = left.map_or(full, |left| left.min(full));
             let begin = Instant::now();
             let counted = self.counted().cloned();
@@ -141,7 +149,8 @@ impl Dial<'_> {
             if let Some(counted) = counted {
                 counted.ended(attempt_end(&attempt), begin.elapsed());
             }
-            let observer = self.route.observer_of(observation_of(&attempt));
+            let route = self.session.as_ref().map(|session| session.route);
+            let observer = route.and_then(|route| route.observer_of(observation_of(&attempt)));
             let backend = observer.is_some().then(|| lease.backend());
             match attempt {
                 Err(reason) => {
@@ -149,7 +158,7 @@ impl Dial<'_> {
                     return Err(reason);
                 }
                 Ok(Ok(stream)) => {
-                    lease.connected(self.recorder());
+                    lease.connected(self.upstream);
                     self.observe(backend, Ok(&stream), false, begin);
                     return Ok((lease, stream, begin));
                 }
@@ -157,6 +166,9 @@ impl Dial<'_> {
                     self.tried.insert(lease.addr());
                     let ejects = lease.failed(&error, limit == full, self.recorder());
                     self.observe(backend, Err(Some(&error)), ejects, begin);
+                    if self.session.is_none() {
+                        self.last_error = Some(error);
+                    }
                 }
             }
             if *self.attempts >= tries {
@@ -173,7 +185,9 @@ impl Dial<'_> {
         begin: Instant,
         limit: Duration,
     ) -> Result<Result<Stream, ConnectError>, CloseReason> {
-        self.counters.connect_attempts.increment();
+        if let Some(session) = &self.session {
+            session.counters.connect_attempts.increment();
+        }
         let to = lease.endpoint();
         let hops = self.hops_to(lease.addr());
         if hops > MAX_HOPS {
@@ -182,17 +196,16 @@ impl Dial<'_> {
         let mut left = limit;
         let mut pause = SHORTAGE.0;
         loop {
-            let Route {
-                backend_options: options,
-                ..
-            } = self.route;
+            let options = self.options;
             let begun = |socket: &Socket| self.record_hop(socket, hops);
             let own = hops > 0;
             let connected = connect(&to, own, self.bind_source, options, Some(left), begun);
             match self.while_client_stays(connected).await? {
                 // Sessions that end make room. Another backend would not.
                 Err(ConnectError::Shortage(error, _)) if pause < left => {
-                    self.counters.connect_shortages.increment();
+                    if let Some(session) = &self.session {
+                        session.counters.connect_shortages.increment();
+                    }
                     debug!(%error, "Attempt to connect waits");
                     self.while_client_stays(sleep(pause)).await?;
                     pause = (pause * 2).min(SHORTAGE.1);
@@ -204,10 +217,13 @@ impl Dial<'_> {
     }
 
     fn recorder(&self) -> OutcomeRecorder<'_> {
+        let session = self.session.as_ref();
         OutcomeRecorder {
             upstream: self.upstream,
-            counters: self.counters,
-            failures: &self.origin.listener.trackers().failures,
+            server: session.map(|session| ServerRecorder {
+                counters: session.counters,
+                failures: &session.origin.listener.trackers().failures,
+            }),
         }
     }
 
@@ -219,11 +235,16 @@ impl Dial<'_> {
         ejects: bool,
         begin: Instant,
     ) {
-        let Some((hooks, backend)) = self.route.hooks.as_deref().zip(backend) else {
+        let Some(session) = &mut self.session else {
             return;
         };
-        let origin = self.origin;
-        let connection = self.connection.get_or_insert_with(|| origin.connection());
+        let Some((hooks, backend)) = session.route.hooks.as_deref().zip(backend) else {
+            return;
+        };
+        let origin = session.origin;
+        let connection = session
+            .connection
+            .get_or_insert_with(|| origin.connection());
         let outcome = match attempt {
             Err(None) => AttemptOutcome::Abandoned,
             Ok(_) => AttemptOutcome::Connected,
@@ -247,7 +268,8 @@ impl Dial<'_> {
         };
         named("Hooks::attempt", || hooks.attempt(connection, &observed));
         let error = observed.error;
-        self.details
+        session
+            .details
             .get_or_insert_default()
             .attempts
             .push(AttemptReport {

@@ -20,7 +20,7 @@ pub(super) struct Details {
     pub(super) attempts: Vec<AttemptReport>,
     pub(super) refusal: Option<RefusalDetail>,
     /// Present if the session is connected and its summary needs more than its bytes.
-    pub(super) connected: Option<Connected>,
+    pub(super) connected: Option<ConnectedDetails>,
     /// The limit that would have refused the client.
     pub(super) observed: Option<RefusalDetail>,
     /// The bytes of a fixed response that the client accepted.
@@ -33,7 +33,7 @@ pub(super) struct Details {
 
 /// The connection with the backend of a session whose summary needs more than its bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Connected {
+pub(super) struct ConnectedDetails {
     /// From accepting to the connection.
     pub(super) after: Duration,
     /// When the attempt began.
@@ -42,7 +42,7 @@ pub(super) struct Connected {
     pub(super) traffic: Arc<RelayTraffic>,
 }
 
-impl Connected {
+impl ConnectedDetails {
     /// The connection that an attempt since `begin` led to, `after` the client was accepted.
     pub(super) const fn new(traffic: Arc<RelayTraffic>, after: Duration, begin: Instant) -> Self {
         Self {

@@ -94,7 +94,8 @@ impl Deref for BackendStream {
 
 impl Dial<'_> {
     pub(super) fn enter(&mut self, phase: SessionPhase) {
-        if let Some(details) = self.details {
+        let session = self.session.as_mut();
+        if let Some(details) = session.and_then(|session| session.details.as_mut()) {
             details.enter(phase);
         }
     }
@@ -102,7 +103,9 @@ impl Dial<'_> {
     /// Shows the backend that the session connects to.
     pub(super) fn show_attempt(&mut self, lease: &Lease) {
         self.enter(SessionPhase::Connecting);
-        if let Some(live) = self.details.as_ref().and_then(|details| details.live()) {
+        let session = self.session.as_ref();
+        let details = session.and_then(|session| session.details.as_ref());
+        if let Some(live) = details.and_then(|details| details.live()) {
             live.change(|state| state.backend = Some(lease.backend()));
         }
     }

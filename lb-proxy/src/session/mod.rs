@@ -16,7 +16,7 @@ mod origin;
 mod own_listeners;
 mod panics;
 mod pass;
-mod pick;
+pub(crate) mod pick;
 mod preread;
 mod progress;
 mod refusal;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Session;
-use super::pick::Dial;
+use super::pick::{Dial, DialFailure};
 use crate::close_reason::CloseReason;
 use crate::embedder_code::Panicked;
 use crate::failures::kind::{Failure, FailureEvent};
@@ -52,13 +52,19 @@ impl Session {
 }
 
 impl Dial<'_> {
-    /// Counts and reports a panic. Returns that for the end of the session.
-    pub(super) fn end_by_panic(&self, panicked: &Panicked) -> CloseReason {
+    /// Counts and reports a panic of the policy. Returns that for the end of the session.
+    pub(super) fn end_by_panic(&mut self, panicked: &Panicked) -> CloseReason {
+        let Some(session) = &self.session else {
+            self.upstream.note_panic_of_picker(panicked);
+            let (cause, text) = (None, panicked.to_string());
+            self.failure = Some(DialFailure { cause, text });
+            return CloseReason::Panicked;
+        };
         let place = PanicPlace {
-            listener: self.origin.listener,
+            listener: session.origin.listener,
             upstream: self.upstream,
-            client: self.origin.client_addr,
-            counters: self.counters,
+            client: session.origin.client_addr,
+            counters: session.counters,
         };
         place.note(panicked)
     }

@@ -12,12 +12,15 @@ use tracing::debug;
 use super::details::Details;
 use super::origin::Origin;
 use crate::close_reason::CloseReason;
+use crate::config::Retry;
 use crate::connection::Connection;
 use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::NoBackendCause;
 use crate::live_sessions::SessionPhase;
 use crate::metrics::{Counters, RelayTraffic};
 use crate::net::bind_source::BindSource;
+use crate::net::connect::ConnectError;
+use crate::net::options::SocketOptions;
 use crate::net::unix::ShownClient;
 use crate::state::route::Route;
 use crate::upstream::hash_key::HashKey;
@@ -26,30 +29,50 @@ use crate::upstream::{Lease, Upstream, WaitError};
 /// How long a client waits for the first membership if no deadline is set.
 const FIRST_MEMBERSHIP: Duration = Duration::from_secs(60);
 
-/// The search of one session for a backend that it can connect to.
-pub(super) struct Dial<'a> {
+/// The search for a backend that accepts a connection: of a session, or of a caller without one.
+pub(crate) struct Dial<'a> {
+    pub(crate) upstream: &'a Upstream,
+    /// What the policy hashes.
+    pub(crate) key: HashKey,
+    pub(crate) retry: &'a Retry,
+    /// The time-out of one attempt.
+    pub(crate) connect_timeout: Duration,
+    pub(crate) bind_source: &'a BindSource,
+    pub(crate) options: &'a SocketOptions,
+    /// Counts the attempts.
+    pub(crate) attempts: &'a mut u32,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) tried: Tried,
+    /// `None` for a caller that is no session.
+    pub(crate) session: Option<DialingSession<'a>>,
+    /// What a caller that is no session is told, and the error of its last attempt.
+    pub(crate) failure: Option<DialFailure>,
+    pub(crate) last_error: Option<ConnectError>,
+}
+
+/// The session that searches for a backend.
+pub(crate) struct DialingSession<'a> {
     /// The client and the listener.
     pub(super) origin: Origin<'a>,
     /// What the hooks observe. Made with the first attempt that they observe.
     pub(super) connection: Option<Connection>,
-    /// What the policy hashes.
-    pub(super) key: HashKey,
     pub(super) route: &'a Route,
-    pub(super) bind_source: &'a BindSource,
     /// How many own listeners the client passed through before this one.
     pub(super) hops: u8,
     /// The other end of the client's socket.
     pub(super) peer: SocketAddr,
-    pub(super) upstream: &'a Upstream,
     pub(super) counters: &'a Counters,
-    /// Counts the attempts.
-    pub(super) attempts: &'a mut u32,
     /// What the hooks' summary needs.
     pub(super) details: &'a mut Option<Box<Details>>,
     /// Whether a client that ends its side without a byte counts as gone.
     pub(super) abandon_silent: bool,
-    pub(super) deadline: Option<Instant>,
-    pub(super) tried: Tried,
+}
+
+/// Why a caller that is no session got no connection.
+#[derive(Debug)]
+pub(crate) struct DialFailure {
+    pub(crate) cause: Option<NoBackendCause>,
+    pub(crate) text: String,
 }
 
 impl Dial<'_> {
@@ -103,7 +126,8 @@ impl Dial<'_> {
 
     /// The bytes of the session, if it is counted in detail.
     pub(super) fn counted(&self) -> Option<&Arc<RelayTraffic>> {
-        let traffic = self.details.as_ref()?.traffic.as_ref();
+        let details = self.session.as_ref()?.details.as_ref();
+        let traffic = details?.traffic.as_ref();
         traffic.filter(|traffic| traffic.counted().is_some())
     }
 
@@ -120,21 +144,30 @@ impl Dial<'_> {
         reason: CloseReason,
         cause: NoBackendCause,
     ) -> CloseReason {
-        if self.route.hooks.is_some() {
-            self.details.get_or_insert_default().note_no_backend(cause);
+        let upstream = self.upstream;
+        let Some(session) = &mut self.session else {
+            debug!(upstream = upstream.name(), attempts = *self.attempts, %error, "No backend for a connection");
+            let text = error.to_string();
+            let cause = Some(cause);
+            self.failure = Some(DialFailure { cause, text });
+            return reason;
+        };
+        if session.route.hooks.is_some() {
+            let details = session.details.get_or_insert_default();
+            details.note_no_backend(cause);
         }
         let event = FailureEvent {
-            listener: Some(self.origin.listener.endpoint()),
-            upstream: Some(self.upstream.shared_name()),
-            client: Some(self.origin.client_addr),
+            listener: Some(session.origin.listener.endpoint()),
+            upstream: Some(upstream.shared_name()),
+            client: Some(session.origin.client_addr),
             error: Some(error),
             ..FailureEvent::default()
         };
-        let failures = &self.origin.listener.trackers().failures;
+        let failures = &session.origin.listener.trackers().failures;
         failures.record(Failure::Client(reason), &event);
         debug!(
-            upstream = self.upstream.name(),
-            client.addr = %ShownClient(self.origin.client_addr),
+            upstream = upstream.name(),
+            client.addr = %ShownClient(session.origin.client_addr),
             attempts = *self.attempts,
             %error,
             "No backend for a connection"

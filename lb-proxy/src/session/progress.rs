@@ -6,7 +6,7 @@ use std::time::Duration;
 use lb_core::Backend;
 use tokio::time::{Instant, sleep};
 
-use super::details::Connected;
+use super::details::ConnectedDetails;
 use super::panics::PanicPlace;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
@@ -31,7 +31,7 @@ pub(super) struct ProgressReports {
     pub(super) upstream: Upstream,
     pub(super) backend: Arc<Backend>,
     pub(super) attempts: Vec<AttemptReport>,
-    pub(super) connected: Connected,
+    pub(super) connected: ConnectedDetails,
     pub(super) accepted_at: Instant,
     pub(super) counters: Arc<Counters>,
 }

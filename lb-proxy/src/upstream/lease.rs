@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lb_core::{Backend, Endpoint, FailureEffect, Pick, Timestamp};
 
@@ -99,6 +100,17 @@ impl Lease {
         }
         if let LeaseState::Timed(timed) = &self.state {
             timed.times.0.connected(now);
+        }
+    }
+
+    /// Updates the backend's state: it answered after `latency`.
+    pub(super) fn report_observed(&self, latency: Duration, now: Timestamp) {
+        if let Some(pick) = self.held.pick() {
+            pick.observe(latency, now);
+        }
+        if let LeaseState::Timed(timed) = &self.state {
+            timed.times.0.connected(now);
+            timed.times.0.first_byte();
         }
     }
 

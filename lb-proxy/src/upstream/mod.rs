@@ -16,7 +16,7 @@ pub(crate) mod outcome;
 mod override_control;
 mod overrides;
 mod panics;
-mod pick;
+pub(crate) mod pick;
 mod publish;
 mod readiness;
 mod record_transition;

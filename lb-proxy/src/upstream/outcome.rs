@@ -1,6 +1,10 @@
 //! The outcome of an attempt to connect: the one place where it changes state, counters, reports and sources.
 
-use lb_core::FailureEffect;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lb_core::{Endpoint, FailureEffect};
 use tracing::{debug, warn};
 
 use super::Upstream;
@@ -15,6 +19,13 @@ use crate::net::connect::ConnectError;
 #[derive(Clone, Copy)]
 pub(crate) struct OutcomeRecorder<'a> {
     pub(crate) upstream: &'a Upstream,
+    /// `None` for a connection that no server makes.
+    pub(crate) server: Option<ServerRecorder<'a>>,
+}
+
+/// Where a server counts and reports outcomes.
+#[derive(Clone, Copy)]
+pub(crate) struct ServerRecorder<'a> {
     pub(crate) counters: &'a Counters,
     pub(crate) failures: &'a FailureReports,
 }
@@ -22,12 +33,15 @@ pub(crate) struct OutcomeRecorder<'a> {
 impl Lease {
     /// The backend took the connection. That ends its failures in a row, and the drain of its sessions if it was
     /// unhealthy.
-    pub(crate) fn connected(&self, recorder: OutcomeRecorder<'_>) {
-        let upstream = recorder.upstream;
+    pub(crate) fn connected(&self, upstream: &Upstream) {
         self.report_connected(upstream.now());
-        upstream.drain().healthy(self.addr());
-        upstream.shared().observers.connected();
-        upstream.note_forgiven();
+        upstream.note_connected(self.addr());
+    }
+
+    /// The backend answered after `latency`.
+    pub(crate) fn observed(&self, upstream: &Upstream, latency: Duration) {
+        self.report_observed(latency, upstream.now());
+        upstream.note_connected(self.addr());
     }
 
     /// Counts, reports and logs a failed attempt.
@@ -43,27 +57,12 @@ impl Lease {
         had_full_time: bool,
         recorder: OutcomeRecorder<'_>,
     ) -> bool {
-        let OutcomeRecorder {
-            upstream,
-            counters,
-            failures,
-        } = recorder;
-        let (addr, endpoint) = (self.addr(), self.endpoint());
-        let detailed = upstream.counters();
-        let backend = detailed.map(|_| self.backend());
+        let OutcomeRecorder { upstream, server } = recorder;
+        let endpoint = self.endpoint();
         let failure = ConnectFailure::from(error);
-        let counter = match failure {
-            ConnectFailure::Timeout => &counters.connect_timeouts,
-            _ => &counters.connect_failures,
-        };
-        counter.increment();
-        let event = FailureEvent {
-            upstream: Some(upstream.shared_name()),
-            backend: Some(endpoint.clone()),
-            error: Some(error),
-            ..FailureEvent::default()
-        };
-        failures.record(Failure::Connect(failure), &event);
+        if let Some(server) = server {
+            server.note_failed(upstream, &endpoint, failure, error);
+        }
         debug!(upstream = upstream.name(), backend.addr = %endpoint, %error, "Attempt to connect failed");
         let is_the_backends = match failure {
             ConnectFailure::Backend => true,
@@ -73,12 +72,28 @@ impl Lease {
         if !is_the_backends {
             return false;
         }
+        let ejects = self.blame(upstream, error.is_unanswered(), error);
+        if let Some(server) = server.filter(|_| ejects) {
+            server.counters.ejections.increment();
+        }
+        ejects
+    }
+
+    /// The backend is to blame, or the path to it if nothing answered. Returns whether that ejected it.
+    pub(crate) fn blame(
+        self,
+        upstream: &Upstream,
+        is_unanswered: bool,
+        error: &dyn Display,
+    ) -> bool {
+        let (addr, endpoint) = (self.addr(), self.endpoint());
+        let detailed = upstream.counters();
+        let backend = detailed.map(|_| self.backend());
         upstream.refresh();
-        let effect = self.report_failed(error.is_unanswered(), upstream.now());
+        let effect = self.report_failed(is_unanswered, upstream.now());
         upstream.note_forgiven();
         let ejects = effect == FailureEffect::Ejected;
         if ejects {
-            counters.ejections.increment();
             if let Some((detailed, backend)) = detailed.zip(backend) {
                 detailed.ejected(&backend);
             }
@@ -88,6 +103,38 @@ impl Lease {
             warn!(upstream = upstream.name(), backend.addr = %endpoint, %error, "Backend ejected");
         }
         ejects
+    }
+}
+
+impl Upstream {
+    /// The backend at `addr` took a connection.
+    pub(super) fn note_connected(&self, addr: SocketAddr) {
+        self.drain().healthy(addr);
+        self.shared().observers.connected();
+        self.note_forgiven();
+    }
+}
+
+impl ServerRecorder<'_> {
+    fn note_failed(
+        self,
+        upstream: &Upstream,
+        endpoint: &Endpoint,
+        failure: ConnectFailure,
+        error: &ConnectError,
+    ) {
+        let counter = match failure {
+            ConnectFailure::Timeout => &self.counters.connect_timeouts,
+            _ => &self.counters.connect_failures,
+        };
+        counter.increment();
+        let event = FailureEvent {
+            upstream: Some(upstream.shared_name()),
+            backend: Some(endpoint.clone()),
+            error: Some(error),
+            ..FailureEvent::default()
+        };
+        self.failures.record(Failure::Connect(failure), &event);
     }
 }
 

@@ -98,7 +98,7 @@ impl Upstream {
     }
 
     /// The policy panicked outside of a session.
-    pub(super) fn note_policy_panic(&self, panicked: &Panicked) {
+    pub(crate) fn note_policy_panic(&self, panicked: &Panicked) {
         let panics = &self.shared().panics;
         panics.policy.fetch_add(1, Relaxed);
         if panics.may_log(LogLine::Policy) {

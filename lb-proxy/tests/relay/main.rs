@@ -10,3 +10,4 @@ mod close;
 mod cut;
 #[cfg(target_os = "linux")]
 mod rule;
+mod streams;

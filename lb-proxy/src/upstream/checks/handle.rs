@@ -26,7 +26,7 @@ impl Upstream {
     }
 
     /// Counts published memberships.
-    pub(super) fn membership_changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn membership_changes(&self) -> watch::Receiver<u64> {
         self.shared().memberships.subscribe()
     }
 
