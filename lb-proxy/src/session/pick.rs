@@ -11,8 +11,10 @@ use tracing::debug;
 
 use super::details::Details;
 use super::origin::Origin;
+use super::panics::PanicPlace;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
+use crate::embedder_code::Panicked;
 use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::NoBackendCause;
 use crate::live_sessions::SessionPhase;
@@ -140,5 +142,18 @@ impl Dial<'_> {
             "No backend for a connection"
         );
         reason
+    }
+}
+
+impl Dial<'_> {
+    /// Counts and reports a panic. Returns that for the end of the session.
+    pub(super) fn end_by_panic(&self, panicked: &Panicked) -> CloseReason {
+        let place = PanicPlace {
+            listener: self.origin.listener,
+            upstream: self.upstream,
+            client: self.origin.client_addr,
+            counters: self.counters,
+        };
+        place.note(panicked)
     }
 }
