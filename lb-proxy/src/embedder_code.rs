@@ -13,6 +13,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use futures::FutureExt;
 use lb_core::Escaped;
 
+/// The name of a policy's picker in messages.
+pub(crate) const PICKER: &str = "Picker::pick";
+
 thread_local! {
     /// The innermost code that the panic under way unwinds from.
     static UNWOUND: Cell<Option<&'static str>> = const { Cell::new(None) };

@@ -15,13 +15,12 @@ use tokio::time::Instant;
 
 use crate::config::{Retry, Timeouts};
 use crate::connection::Connection;
-use crate::embedder_code::catch_future;
+use crate::embedder_code::{PICKER, catch_future};
 use crate::net::bind_source::BindSource;
 use crate::net::options::SocketOptions;
 use crate::session::pick::Dial;
 use crate::upstream::Upstream;
 use crate::upstream::hash_key::HashKey;
-use crate::upstream::pick::PICKER;
 use crate::upstream::send_proxy::HeaderSetting;
 
 pub use connected::Connected;

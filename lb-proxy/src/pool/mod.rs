@@ -13,12 +13,11 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::embedder_code::catch;
+use crate::embedder_code::{PICKER, catch};
 use crate::error::BuildError;
 use crate::upstream::Upstream;
 use crate::upstream::checks::resources::ProbeResources;
 use crate::upstream::hash_key::HashKey;
-use crate::upstream::pick::PICKER;
 
 pub use lease::PoolLease;
 pub use status::PoolStatus;

@@ -3,9 +3,10 @@
 use tracing::{debug, error};
 
 use super::Session;
+use super::panics::PanicPlace;
 use crate::close_reason::CloseReason;
 use crate::config::OnRefusal;
-use crate::embedder_code::catch;
+use crate::embedder_code::{Panicked, catch};
 use crate::failures::FAILURES_TARGET;
 use crate::net::unix::ShownClient;
 use crate::relay::reset_on_close;
@@ -59,5 +60,18 @@ impl Session {
             counted.ended(reason, self.accepted_at.elapsed());
         }
         listener.ended(worker, reason);
+    }
+}
+
+impl Session {
+    /// Counts and reports a panic. Returns that for the end of the session.
+    pub(super) fn end_by_panic(&self, panicked: &Panicked, worker: &Worker) -> CloseReason {
+        let place = PanicPlace {
+            listener: &self.permit.listener,
+            upstream: self.upstream(),
+            client: self.client_addr,
+            counters: &worker.counters,
+        };
+        place.note(panicked)
     }
 }

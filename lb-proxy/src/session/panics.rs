@@ -2,14 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::Session;
-use super::pick::{Dial, DialFailure};
 use crate::close_reason::CloseReason;
 use crate::embedder_code::Panicked;
 use crate::failures::kind::{Failure, FailureEvent};
 use crate::metrics::Counters;
 use crate::state::listener::ListenerState;
-use crate::state::worker::Worker;
 use crate::upstream::Upstream;
 
 /// Where a panic happened.
@@ -35,37 +32,5 @@ impl PanicPlace<'_> {
         let failures = &self.listener.trackers().failures;
         failures.record(Failure::Panic(panicked.code), &event);
         CloseReason::Panicked
-    }
-}
-
-impl Session {
-    /// Counts and reports a panic. Returns that for the end of the session.
-    pub(super) fn end_by_panic(&self, panicked: &Panicked, worker: &Worker) -> CloseReason {
-        let place = PanicPlace {
-            listener: &self.permit.listener,
-            upstream: self.upstream(),
-            client: self.client_addr,
-            counters: &worker.counters,
-        };
-        place.note(panicked)
-    }
-}
-
-impl Dial<'_> {
-    /// Counts and reports a panic of the policy. Returns that for the end of the session.
-    pub(super) fn end_by_panic(&mut self, panicked: &Panicked) -> CloseReason {
-        let Some(session) = &self.session else {
-            self.upstream.note_panic_of_picker(panicked);
-            let (cause, text) = (None, panicked.to_string());
-            self.failure = Some(DialFailure { cause, text });
-            return CloseReason::Panicked;
-        };
-        let place = PanicPlace {
-            listener: session.origin.listener,
-            upstream: self.upstream,
-            client: session.origin.client_addr,
-            counters: session.counters,
-        };
-        place.note(panicked)
     }
 }

@@ -11,9 +11,11 @@ use tracing::debug;
 
 use super::details::Details;
 use super::origin::Origin;
+use super::panics::PanicPlace;
 use crate::close_reason::CloseReason;
 use crate::config::Retry;
 use crate::connection::Connection;
+use crate::embedder_code::Panicked;
 use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::NoBackendCause;
 use crate::live_sessions::SessionPhase;
@@ -173,5 +175,24 @@ impl Dial<'_> {
             "No backend for a connection"
         );
         reason
+    }
+}
+
+impl Dial<'_> {
+    /// Counts and reports a panic of the policy. Returns that for the end of the session.
+    pub(super) fn end_by_panic(&mut self, panicked: &Panicked) -> CloseReason {
+        let Some(session) = &self.session else {
+            self.upstream.note_panic_of_picker(panicked);
+            let (cause, text) = (None, panicked.to_string());
+            self.failure = Some(DialFailure { cause, text });
+            return CloseReason::Panicked;
+        };
+        let place = PanicPlace {
+            listener: session.origin.listener,
+            upstream: self.upstream,
+            client: session.origin.client_addr,
+            counters: session.counters,
+        };
+        place.note(panicked)
     }
 }

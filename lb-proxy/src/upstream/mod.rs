@@ -16,7 +16,7 @@ pub(crate) mod outcome;
 mod override_control;
 mod overrides;
 mod panics;
-pub(crate) mod pick;
+mod pick;
 mod publish;
 mod readiness;
 mod record_transition;

@@ -8,8 +8,7 @@ use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::Upstream;
-use super::pick::PICKER;
-use crate::embedder_code::Panicked;
+use crate::embedder_code::{PICKER, Panicked};
 
 /// How often a line of one kind is logged. The panics of sessions have reports of their own.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);

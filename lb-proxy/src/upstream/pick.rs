@@ -11,10 +11,7 @@ use super::hash_key::HashKey;
 use super::lease::{Lease, LeaseState, RunningTimes, TimedPick};
 use crate::attempt_times::AttemptTimes;
 use crate::connection::Connection;
-use crate::embedder_code::{catch, named};
-
-/// The name of a policy's picker in messages.
-pub(crate) const PICKER: &str = "Picker::pick";
+use crate::embedder_code::{PICKER, catch, named};
 
 thread_local! {
     /// Seeded by the operating system. Not for secrets.

@@ -7,10 +7,9 @@ use tokio::select;
 use tokio::time::{sleep, timeout};
 
 use super::hash_key::HashKey;
-use super::pick::PICKER;
 use super::wait_queue::{PickFailure, Ticket, WaitFor, WaitQueue};
 use super::{Lease, Upstream};
-use crate::embedder_code::{Panicked, catch};
+use crate::embedder_code::{PICKER, Panicked, catch};
 
 /// How often the queue is served without an event: no event reports the end of an ejection.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);

@@ -118,9 +118,9 @@ impl Picker for FragilePicker {
 }
 
 /// The data of a session.
-struct Data(Arc<Fuse>);
+struct FragileData(Arc<Fuse>);
 
-impl Drop for Data {
+impl Drop for FragileData {
     fn drop(&mut self) {
         self.0.burn("Session data");
     }
@@ -174,7 +174,7 @@ fn fragile_listener(upstream: &Upstream, fuse: &Arc<Fuse>) -> Listener {
         })
         .session_data(move |_| {
             data.burn("Listener::session_data");
-            Data(Arc::clone(&kept))
+            FragileData(Arc::clone(&kept))
         })
 }
 
