@@ -68,6 +68,13 @@
 //!
 //! `benches/README.md` of the repository has figures, and the commands that print them.
 //!
+//! # Without a server
+//!
+//! A [`Pool`] is an upstream that a task follows, for programs that connect by themselves: it picks, and gets the outcome
+//! reported. [`Upstream::connect`] connects to a backend as a session does, with everything but the client: retries, blame,
+//! the queue, a PROXY header, the source address. [`Relay::run_to`] relays between a socket and such a connection as fast as
+//! a session, [`Relay::run_streams`] between any two streams, such as those of TLS.
+//!
 //! # Unix sockets
 //!
 //! [`Listener::unix`] listens on a path, and [`Backend::unix`](lb_core::Backend::unix) is a backend at one. Wherever an

@@ -11,7 +11,7 @@ use super::checks::list::{CheckList, DescribedCheck, initial_health};
 use super::description::{PolicyDescription, SourceDescription, UpstreamDescription};
 use super::key_part::{KeyPart, KeyParts};
 use super::membership::Membership;
-use super::panics::UpstreamPanics;
+use super::panic_record::UpstreamPanics;
 use super::send_proxy::{HeaderSetting, SendProxy};
 use super::setting::Setting;
 use super::{Plan, PoolRef, Shared, Upstream};

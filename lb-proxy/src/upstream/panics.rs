@@ -1,60 +1,14 @@
 //! Panics of an upstream's policy and checks: counts, the problem that the status shows, and the log.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::Upstream;
+use super::panic_record::LogLine;
 use crate::embedder_code::{PICKER, Panicked};
-
-/// How often a line of one kind is logged. The panics of sessions have reports of their own.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
-
-/// What is known of the panics of an upstream.
-#[derive(Debug, Default)]
-pub(crate) struct UpstreamPanics {
-    policy: AtomicU64,
-    checks: AtomicU64,
-    /// Picks of a backend that the session had tried already.
-    repeated: AtomicU64,
-    state: Mutex<PanicState>,
-}
-
-#[derive(Debug, Default)]
-struct PanicState {
-    /// Why the last set is not in use.
-    problem: Option<Arc<str>>,
-    /// When each kind of line was logged last.
-    logged: [Option<Instant>; 3],
-}
-
-/// The kinds of lines.
-#[derive(Clone, Copy, Debug)]
-enum LogLine {
-    Policy,
-    RepeatedPick,
-    Check,
-}
-
-impl UpstreamPanics {
-    /// Whether a line of this kind may be logged now.
-    fn may_log(&self, line: LogLine) -> bool {
-        let logged = &mut self.lock().logged[line as usize];
-        let may = logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
-        if may {
-            *logged = Some(Instant::now());
-        }
-        may
-    }
-
-    /// No code that can panic runs under the lock.
-    fn lock(&self) -> MutexGuard<'_, PanicState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Upstream {
     /// How often its policy has panicked: while it compiled, picked, explained or computed a digest.
