@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::interleaving::Event;
-use super::rig::{addr, backend, tried};
+use super::rig::{addr, backend, settings, tried};
 use super::step_rng::StepRng;
 use crate::backend::Health;
 use crate::backend::{AdminState, Backend, Priority};
@@ -110,7 +110,7 @@ impl<'a> Generator<'a> {
     }
 
     fn config(&mut self) -> BalancerConfig {
-        let mut config = BalancerConfig::default();
+        let mut config = settings();
         if self.below(2) == 0 {
             let two = NonZeroU32::MIN.saturating_add(1);
             let detection = OutlierDetection::default().consecutive_failures(two);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::memory::Memory;
 use super::model::Model;
-use super::rig::{Rig, at};
+use super::rig::{Rig, at, settings};
 use super::watched::Watched;
 use crate::backend::Health;
 use crate::config::BalancerConfig;
@@ -75,7 +75,7 @@ impl Runner {
     pub(crate) fn new(policy: Arc<dyn Policy>, draws: Box<dyn Rng>, origin: String) -> Self {
         Self {
             rig: Rig::new(policy, &Snapshot::default()).rng(draws),
-            config: BalancerConfig::default(),
+            config: settings(),
             now: at(0),
             held: Vec::new(),
             incarnations: BTreeMap::new(),

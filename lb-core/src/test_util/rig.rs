@@ -8,11 +8,13 @@ use super::step_rng::Rationed;
 use super::watched::Watched;
 use crate::backend::{Backend, Weight};
 use crate::balancer::{Balancer, balancer};
+use crate::config::BalancerConfig;
 use crate::lease::pick::Pick;
 use crate::pick::request::{PickError, PickRequest, Tried};
 use crate::policy::Policy;
 use crate::rng::{Rng, SplitMix64};
 use crate::snapshot::Snapshot;
+use crate::tiers::all_ejected::OnAllEjected;
 use crate::time::Timestamp;
 use crate::updater::Updater;
 
@@ -42,6 +44,11 @@ pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_nanos(seconds * 1_000_000_000)
 }
 
+/// The default settings, except that no ejected backend is picked: the contract of a policy is about eligible ones.
+pub(crate) fn settings() -> BalancerConfig {
+    BalancerConfig::default().on_all_ejected(OnAllEjected::Refuse)
+}
+
 pub(crate) struct Rig {
     pub(crate) updater: Updater,
     pub(crate) balancer: Balancer,
@@ -54,6 +61,7 @@ impl Rig {
     pub(crate) fn new(policy: Arc<dyn Policy>, snapshot: &Snapshot) -> Self {
         let watched = Arc::new(Watched::new(policy));
         let (mut updater, balancer) = balancer(Arc::clone(&watched) as Arc<dyn Policy>);
+        updater.set_config(settings());
         updater.apply(snapshot, at(0));
         Self {
             updater,
