@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::Session;
-use super::details::{Connected, Details};
+use super::details::{ConnectedDetails, Details};
 use super::origin::origin_of;
 use super::pick::{Dial, DialingSession};
 use crate::attempt_times::AttemptTimes;
@@ -119,7 +119,7 @@ fn note_connected(
     let report = details.attempts.last();
     let took = report.and_then(|report| report.connected_after);
     let took = took.unwrap_or_else(|| begin.elapsed());
-    let connected = Connected::new(Arc::clone(traffic), until_attempt + took, begin);
+    let connected = ConnectedDetails::new(Arc::clone(traffic), until_attempt + took, begin);
     details.connected = Some(connected);
 }
 

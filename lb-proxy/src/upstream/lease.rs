@@ -105,7 +105,7 @@ impl Lease {
 
     /// Updates the backend's state: it answered after `latency`.
     pub(super) fn report_observed(&self, latency: Duration, now: Timestamp) {
-        if let Some(pick) = self.held.pick() {
+        if let Some(pick) = self.state.pick() {
             pick.observe(latency, now);
         }
         if let LeaseState::Timed(timed) = &self.state {
