@@ -161,7 +161,7 @@ async fn the_header_goes_also_if_the_backend_speaks_first() {
 
 #[tokio::test]
 async fn connections_wait_in_the_queue_for_room() {
-    let narrow = Backend::new(listening("a").await).with_max_conns(NonZeroU32::new(1));
+    let narrow = Backend::new(listening("a").await).max_conns(NonZeroU32::new(1));
     let queue = Queue::new(NonZeroUsize::MIN);
     let upstream = builder().queue(Some(queue));
     let upstream = upstream.fixed(&Snapshot::from_backends([narrow])).unwrap();

@@ -37,7 +37,7 @@ fn a_fixed_pool_needs_no_runtime() {
     let other = pool.clone();
     drop(leases);
     assert_eq!(in_flight(&other), [0, 0]);
-    let weighted = Backend::new(addr(3)).with_weight(Weight::new(2));
+    let weighted = Backend::new(addr(3)).weight(Weight::new(2));
     assert_eq!(Pool::fixed([weighted]).unwrap().status().eligible(), 1);
     assert_eq!(
         Pool::fixed([addr(1), addr(2)]).unwrap().status().eligible(),

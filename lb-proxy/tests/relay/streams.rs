@@ -172,8 +172,9 @@ async fn an_error_is_a_reset_of_its_side_behind_the_bytes_before_it() {
 
     let (near, mut client) = duplex(64);
     let relay = Relay::new();
-    let broken = relay.run_streams(&mut client, &mut Breaking(0));
-    assert_eq!(broken.await.end, RelayEnd::BackendReset);
+    let mut broken = Breaking(0);
+    let relayed = relay.run_streams(&mut client, &mut broken);
+    assert_eq!(relayed.await.end, RelayEnd::BackendReset);
     drop(near);
 
     // A peer that is gone cannot be written to.
