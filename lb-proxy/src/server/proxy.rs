@@ -68,6 +68,7 @@ impl Proxy {
                 shutdown: ShutdownConfig::default(),
                 detailed_metrics: false,
             },
+            may_lack_listeners: false,
         }
     }
 
@@ -135,6 +136,7 @@ impl Proxy {
 #[must_use]
 pub struct ProxyBuilder {
     proxy: Proxy,
+    may_lack_listeners: bool,
 }
 
 impl ProxyBuilder {
@@ -146,6 +148,13 @@ impl ProxyBuilder {
     /// Adds a listener with settings of its own.
     pub fn listener(mut self, listener: Listener) -> Self {
         self.proxy.listeners.push(listener);
+        self
+    }
+
+    /// Sets whether the proxy may have no listener, for a program whose configuration may name none: it serves nothing until a
+    /// [reload](crate::Handle::reload) adds one, and is [ready](crate::Handle::readiness). Default: no, as that is mostly a mistake.
+    pub fn allow_no_listener(mut self, allow: bool) -> Self {
+        self.may_lack_listeners = allow;
         self
     }
 
@@ -251,11 +260,11 @@ impl ProxyBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::NoListener`] without a listener, [`BuildError::NoWildcard`] for a listener without a socket whose address no
+    /// [`BuildError::NoListener`] without a listener, unless [that is allowed](Self::allow_no_listener), [`BuildError::NoWildcard`] for a listener without a socket whose address no
     /// other listener covers, [`BuildError::ZeroTimeout`] and [`BuildError::SendProxy`] for settings of a listener that
     /// cannot work.
     pub fn build(mut self) -> Result<Proxy, BuildError> {
-        if self.proxy.listeners.is_empty() {
+        if self.proxy.listeners.is_empty() && !self.may_lack_listeners {
             return Err(BuildError::NoListener);
         }
         self.proxy.listeners.iter().try_for_each(Listener::check)?;
