@@ -231,7 +231,10 @@ impl Upstream {
 
     /// Applies what is pending, if no set was reported since.
     pub(super) fn apply_pending(&self) {
-        let mut membership = lock(&self.shared().membership);
+        // A thread that applies a set has the lock, and applies what is pending with it.
+        let Ok(mut membership) = self.shared().membership.try_lock() else {
+            return;
+        };
         if membership.pending.is_some() {
             self.publish(&mut membership);
             drop(membership);
