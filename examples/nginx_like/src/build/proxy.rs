@@ -28,16 +28,17 @@ pub(crate) fn proxy(
     mut inherited: InheritedSockets,
     sinks: &Sinks,
 ) -> Result<Proxy, BuildError> {
-    let no_server = || BuildError::NoServer {
+    let no_stream = || BuildError::NoStream {
         file: Arc::clone(&config.file),
     };
-    let stream = config.stream.as_ref().ok_or_else(no_server)?;
+    let stream = config.stream.as_ref().ok_or_else(no_stream)?;
     let upstreams = upstreams(&stream.upstreams, &stream.variables)?;
     state.take_zones(&stream.limit_conn_zones);
     // SIGTERM does not drain.
     let workers = workers(config.worker_processes);
     let most_sessions = most_sessions(config, workers);
     let mut proxy = Proxy::builder()
+        .allow_no_listener(true)
         .drain_timeout(config.worker_shutdown_timeout)
         .pre_stop_delay(config.withdraw_delay)
         .workers(match workers {
@@ -97,9 +98,6 @@ pub(crate) fn proxy(
     }
     inherited.warn_of_unclaimed();
     state.inherited = inherited.claimed();
-    if stream.servers.is_empty() {
-        return Err(no_server());
-    }
     Ok(proxy.build()?)
 }
 
