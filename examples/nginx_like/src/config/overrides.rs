@@ -1,4 +1,4 @@
-//! What the command line adds to a configuration: `-g`, `-e` and the name of the program.
+//! Additions of the command line to a configuration: `-g`, `-e` and the name of the program.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
