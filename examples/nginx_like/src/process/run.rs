@@ -179,7 +179,7 @@ impl Prepared {
             let record = Arc::new(ReloadRecord::started());
             let registry = registry(server.handle(), Arc::clone(&record), logging.clone());
             let mut running = RunningAdmin::new(server.handle(), registry, logging);
-            running.apply(admin);
+            running.apply(admin).await;
             if predecessor.is_some() {
                 running.pause();
             }
