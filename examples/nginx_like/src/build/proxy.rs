@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use lb_proxy::{Limits, Listener, Proxy, Workers};
-use tracing::info;
 
 use super::error::BuildError;
 use super::inherited::{InheritedSockets, SocketMatch};
@@ -17,6 +16,7 @@ use super::upstream::upstreams;
 use super::virtual_servers::virtual_servers;
 use crate::config::main::{Config, WorkerProcesses};
 use crate::logs::sinks::Sinks;
+use crate::withdrawal::Withdrawal;
 
 /// What lb-proxy reserves by default for everything but sessions.
 const RESERVED: u32 = 32;
@@ -39,18 +39,15 @@ pub(crate) fn proxy(
     let most_sessions = most_sessions(config, workers);
     let mut proxy = Proxy::builder()
         .drain_timeout(config.worker_shutdown_timeout)
-        .pre_stop_delay(config.withdraw_delay)
+        .pre_stop_delay(config.shutdown.withdraw_delay)
+        .close_spread(config.shutdown.close_spread)
         .workers(match workers {
             NonZeroUsize::MIN => Workers::CurrentRuntime,
             several => Workers::Threads(several),
         })
         .limits(Limits::default().sessions(Some(most_sessions)));
-    let withdraw_delay = config.withdraw_delay;
-    if !withdraw_delay.is_zero() {
-        // lb-proxy's own line does not have the name of the directive.
-        proxy = proxy.pre_stop_hook(move || async move {
-            info!(lb_withdraw_delay = ?withdraw_delay, "New connections still accepted");
-        });
+    if let Some(withdrawal) = Withdrawal::new(&config.shutdown, &state.another_serves) {
+        proxy = proxy.pre_stop_hook(move || withdrawal.clone().run());
     }
     if stream.admin.is_some() {
         proxy = proxy

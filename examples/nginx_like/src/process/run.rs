@@ -1,6 +1,7 @@
 //! Runs the server from the start to the end of the process.
 
 use std::future::Future;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 
 use lb_proxy::settings::InheritableSockets;
@@ -158,6 +159,7 @@ impl Prepared {
             state_file::restore(state, &proxy);
         }
         let outputs = Outputs {
+            another_serves: Arc::clone(&state.another_serves),
             ready_file,
             state: config.state.clone(),
             reloaded: Arc::default(),
@@ -220,6 +222,8 @@ impl Prepared {
 /// What other programs and the next process read of a running server.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
+    /// What [`Neighbours::another_serves`] sets.
+    another_serves: Arc<AtomicBool>,
     ready_file: SharedReadyFile,
     state: Option<StateConfig>,
     /// Notified after each reload.
@@ -240,6 +244,7 @@ pub(crate) async fn serve(
     let successor = context.as_ref().map(|context| context.upgrader.successor());
     let control = Control::new(context, handle.clone(), logging.clone());
     let Outputs {
+        another_serves,
         ready_file,
         state,
         reloaded,
@@ -252,6 +257,7 @@ pub(crate) async fn serve(
     let neighbours = Neighbours {
         successor: successor.unwrap_or_default(),
         predecessor: predecessor.clone(),
+        another_serves,
     };
     let following = signals.follow(handle.clone(), control, ready_file, neighbours);
     let following = spawn(following);
