@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use test_support::namespace::Namespace;
 
 use super::node::{BgpNode, Way};
-use crate::balancer::PORT;
+use crate::balancer::{BalancerOptions, PORT};
 use crate::bird::BirdConfig;
 use crate::client::Client;
 use crate::echo::Echo;
@@ -41,6 +41,11 @@ pub(crate) struct BgpNetwork {
 impl BgpNetwork {
     /// Builds it, and waits until the router spreads connections over both balancers and BFD watches both.
     pub(crate) fn start(way: Way) -> Self {
+        Self::start_with(way, BalancerOptions::DEFAULT)
+    }
+
+    /// The same with `options` of both balancers.
+    pub(crate) fn start_with(way: Way, options: BalancerOptions<'_>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (outside, lan) = (Lan::new("10.78.0"), Lan::new("10.78.1"));
         let client = outside.machine("c", 9);
@@ -58,7 +63,7 @@ impl BgpNetwork {
         let addresses = [lan.address(11), lan.address(12)];
         let node = |name, host| {
             let (machine, dir) = (lan.machine(name, host), dir.path().join(name));
-            BgpNode::start(machine, &lan.address(host), &dir, way, &addresses)
+            BgpNode::start(machine, &lan.address(host), &dir, way, &addresses, options)
         };
         let (first, second) = (node("lb1", 1), node("lb2", 2));
         let (setup, bird) = start_router(&router, &lan, dir.path());
@@ -89,6 +94,15 @@ impl BgpNetwork {
     /// Watches what `fault` does to a client that connects all the time and to sessions that are open, until the router
     /// has one balancer left. The gap is the time in which connections failed.
     pub(crate) fn strike(&mut self, fault: impl FnOnce(&mut Self)) -> Run {
+        self.strike_until(fault, |network| network.next_hops() == 1)
+    }
+
+    /// The same, until `settled`.
+    pub(crate) fn strike_until(
+        &mut self,
+        fault: impl FnOnce(&mut Self),
+        settled: impl Fn(&Self) -> bool,
+    ) -> Run {
         let to = SocketAddr::new(ADDRESS.parse().unwrap(), PORT);
         let started = Instant::now();
         let client = Client::start(&self.client, to);
@@ -96,7 +110,7 @@ impl BgpNetwork {
         let sessions = Sessions::open(&self.client, to, SESSIONS);
         let struck = Instant::now();
         fault(self);
-        eventually("the withdrawal", || self.next_hops() == 1);
+        eventually("the end of the fault", || settled(self));
         let calm = Instant::now();
         eventually("answers", || client.is_served_since(calm));
         let cut = sessions.stop().len();
