@@ -1,4 +1,4 @@
-//! What the two processes of an upgrade say to each other.
+//! Messages between the two processes of an upgrade.
 //!
 //! They may be of different versions. The old process says first which version of these messages it sends, and which one the new
 //! process must know at least ([`HELLO`]). A new process that does not know it refuses; one that does ignores frames with an unknown

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use test_support::namespace::Namespace;
@@ -14,12 +14,16 @@ use crate::client::Client;
 use crate::echo::Echo;
 use crate::figures::Run;
 use crate::lan::{Lan, ip_output, sysctl};
+use crate::output::show;
 use crate::process::{Process, eventually};
 use crate::sessions::Sessions;
 
 pub(crate) const ADDRESS: &str = "10.78.100.1";
 pub(crate) const ROUTER: &str = "10.78.1.254";
 const ROUTER_OF_CLIENT: &str = "10.78.0.254";
+
+/// A fault that costs more prints what the router knows.
+const LONG: Duration = Duration::from_secs(1);
 
 /// How many sessions are open at a fault, over both balancers.
 const SESSIONS: usize = 40;
@@ -30,6 +34,8 @@ pub(crate) struct BgpNetwork {
     _second: BgpNode,
     pub(crate) lan: Lan,
     client: Namespace,
+    /// BIRD of the router.
+    setup: BirdConfig,
     _bird: Process,
     router: Namespace,
     _echoes: [Echo; 2],
@@ -68,6 +74,7 @@ impl BgpNetwork {
         let (first, second) = (node("lb1", 1), node("lb2", 2));
         let (setup, bird) = start_router(&router, &lan, dir.path());
         let network = Self {
+            setup,
             first,
             _second: second,
             lan,
@@ -80,7 +87,7 @@ impl BgpNetwork {
             _dir: dir,
         };
         eventually("both routes", || network.next_hops() == 2);
-        let sessions = || setup.ask(&["show", "bfd", "sessions"]);
+        let sessions = || network.setup.ask(&["show", "bfd", "sessions"]);
         eventually("BFD", || sessions().matches(" Up ").count() == 2);
         network
     }
@@ -115,11 +122,20 @@ impl BgpNetwork {
         eventually("answers", || client.is_served_since(calm));
         let cut = sessions.stop().len();
         let attempts = client.stop();
-        Run {
+        let run = Run {
             gap: Run::last_failure(&attempts, struck),
             cut,
             ..Run::of(&attempts, struck)
+        };
+        if run.gap > LONG {
+            // A session of the other replica that was lost as well, for instance because BFD was not scheduled in time.
+            let asked = [&["show", "bfd", "sessions"][..], &["show", "protocols"]];
+            let [bfd, protocols] = asked.map(|request| self.setup.ask(request));
+            show(&format!(
+                "{run:?}\nthe router afterwards:\n{bfd}\n{protocols}"
+            ));
         }
+        run
     }
 }
 
