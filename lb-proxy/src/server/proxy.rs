@@ -31,6 +31,7 @@ pub struct Proxy {
     pub(super) bind_timeout: Duration,
     pub(super) shutdown: ShutdownConfig,
     pub(super) detailed_metrics: bool,
+    needs_listener: bool,
 }
 
 /// How a server shuts down.
@@ -67,8 +68,8 @@ impl Proxy {
                 bind_timeout: Duration::from_millis(2500),
                 shutdown: ShutdownConfig::default(),
                 detailed_metrics: false,
+                needs_listener: true,
             },
-            may_lack_listeners: false,
         }
     }
 
@@ -136,7 +137,6 @@ impl Proxy {
 #[must_use]
 pub struct ProxyBuilder {
     proxy: Proxy,
-    may_lack_listeners: bool,
 }
 
 impl ProxyBuilder {
@@ -151,17 +151,17 @@ impl ProxyBuilder {
         self
     }
 
-    /// Sets whether the proxy may have no listener, for a program whose configuration may name none: it serves nothing until a
-    /// [reload](crate::Handle::reload) adds one, and is [ready](crate::Handle::readiness). Default: no, as that is mostly a mistake.
-    pub fn allow_no_listener(mut self, allow: bool) -> Self {
-        self.may_lack_listeners = allow;
-        self
-    }
-
     /// Follows the sources of an upstream that no listener names, because a [route function](Listener::route) or a
     /// [`Preread`](crate::first_bytes::Preread) chooses it.
     pub fn upstream(mut self, upstream: &Upstream) -> Self {
         self.proxy.upstreams.push(upstream.clone());
+        self
+    }
+
+    /// Sets whether the proxy may have no listener, because reloads add and remove them: without listeners a server
+    /// waits, and its remaining sessions go on. Default: no, since a proxy without a listener is mostly a mistake.
+    pub fn may_be_empty(mut self, may_be_empty: bool) -> Self {
+        self.proxy.needs_listener = !may_be_empty;
         self
     }
 
@@ -260,11 +260,11 @@ impl ProxyBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::NoListener`] without a listener, unless [that is allowed](Self::allow_no_listener), [`BuildError::NoWildcard`] for a listener without a socket whose address no
+    /// [`BuildError::NoListener`] without a listener, unless it [may be empty](Self::may_be_empty), [`BuildError::NoWildcard`] for a listener without a socket whose address no
     /// other listener covers, [`BuildError::ZeroTimeout`] and [`BuildError::SendProxy`] for settings of a listener that
     /// cannot work.
     pub fn build(mut self) -> Result<Proxy, BuildError> {
-        if self.proxy.listeners.is_empty() && !self.may_lack_listeners {
+        if self.proxy.needs_listener && self.proxy.listeners.is_empty() {
             return Err(BuildError::NoListener);
         }
         self.proxy.listeners.iter().try_for_each(Listener::check)?;

@@ -60,7 +60,7 @@ async fn a_proxy_that_may_lack_listeners_gets_its_first_one_and_loses_its_last_o
         Workers::CurrentRuntime,
         Workers::Threads(NonZeroUsize::MIN.saturating_add(1)),
     ] {
-        let described = || Proxy::builder().allow_no_listener(true).workers(workers);
+        let described = || Proxy::builder().may_be_empty(true).workers(workers);
         let server = described().build().unwrap().bind().await.unwrap();
         let handle = server.handle();
         let running = tokio::spawn(server.run(std::future::pending()));
