@@ -70,7 +70,7 @@ impl NoConnection {
 impl From<NoConnection> for io::Error {
     /// Of the kind of the last attempt's error, or `NotConnected`.
     fn from(error: NoConnection) -> Self {
-        let kind = error.source.as_ref().map(io::Error::kind);
+        let kind = error.source.as_ref().map(Self::kind);
         Self::new(kind.unwrap_or(io::ErrorKind::NotConnected), error)
     }
 }
