@@ -47,8 +47,9 @@ pub use status::PoolStatus;
 /// drop(lease); // from now on the request is no longer in flight
 ///
 /// handle.add("10.0.0.2:446".parse()?);
-/// pool.changed().await;
-/// assert_eq!(pool.status().backends().count(), 2);
+/// while pool.status().eligible() < 2 {
+///     pool.changed().await;
+/// }
 /// # Ok(())
 /// # }
 /// ```
@@ -168,8 +169,9 @@ impl Pool {
         PoolStatus::of(&self.upstream)
     }
 
-    /// Completes when a membership has been published that this handle has not seen. A new handle has seen the present one.
-    /// Cancel-safe.
+    /// Completes when a membership has been published that this handle has not seen: it has seen those from before
+    /// [`spawn`](Self::spawn) or before the last call, and a clone those that its original has seen. The first membership counts
+    /// as well. Cancel-safe.
     pub async fn changed(&mut self) {
         // The sender lives as long as the upstream.
         let _ = self.seen.changed().await;
