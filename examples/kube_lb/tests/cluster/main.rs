@@ -1,5 +1,8 @@
 //! The controller and its proxy against an API server in the process, on loopback addresses.
 
+#![allow(clippy::print_stdout, reason = "figures and seeds of a run")]
+#![allow(clippy::unwrap_used)]
+
 mod article;
 mod command_line;
 mod faults;
