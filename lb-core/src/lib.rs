@@ -81,6 +81,7 @@ mod pick;
 pub mod policy;
 mod rng;
 mod snapshot;
+mod split;
 mod state;
 mod sync;
 #[cfg(feature = "test-util")]
@@ -105,6 +106,7 @@ pub use pick::request::{PickError, PickRequest, Tried};
 pub use policy::{Picker, Policy};
 pub use rng::{Rng, SplitMix64};
 pub use snapshot::Snapshot;
+pub use split::WeightedSplit;
 pub use state::fail_limit::FailLimit;
 pub use state::memory::{BackendMemory, EjectionMemory, FailureMemory};
 pub use state::outage::{CommonOutage, ForgivenEjections};
