@@ -227,7 +227,7 @@ impl ProxyBuilder {
 
     /// Sets a function that a shutdown calls once [`Handle::is_ready`](crate::Handle::is_ready) has become false: it goes on
     /// accepting until the future of the function completes, and at least for the [`pre_stop_delay`](Self::pre_stop_delay).
-    /// For a program that withdraws a route or an address and can tell when that is done. Default: none.
+    /// For a program that withdraws a route or an address and knows when that is done. Default: none.
     ///
     /// The future runs in the task of [`Server::run`](crate::Server::run). [`Handle::abort`](crate::Handle::abort) drops it.
     /// It has no time limit, so the function sets one if it needs one.

@@ -1,4 +1,4 @@
-//! What systemd is told (`sd_notify`).
+//! Notifications to systemd (`sd_notify`).
 
 use sd_notify::NotifyState;
 use tracing::warn;

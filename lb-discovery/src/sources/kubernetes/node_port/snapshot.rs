@@ -148,9 +148,9 @@ impl<'a> LocalEndpoints<'a> {
     fn weigh(&self, node: &str, backend: Backend) -> Option<Backend> {
         let count = *self.0.get(node)?;
         Some(if count == 0 {
-            backend.with_admin(AdminState::Drain)
+            backend.admin(AdminState::Drain)
         } else {
-            backend.with_weight(Weight::new(count))
+            backend.weight(Weight::new(count))
         })
     }
 }

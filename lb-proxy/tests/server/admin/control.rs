@@ -5,7 +5,7 @@ use lb_proxy::admin::AdminSettings;
 use super::{AdminScene, MARKUP, unix};
 
 #[tokio::test]
-async fn an_operator_steers_backends_over_a_unix_socket() {
+async fn an_operator_controls_backends_over_a_unix_socket() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lb.sock");
     let scene = AdminScene::new(AdminSettings::unix(path.as_path())).await;

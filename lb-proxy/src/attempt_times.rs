@@ -18,7 +18,7 @@ pub(crate) struct AttemptTimes {
 }
 
 impl AttemptTimes {
-    pub(super) fn new(timer: ResponseTimer, clock: Clock) -> Self {
+    pub(crate) fn new(timer: ResponseTimer, clock: Clock) -> Self {
         Self {
             needs_first_byte: timer.needs_first_byte(),
             timer: Mutex::new(Some(timer)),
@@ -27,7 +27,7 @@ impl AttemptTimes {
     }
 
     /// Whether [`first_byte`](Self::first_byte) must be reported.
-    pub(super) const fn needs_first_byte(&self) -> bool {
+    pub(crate) const fn needs_first_byte(&self) -> bool {
         self.needs_first_byte
     }
 
@@ -36,16 +36,16 @@ impl AttemptTimes {
         self.report(ResponseTimer::first_byte, self.clock.now());
     }
 
-    pub(super) fn connected(&self, now: Timestamp) {
+    pub(crate) fn connected(&self, now: Timestamp) {
         self.report(ResponseTimer::connected, now);
     }
 
-    pub(super) fn failed(&self, now: Timestamp) {
+    pub(crate) fn failed(&self, now: Timestamp) {
         self.take().into_iter().for_each(|timer| timer.failed(now));
     }
 
     /// Reports the end of the session; without effect if there was no connection.
-    pub(super) fn ended(&self) {
+    pub(crate) fn ended(&self) {
         let now = self.clock.now();
         self.take().into_iter().for_each(|timer| timer.ended(now));
     }

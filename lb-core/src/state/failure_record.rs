@@ -8,42 +8,11 @@
 //!
 //! Where nginx counts whole seconds, this counts in 66 microseconds.
 
-use std::num::NonZeroU32;
-use std::time::Duration;
-
 use super::attempt_failure::{AttemptFailure, Ejection};
 use super::memory::FailureMemory;
+use crate::fail_limit::FailLimit;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::time::{TimeOffset, Timestamp};
-
-/// How many failures eject a backend, and for how long: nginx's `max_fails` and `fail_timeout`.
-///
-/// Default, as nginx: one failure, ten seconds.
-#[doc(alias = "max_fails", alias = "fail_timeout")]
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct FailLimit {
-    /// Failures that eject. Above 16383, as 16383.
-    pub max_fails: NonZeroU32,
-    /// How long an ejection lasts, and how long a failure below the limit is remembered.
-    pub fail_timeout: Duration,
-}
-
-impl FailLimit {
-    /// Ejects for `fail_timeout` after `max_fails` failures.
-    pub const fn new(max_fails: NonZeroU32, fail_timeout: Duration) -> Self {
-        Self {
-            max_fails,
-            fail_timeout,
-        }
-    }
-}
-
-impl Default for FailLimit {
-    fn default() -> Self {
-        Self::new(NonZeroU32::MIN, Duration::from_secs(10))
-    }
-}
 
 /// The failures of one backend. A read costs one relaxed load.
 ///
@@ -242,6 +211,9 @@ const fn rounded_up(now: Timestamp) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
     use super::AttemptFailure::{Answered, Unanswered};
     use super::*;
 

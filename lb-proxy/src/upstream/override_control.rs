@@ -1,4 +1,4 @@
-//! What surrounds the sources at run time: overrides of single backends.
+//! Overrides of single backends: set and cleared by operators, reported by checks.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -9,19 +9,19 @@ use tracing::{debug, info};
 
 use super::checks::list::DescribedCheck;
 use super::membership::Membership;
-use super::overrides::{
+use super::{Upstream, lock};
+use crate::audit::AUDIT_TARGET;
+use crate::backend_override::{
     ActiveOverride, Override, OverrideKind, OverrideOrigin, OverrideWithoutEffect,
     ReportedOverride, UnknownBackend,
 };
-use super::{Upstream, lock};
-use crate::audit::AUDIT_TARGET;
 
 impl Upstream {
     /// Replaces a setting of the backend at `addr` at once, whatever its sources report now or later. `by` is logged and
     /// listed. Returns whether the value is new for this origin.
     ///
     /// An override belongs to the address. It survives updates and reloads, it ends with the process, with another
-    /// [instance](lb_core::Backend::instance) at the address, or by [`clear_override`](Self::clear_override). Costs what an
+    /// [instance](field@lb_core::Backend::instance) at the address, or by [`clear_override`](Self::clear_override). Costs what an
     /// update of the membership costs.
     ///
     /// # Errors
@@ -76,9 +76,8 @@ impl Upstream {
         cleared
     }
 
-    /// Sets and removes what `check` read from the answers of backends, by one update of the membership. What concerns a
-    /// backend that is gone is dropped, and so is all if the check runs no longer. Returns one that changes nothing, if there
-    /// is one.
+    /// Applies the overrides that `check` read from the answers of backends, by one update of the membership. Drops those of
+    /// backends that are gone, and all if the check runs no longer. Returns an override without effect, if there is one.
     pub(super) fn report_overrides(
         &self,
         check: &DescribedCheck,
@@ -106,7 +105,7 @@ impl Upstream {
                 let Some(backend) = present.get(&addr).copied() else {
                     continue;
                 };
-                let news = match setting {
+                let changed_now = match setting {
                     Ok(setting) => {
                         let useless = OverrideWithoutEffect::of(backend, setting);
                         without_effect = without_effect.or(useless);
@@ -114,7 +113,7 @@ impl Upstream {
                     }
                     Err(kind) => overrides.clear(addr, origin, kind),
                 };
-                if news {
+                if changed_now {
                     self.log_reported(backend, origin, by, setting);
                     changed = true;
                 }
@@ -146,7 +145,7 @@ impl Upstream {
         }
     }
 
-    /// Drains are for operators. Weights and limits may change with every answer.
+    /// Logs a drain at the level `info`, weights and limits at `debug`: these may change with every answer.
     fn log_reported(
         &self,
         backend: &Backend,
@@ -171,7 +170,7 @@ impl Upstream {
         }
     }
 
-    /// Removes all overrides that `check` reported, which runs no longer. The others report anew what it had replaced.
+    /// Removes all overrides of `check`, which runs no longer. The other checks report again what it had replaced.
     pub(super) fn end_reports(&self, check: &DescribedCheck) {
         {
             let mut membership = lock(&self.shared().membership);
@@ -188,76 +187,6 @@ impl Upstream {
     /// All overrides, in the order of the addresses, those of absent backends included.
     pub fn overrides(&self) -> Vec<ActiveOverride> {
         lock(&self.shared().membership).overrides.list()
-    }
-
-    /// The backends as the sources reported them last, without overrides. Empty before their first answer. Costs a
-    /// reference count.
-    pub fn discovered(&self) -> Snapshot {
-        let membership = lock(&self.shared().membership);
-        membership.discovered.clone().unwrap_or_default()
-    }
-
-    /// Makes what the sources reported the membership, with the overrides.
-    pub(super) fn apply(&self, discovered: Snapshot) {
-        let mut membership = lock(&self.shared().membership);
-        let all_gone = membership.overrides.renew(&discovered);
-        if !all_gone.is_empty() {
-            // A backend may be back before the tasks of the checks have seen that it was gone.
-            self.shared().checks.forget_reports();
-        }
-        for gone in all_gone {
-            let ActiveOverride {
-                endpoint,
-                setting,
-                origin,
-                by,
-                ..
-            } = gone;
-            info!(upstream = self.name(), backend.addr = %endpoint, %origin, by = %Escaped(&by), %setting, "Override ended with its backend");
-        }
-        membership.discovered = Some(discovered);
-        self.publish(&mut membership);
-        drop(membership);
-        self.serve_queue();
-    }
-
-    /// Makes `backends` the first membership, without a log message: a session may have an upstream of its own.
-    pub(super) fn start_fixed(&self, backends: &Snapshot) {
-        let mut membership = lock(&self.shared().membership);
-        membership.discovered = Some(backends.clone());
-        membership.apply(backends, self.now());
-        self.shared().ready.send_replace(true);
-    }
-
-    /// Applies what is pending, if no set was reported since.
-    pub(super) fn apply_pending(&self) {
-        let mut membership = lock(&self.shared().membership);
-        if membership.pending.is_some() {
-            self.publish(&mut membership);
-            drop(membership);
-            self.serve_queue();
-        }
-    }
-
-    /// Publishes the membership, and signals the losses in the order of the updates.
-    fn publish(&self, membership: &mut Membership) {
-        let Some(discovered) = &membership.discovered else {
-            return;
-        };
-        let shared = self.shared();
-        let before = self.backends().snapshot().clone();
-        let snapshot = membership.overrides.apply(discovered);
-        let delta = membership.apply(&snapshot, self.now());
-        shared.drain.update(&delta, &snapshot);
-        if !delta.removed.is_empty()
-            && let Some(counters) = self.counters()
-        {
-            counters.updated(&self.backends());
-        }
-        shared.memberships.send_modify(|count| *count += 1);
-        self.log(&delta, &snapshot, &before);
-        shared.ready.send_replace(true);
-        self.readiness_changed();
     }
 }
 

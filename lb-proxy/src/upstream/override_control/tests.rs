@@ -6,9 +6,9 @@ use lb_discovery::Manual;
 use test_support::proxy::eager;
 
 use super::*;
+use crate::backend_override::WeightOverride;
 use crate::upstream::checks::resources::ProbeResources;
 use crate::upstream::hash_key::HashKey;
-use crate::upstream::overrides::WeightOverride;
 
 const OPERATOR: OverrideOrigin = OverrideOrigin::Operator;
 const DRAIN: Override = Override::Admin(AdminState::Drain);

@@ -34,7 +34,7 @@ pub(crate) struct ResolverOptions {
 }
 
 /// The configuration in use. Replaced as a whole when a file changes.
-pub(crate) struct ActiveConfig {
+pub(crate) struct LookupConfig {
     pub(crate) servers: Arc<[Server]>,
     pub(crate) slots: Arc<[Semaphore; 3]>,
     pub(crate) search: Vec<Name>,
@@ -45,7 +45,7 @@ pub(crate) struct ActiveConfig {
     pub(crate) is_system: bool,
 }
 
-impl ActiveConfig {
+impl LookupConfig {
     pub(crate) fn new(
         given: ResolvConf,
         options: &ResolverOptions,
