@@ -31,6 +31,7 @@ pub struct Proxy {
     pub(super) bind_timeout: Duration,
     pub(super) shutdown: ShutdownConfig,
     pub(super) detailed_metrics: bool,
+    needs_listener: bool,
 }
 
 /// How a server shuts down.
@@ -67,6 +68,7 @@ impl Proxy {
                 bind_timeout: Duration::from_millis(2500),
                 shutdown: ShutdownConfig::default(),
                 detailed_metrics: false,
+                needs_listener: true,
             },
         }
     }
@@ -153,6 +155,13 @@ impl ProxyBuilder {
     /// [`Preread`](crate::first_bytes::Preread) chooses it.
     pub fn upstream(mut self, upstream: &Upstream) -> Self {
         self.proxy.upstreams.push(upstream.clone());
+        self
+    }
+
+    /// Sets whether the proxy may have no listener, because reloads add and remove them: without listeners a server
+    /// waits, and its remaining sessions go on. Default: no, since a proxy without a listener is mostly a mistake.
+    pub fn may_be_empty(mut self, may_be_empty: bool) -> Self {
+        self.proxy.needs_listener = !may_be_empty;
         self
     }
 
@@ -251,11 +260,11 @@ impl ProxyBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::NoListener`] without a listener, [`BuildError::NoWildcard`] for a listener without a socket whose address no
+    /// [`BuildError::NoListener`] without a listener, unless it [may be empty](Self::may_be_empty), [`BuildError::NoWildcard`] for a listener without a socket whose address no
     /// other listener covers, [`BuildError::ZeroTimeout`] and [`BuildError::SendProxy`] for settings of a listener that
     /// cannot work.
     pub fn build(mut self) -> Result<Proxy, BuildError> {
-        if self.proxy.listeners.is_empty() {
+        if self.proxy.needs_listener && self.proxy.listeners.is_empty() {
             return Err(BuildError::NoListener);
         }
         self.proxy.listeners.iter().try_for_each(Listener::check)?;

@@ -216,6 +216,7 @@ impl View for NodeView {
         let Some(service) = service.values().next() else {
             return ViewState::NoBackends(NO_SERVICE.to_owned());
         };
+        let nodes = nodes.iter().map(|(name, node)| (name.as_str(), node));
         let port = service.port(self.options.port.as_ref());
         ViewState::of(match &self.slices {
             None => snapshot::snapshot(service, nodes, iter::empty(), &self.options),
