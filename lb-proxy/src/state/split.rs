@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use lb_core::{Escaped, SplitMix64, WeightedSplit};
 
@@ -16,8 +17,8 @@ use crate::upstream::Upstream;
 /// `backendRefs`. An upstream without a backend keeps its turns too: its sessions are refused with
 /// [`NoBackend`](crate::events::CloseReason::NoBackend).
 ///
-/// The shares are exact over every [lap](lb_core::WeightedSplit::lap), all workers together. A program that reloads keeps
-/// the split, by its `Arc`, for as long as its shares are the same, so that the turns go on. One atomic addition for each session.
+/// The shares are exact over every [lap](lb_core::WeightedSplit::lap), all workers together. A program that reloads lets the
+/// new split [continue](Self::continuing) the old one, so that the turns go on. One atomic addition for each session.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -37,7 +38,7 @@ use crate::upstream::Upstream;
 #[doc(alias = "weighted_clusters", alias = "split_clients")]
 #[derive(Debug)]
 pub struct Split {
-    turns: WeightedSplit,
+    turns: Arc<WeightedSplit>,
     shares: Box<[(u32, SplitTarget)]>,
 }
 
@@ -65,9 +66,26 @@ impl Split {
         let shares: Box<[_]> = shares.into_iter().collect();
         let weights = shares.iter().map(|(weight, _)| *weight);
         Self {
-            turns: WeightedSplit::new(weights, &mut SplitMix64::new(seed)),
+            turns: Arc::new(WeightedSplit::new(weights, &mut SplitMix64::new(seed))),
             shares,
         }
+    }
+
+    /// The same split at the turn of `previous`, with which it shares the turns from then on, if the weights are equal. For a reload that
+    /// describes other targets, or the same ones anew.
+    #[must_use]
+    pub fn continuing(mut self, previous: &Self) -> Self {
+        let weights = |split: &Self| {
+            split
+                .shares
+                .iter()
+                .map(|(weight, _)| *weight)
+                .collect::<Vec<_>>()
+        };
+        if weights(&self) == weights(previous) {
+            self.turns = Arc::clone(&previous.turns);
+        }
+        self
     }
 
     /// The weights and targets.

@@ -101,7 +101,7 @@ async fn without_any_weight_every_connection_is_refused() {
 }
 
 #[tokio::test]
-async fn a_reload_with_the_same_split_goes_on_with_its_turns() {
+async fn a_split_that_continues_another_goes_on_with_its_turns() {
     let [(a, to_a), (_b, to_b)] = [pool("a").await, pool("b").await];
     let split = Arc::new(Split::new([(1, to_a), (1, to_b)]));
     let proxy = RunningProxy::run(split_over(loopback(), &split, &a)).await;
@@ -110,10 +110,21 @@ async fn a_reload_with_the_same_split_goes_on_with_its_turns() {
         let answer = ask(proxy.addr).await.unwrap();
         assert_ne!(answer, before);
         before = answer;
-        let again = split_over(proxy.addr, &split, &a);
-        reload(&proxy, again).await.unwrap();
+        let described = Split::new(split.shares().to_vec()).continuing(&split);
+        reload(&proxy, split_over(proxy.addr, &Arc::new(described), &a))
+            .await
+            .unwrap();
     }
     proxy.end().await;
+}
+
+#[test]
+fn other_weights_begin_another_order() {
+    let target = || SplitTarget::Refuse("x".into());
+    let old = Split::new([(1, target()), (1, target())]);
+    let new = Split::with_seed(5, [(1, target()), (2, target())]).continuing(&old);
+    let alone = Split::with_seed(5, [(1, target()), (2, target())]);
+    assert_eq!(format!("{new:?}"), format!("{alone:?}"));
 }
 
 #[test]
