@@ -176,7 +176,9 @@ impl Running {
         let stop = CancellationToken::new();
         let controller = Controller::start(config, cluster).await.unwrap();
         let run = controller.run(stop.clone());
-        let task = tokio::spawn(async move { drop(run.await) });
+        let task = tokio::spawn(async move {
+            run.await;
+        });
         Self { stop, task }
     }
 

@@ -120,7 +120,7 @@ fn the_port_is_the_node_port_of_the_service_port() {
         ),
     ] {
         let options = NodeOptions { port, ..options() };
-        let result = snapshot(&service("Cluster"), &BTreeMap::new(), [].iter(), &options);
+        let result = snapshot(&service("Cluster"), std::iter::empty(), [].iter(), &options);
         assert_eq!(result.unwrap_err(), problem);
     }
 }
