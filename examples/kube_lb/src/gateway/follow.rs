@@ -220,9 +220,7 @@ impl Follower {
         match requests.send(&request, REQUEST).await {
             Ok(answer) if answer.is_success() => Ok(serde_json::from_slice(&answer.body).ok()),
             Ok(ApiAnswer { code: 404, .. }) => Ok(None),
-            Ok(ApiAnswer {
-                code: 401 | 403, ..
-            }) => {
+            Ok(ApiAnswer { code: 403, .. }) => {
                 if !std::mem::replace(&mut self.is_refused, true) {
                     info!("Gateway API not followed: definitions of kinds may not be read");
                 }

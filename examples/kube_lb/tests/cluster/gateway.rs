@@ -441,7 +441,6 @@ async fn changes_of_routes_touch_no_open_session_and_a_removed_gateway_refuses()
     check().await;
     // An older route takes the listener over. The first one is told.
     world.tcp_route("older", 1, &[("other", 80, 1)]);
-    ask_until("the older route", addr, |answer| answer == Some("other")).await;
     let route = ("tcproutes", "route", "/status/parents/0");
     world
         .says(
@@ -455,6 +454,7 @@ async fn changes_of_routes_touch_no_open_session_and_a_removed_gateway_refuses()
     world
         .says(route.0, route.1, route.2, "Accepted", "True Accepted")
         .await;
+    assert_eq!(streams::ask(addr).await.unwrap(), "other");
     check().await;
     world.api.delete("gateways", "default", "gw");
     within("the end of the listener", async {

@@ -2,9 +2,10 @@
 //!
 //! - `object`: the kind; `schema`: its definition;
 //! - `settings`: the values, which are those of a Service's annotations;
-//! - `attach`: which policy counts for which listener and route.
+//! - `targets`, `attach`: which policy counts for which listener and route.
 
 pub(crate) mod attach;
 pub(crate) mod object;
 pub(crate) mod schema;
 pub(crate) mod settings;
+mod targets;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::outcome::*;
 use super::world::*;
 
 fn world_with(refs: Value) -> World {

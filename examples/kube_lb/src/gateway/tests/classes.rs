@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::outcome::*;
 use super::world::*;
 
 #[test]

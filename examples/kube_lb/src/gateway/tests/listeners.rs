@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::outcome::*;
 use super::world::*;
 
 /// Accepted, Programmed and Conflicted of each listener.

@@ -1,14 +1,13 @@
 //! ConnectionPolicies: which one counts where, what it sets, and what is reported.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::outcome::*;
 use super::world::*;
-use crate::gateway::policy::schema::definition;
 use crate::gateway::policy::settings::read_policies;
-use crate::services::annotations;
 
 /// A TCP listener with a route, and a TLS listener with another.
-fn world() -> World {
+pub(super) fn world() -> World {
     let mut world = World::new();
     world.gateway_with(
         "gw",
@@ -25,14 +24,14 @@ fn world() -> World {
 }
 
 /// What the first ancestor of a policy says.
-fn accepted(outcome: &Outcome, name: &str) -> String {
+pub(super) fn accepted(outcome: &Outcome, name: &str) -> String {
     said(
         &outcome.status("connectionpolicies", name)["ancestors"][0],
         "Accepted",
     )
 }
 
-fn text(outcome: &Outcome, name: &str) -> String {
+pub(super) fn text(outcome: &Outcome, name: &str) -> String {
     message(
         &outcome.status("connectionpolicies", name)["ancestors"][0],
         "Accepted",
@@ -139,118 +138,6 @@ fn a_client_must_be_admitted_by_the_listener_and_by_the_route() {
         let settings = routing.split_once(", ").unwrap().1;
         // The route's own settings win where one value counts.
         assert_eq!(settings, format!("{expected}, 3 sessions a client"));
-    }
-}
-
-#[test]
-fn targets() {
-    for (rule, target, settings, expected) in [
-        (
-            "a Gateway",
-            ("Gateway", "gw", None),
-            json!({"idleTimeout": "1m"}),
-            "True Accepted",
-        ),
-        (
-            "a listener",
-            ("Gateway", "gw", Some("a")),
-            json!({"idleTimeout": "1m"}),
-            "True Accepted",
-        ),
-        (
-            "a ListenerSet",
-            ("ListenerSet", "set", None),
-            json!({"clientRate": 5}),
-            "True Accepted",
-        ),
-        (
-            "a TLSRoute",
-            ("TLSRoute", "s", None),
-            json!({"proxyProtocol": "v1"}),
-            "True Accepted",
-        ),
-        (
-            "no such Gateway",
-            ("Gateway", "gone", None),
-            json!({}),
-            "False TargetNotFound",
-        ),
-        (
-            "no such listener",
-            ("Gateway", "gw", Some("z")),
-            json!({}),
-            "False TargetNotFound",
-        ),
-        (
-            "no such route",
-            ("TCPRoute", "gone", None),
-            json!({}),
-            "False TargetNotFound",
-        ),
-        (
-            "a rule of a route",
-            ("TCPRoute", "t", Some("x")),
-            json!({}),
-            "False Invalid",
-        ),
-        (
-            "another kind",
-            ("HTTPRoute", "t", None),
-            json!({}),
-            "False Invalid",
-        ),
-        (
-            "settings of backends at a listener",
-            ("Gateway", "gw", None),
-            json!({"proxyProtocol": "v1"}),
-            "False Invalid",
-        ),
-        (
-            "limits of clients at a TLSRoute",
-            ("TLSRoute", "s", None),
-            json!({"clientRate": 5}),
-            "False Invalid",
-        ),
-        (
-            "a wrong value",
-            ("Gateway", "gw", None),
-            json!({"idleTimeout": "soon"}),
-            "False Invalid",
-        ),
-        (
-            "an unknown field",
-            ("Gateway", "gw", None),
-            json!({"speed": "high"}),
-            "False Invalid",
-        ),
-        (
-            "a field of Services alone",
-            ("Gateway", "gw", None),
-            json!({"pool": "x"}),
-            "False Invalid",
-        ),
-        (
-            "a wrong type",
-            ("Gateway", "gw", None),
-            json!({"idleTimeout": ["1m"]}),
-            "False Invalid",
-        ),
-        (
-            "a wrong network",
-            ("Gateway", "gw", None),
-            json!({"sourceRanges": ["x"]}),
-            "False Invalid",
-        ),
-    ] {
-        let mut world = world();
-        world.policy("p", 1, &[target], settings);
-        let outcome = world.outcome();
-        assert_eq!(
-            accepted(&outcome, "p"),
-            expected,
-            "{rule}: {}",
-            text(&outcome, "p")
-        );
     }
 }
 
@@ -385,45 +272,4 @@ fn a_policy_without_a_known_target_is_reported_at_the_target() {
     assert_eq!(said(&ancestors[0], "Accepted"), "False TargetNotFound");
     assert_eq!(ancestors[1]["ancestorRef"]["name"], "gw");
     assert_eq!(said(&ancestors[1], "Accepted"), "True Accepted");
-}
-
-#[test]
-fn the_definition_has_every_setting_and_is_the_file_beside_the_manifests() {
-    let definition: Value = serde_saphyr::from_str(&definition()).unwrap();
-    let version = &definition["spec"]["versions"][0];
-    let spec = &version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
-    let mut fields: Vec<&String> = spec.as_object().unwrap().keys().collect();
-    fields.sort();
-    let of_services_alone = ["addresses", "pool"];
-    let settings = annotations::ALL
-        .iter()
-        .filter(|one| !of_services_alone.contains(&one.name));
-    assert_eq!(
-        fields.len(),
-        settings.count() + ["sourceRanges", "targetRefs"].len()
-    );
-    // Every field can be read.
-    for field in fields
-        .iter()
-        .filter(|field| !["sourceRanges", "targetRefs"].contains(&field.as_str()))
-    {
-        let number = spec[field.as_str()]["type"] == "integer";
-        let values = match number {
-            true => vec![json!(3)],
-            false => ["5s", "tcp", "v1", "maglev", "pods"]
-                .map(Value::from)
-                .to_vec(),
-        };
-        let is_read = values.into_iter().any(|value| {
-            let mut world = world();
-            world.policy(
-                "p",
-                1,
-                &[("TCPRoute", "t", None)],
-                json!({field.as_str(): value}),
-            );
-            accepted(&world.outcome(), "p") == "True Accepted"
-        });
-        assert!(is_read, "{field}");
-    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::outcome::*;
 use super::world::*;
 
 /// A cluster with all kinds.

@@ -7,12 +7,13 @@ use lb_discovery::kubernetes::controller::ApiObject;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::outcome::Outcome;
 use crate::addresses::{Mode, Pool, Pools, allocate};
 use crate::gateway::evaluation::Evaluation;
 use crate::gateway::object_name::ObjectName;
 use crate::gateway::objects::GatewayObjects;
 use crate::gateway::policy::settings::{ReadPolicies, read_policies};
-use crate::gateway::status::{StatusContext, StatusPatch};
+use crate::gateway::status::StatusContext;
 use crate::objects::Service;
 use crate::plan::{Plan, Reach};
 use crate::services::Feedback;
@@ -27,15 +28,6 @@ pub(super) struct World {
     pub(super) pools: Pools,
     pub(super) feedback: Feedback,
     pub(super) policies: ReadPolicies,
-}
-
-/// What the controller makes of the objects.
-pub(super) struct Outcome {
-    /// The plan as text.
-    pub(super) plan: String,
-    pub(super) patches: Vec<StatusPatch>,
-    /// The statuses that the patches write.
-    statuses: BTreeMap<String, Value>,
 }
 
 impl World {
@@ -204,110 +196,12 @@ impl World {
             now,
         };
         let patches = evaluation.patches(context);
-        let statuses = patches.iter().map(|patch| {
-            let key = format!("{}/{}", patch.plural, patch.object);
-            (key, patch.body["status"].clone())
-        });
-        Outcome {
-            plan: plan.to_string(),
-            statuses: statuses.collect(),
-            patches,
-        }
+        Outcome::new(plan.to_string(), patches)
     }
 
     pub(super) fn outcome(&self) -> Outcome {
         self.outcome_at("2026-11-30T12:00:00Z")
     }
-}
-
-impl Outcome {
-    /// The status that is written of an object: its plural and its name.
-    pub(super) fn status(&self, plural: &str, name: &str) -> &Value {
-        let name = match plural {
-            "gatewayclasses" => ObjectName::new("", name),
-            _ => object_name(name),
-        };
-        let status = self.statuses.get(&format!("{plural}/{name}"));
-        status.unwrap_or_else(|| panic!("no status of {plural} {name}"))
-    }
-
-    pub(super) fn is_written(&self, plural: &str, name: &str) -> bool {
-        self.statuses
-            .contains_key(&format!("{plural}/{}", object_name(name)))
-    }
-
-    pub(super) fn gateway(&self, name: &str, condition: &str) -> String {
-        said(self.status("gateways", name), condition)
-    }
-
-    pub(super) fn set(&self, name: &str, condition: &str) -> String {
-        said(self.status("listenersets", name), condition)
-    }
-
-    /// A condition of the listener of a Gateway or, with the plural in front, a ListenerSet.
-    pub(super) fn listener(&self, gateway: &str, listener: &str, condition: &str) -> String {
-        said(self.listener_status(gateway, listener), condition)
-    }
-
-    pub(super) fn attached(&self, gateway: &str, listener: &str) -> i64 {
-        self.listener_status(gateway, listener)["attachedRoutes"]
-            .as_i64()
-            .unwrap()
-    }
-
-    pub(super) fn kinds(&self, gateway: &str, listener: &str) -> Vec<String> {
-        let kinds = &self.listener_status(gateway, listener)["supportedKinds"];
-        let kinds = kinds.as_array().unwrap().iter();
-        kinds
-            .map(|kind| kind["kind"].as_str().unwrap().to_owned())
-            .collect()
-    }
-
-    fn listener_status(&self, object: &str, listener: &str) -> &Value {
-        let (plural, name) = match object.strip_prefix("listenersets ") {
-            Some(name) => ("listenersets", name),
-            None => ("gateways", object),
-        };
-        let listeners = self.status(plural, name)["listeners"].as_array().unwrap();
-        let mut listeners = listeners.iter();
-        let status = listeners.find(|status| status["name"] == listener);
-        status.unwrap_or_else(|| panic!("no listener {listener} of {object}"))
-    }
-
-    /// A condition of the first parent of a TCPRoute.
-    pub(super) fn tcp(&self, name: &str, condition: &str) -> String {
-        said(&self.status("tcproutes", name)["parents"][0], condition)
-    }
-
-    /// A condition of the first parent of a TLSRoute.
-    pub(super) fn tls(&self, name: &str, condition: &str) -> String {
-        said(&self.status("tlsroutes", name)["parents"][0], condition)
-    }
-
-    /// The part of the plan about an address and port, without its owner.
-    pub(super) fn listens(&self, addr: &str) -> Option<&str> {
-        let begin = format!("listen {addr} ");
-        let mut lines = self.plan.lines();
-        let line = lines.find(|line| line.starts_with(&begin))?;
-        line.split_once(": ").map(|(_, routing)| routing)
-    }
-}
-
-/// The status and reason of a condition, `-` if there is none. The message follows a reason that is not the usual one.
-pub(super) fn said(status: &Value, condition: &str) -> String {
-    let mut conditions = status["conditions"].as_array().unwrap().iter();
-    let Some(found) = conditions.find(|one| one["type"] == condition) else {
-        return "-".to_owned();
-    };
-    let text = |field: &str| found[field].as_str().unwrap();
-    format!("{} {}", text("status"), text("reason"))
-}
-
-/// The message of a condition.
-pub(super) fn message(status: &Value, condition: &str) -> String {
-    let mut conditions = status["conditions"].as_array().unwrap().iter();
-    let found = conditions.find(|one| one["type"] == condition).unwrap();
-    found["message"].as_str().unwrap().to_owned()
 }
 
 pub(super) fn tcp(name: &str, port: u16) -> Value {
