@@ -1,5 +1,7 @@
 //! The controller and its proxy against an API server in the process, on loopback addresses.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod article;
 mod command_line;
 mod faults;

@@ -104,8 +104,8 @@ impl<'a> AttachedPolicies<'a> {
         }
         self.mixed.insert((port.gateway, port.port));
         for policy in policies.into_iter().flatten() {
-            let reports = self.reports.get_mut(policy.key).into_iter().flatten();
-            if let Some(report) = reports.skip(policy.target).next() {
+            let reports = self.reports.get_mut(policy.key);
+            if let Some(report) = reports.and_then(|reports| reports.get_mut(policy.target)) {
                 let text = format!(
                     "the listeners of port {} must have the same policy, or none",
                     port.port

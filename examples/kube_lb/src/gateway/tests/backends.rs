@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::outcome::*;
 use super::world::*;
 
 fn world_with(refs: Value) -> World {
