@@ -171,7 +171,7 @@ fn grants_permit_what_they_name() {
             "in another namespace",
             "blue",
             from("TCPRoute", "default"),
-            to_all.clone(),
+            to_all,
             false,
         ),
         (
