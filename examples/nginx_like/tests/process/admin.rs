@@ -22,7 +22,7 @@ use crate::server_names::named;
 use crate::sockets::{Conversation, Reserved, answer, ask, eventually, within};
 
 /// The body of the answer to a request over the socket at `path`.
-async fn request(path: &Path, method: &str, target: &str) -> String {
+pub(crate) async fn request(path: &Path, method: &str, target: &str) -> String {
     let path = path.to_owned();
     let head = format!(
         "{method} {target} HTTP/1.1\r\nhost: x\r\nx-lb-admin: 1\r\nconnection: close\r\n\r\n"
@@ -37,7 +37,7 @@ async fn request(path: &Path, method: &str, target: &str) -> String {
     spawn_blocking(exchange).await.unwrap()
 }
 
-async fn json(path: &Path, method: &str, target: &str) -> Value {
+pub(crate) async fn json(path: &Path, method: &str, target: &str) -> Value {
     let body = request(path, method, target).await;
     serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
 }
