@@ -17,6 +17,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
+use tokio_io_timeout::TimeoutStream;
 
 use super::header_wait::HeaderWait;
 use super::shared::ServerShared;
@@ -31,6 +32,8 @@ use crate::admin::settings::AdmissionRules;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time in which it must send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time in which a client must take a further part of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time after which a connection ends in any case.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most bytes of the headers, and the most headers.
@@ -62,7 +65,9 @@ pub(super) async fn serve(
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS);
-    let connection = http.serve_connection(TokioIo::new(stream), service);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
     // Errors are those of the client.
     let _ = timeout(CONNECTION_TIMEOUT, connection).await;
 }
