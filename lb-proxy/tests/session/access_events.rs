@@ -110,8 +110,8 @@ async fn a_proxy_header_is_in_the_event() {
     client.read_to_end(&mut Vec::new()).await.unwrap();
     proxy.end().await;
     let logged = log.take();
-    let mut logged = logged.iter().filter(|line| line.contains("Session closed"));
-    let line = logged.next().unwrap();
+    let mut closed = logged.iter().filter(|line| line.contains("Session ended"));
+    let line = closed.next().unwrap_or_else(|| panic!("{logged:?}"));
     for part in ["proxy_source=192.0.2.7:5000", "attempts=1"] {
         assert!(line.contains(part), "{line} lacks {part}");
     }
