@@ -5,6 +5,7 @@ mod man;
 mod print;
 mod subcommand;
 mod supervise;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ const SYSTEM_PID: &str = "/run/nginx.pid";
 /// Without arguments it serves conf/nginx.conf or /etc/nginx/nginx.conf. If there is neither, it demonstrates itself, as with
 /// `--demo`. SIGTERM and SIGINT stop at
 /// once; SIGQUIT stops accepting and waits for the open connections; SIGHUP reads the configuration again; SIGUSR1 reopens
-/// the logs. `-s` sends them.
+/// the logs. `-s` sends them. SIGUSR2 starts a new binary, beside which SIGWINCH stops accepting: `upgrade` does all the steps of that.
 #[derive(Debug, Parser)]
 #[command(
     name = "nginx_like",

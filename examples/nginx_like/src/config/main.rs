@@ -10,6 +10,7 @@ use super::error_log::ErrorLog;
 use super::events::EventsBlock;
 use super::pid::PidPath;
 use super::ready_file::ReadyFileConfig;
+use super::shutdown::{ShutdownBlock, ShutdownSettings};
 use super::state::StateConfig;
 use super::stream::{Stream, StreamBlock};
 use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
@@ -57,8 +58,8 @@ pub(crate) struct Config {
     pub(crate) state: Option<StateConfig>,
     /// Where it stands.
     pub(crate) state_span: Option<Span>,
-    /// `lb_withdraw_delay`, ours: how long a shutdown by SIGQUIT goes on accepting after the server is no longer ready.
-    pub(crate) withdraw_delay: Duration,
+    /// What SIGQUIT waits for, ours.
+    pub(crate) shutdown: ShutdownSettings,
     /// `worker_connections`, 512 by default: how many connections one worker holds, those to backends included.
     pub(crate) worker_connections: NonZeroU32,
     /// The `stream` block.
@@ -118,7 +119,7 @@ pub(crate) struct MainBlock {
     pub(crate) ready_file_span: Option<Span>,
     pub(crate) state: Option<StateConfig>,
     pub(crate) state_span: Option<Span>,
-    pub(crate) withdraw_delay: Option<Duration>,
+    pub(crate) shutdown: ShutdownBlock,
     pub(crate) error_logs: Vec<ErrorLog>,
     pub(crate) events: Option<EventsBlock>,
     pub(crate) stream: Option<StreamBlock>,
@@ -156,9 +157,6 @@ const MAIN: &[Directive<MainBlock>] = &[
         })?;
         main.state_span = Some(statement.span.clone());
         Ok(())
-    }),
-    Directive::simple("lb_withdraw_delay", Exactly(1), |main, statement, _| {
-        statement.once(&mut main.withdraw_delay, Statement::milliseconds)
     }),
     Directive::block("mail", Exactly(0), |main, statement, reader| {
         statement.once(&mut main.mail, |_| not_served(statement, reader))
@@ -219,12 +217,19 @@ const MAIN: &[Directive<MainBlock>] = &[
 
 impl Block for MainBlock {
     const DIRECTIVES: &'static [Directive<Self>] = MAIN;
-    const SHARED: &'static [&'static [Directive<Self>]] = &[Directive::ERROR_LOG];
+    const SHARED: &'static [&'static [Directive<Self>]] =
+        &[Directive::ERROR_LOG, Directive::SHUTDOWN];
 }
 
 impl Has<Vec<ErrorLog>> for MainBlock {
     fn part(&mut self) -> &mut Vec<ErrorLog> {
         &mut self.error_logs
+    }
+}
+
+impl Has<ShutdownBlock> for MainBlock {
+    fn part(&mut self) -> &mut ShutdownBlock {
+        &mut self.shutdown
     }
 }
 

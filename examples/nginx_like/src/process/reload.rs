@@ -145,7 +145,7 @@ impl Reloader {
         let admin = admin.map_err(StartError::hung("opening the admin server"))??;
         let reloaded = handle.reload(proxy).await;
         let reloaded = reloaded.map_err(|error| self.admin.explain_bind(error))?;
-        self.admin.apply(admin);
+        self.admin.apply(admin).await;
         self.state = state;
         self.upgrade_timeout = config.lb_upgrade_timeout;
         self.unix_paths = unix_paths(&config);

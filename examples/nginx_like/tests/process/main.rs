@@ -8,6 +8,7 @@ mod admin;
 mod command_line;
 mod daemon;
 mod dns_chaos;
+mod drain;
 mod endings;
 mod failures;
 mod half_close;

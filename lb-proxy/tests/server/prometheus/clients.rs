@@ -45,8 +45,14 @@ pub(super) struct ClientTotals {
 impl ClientTotals {
     /// One client.
     pub(super) async fn run(&self, addr: SocketAddr, behaviour: Behaviour) {
-        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let connected = TcpStream::connect(addr).await;
         self.connections.fetch_add(1, Relaxed);
+        if behaviour == Behaviour::Expect && connected.is_err() {
+            // The reset came first.
+            self.refused.fetch_add(1, Relaxed);
+            return;
+        }
+        let mut stream = connected.unwrap();
         let ended = match behaviour {
             Behaviour::Expect => {
                 let mut byte = [0];

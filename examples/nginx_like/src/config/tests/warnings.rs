@@ -22,6 +22,11 @@ fn warnings_are_kept() {
         ),
         (
             In::Main,
+            "\nlb_withdraw_timeout 5s;",
+            r#""lb_withdraw_timeout" has no effect without "lb_withdraw_command""#,
+        ),
+        (
+            In::Main,
             "\nmail { server { } }",
             r#"nginx_like serves "stream" only: the "mail" block is skipped and not served"#,
         ),

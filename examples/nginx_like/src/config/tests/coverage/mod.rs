@@ -99,6 +99,10 @@ const OURS: &[(&str, &str)] = &[
         "an HTTP server for operators: metrics, status, explanations, sessions, drain and weight",
     ),
     (
+        "lb_close_spread",
+        "the time over which a shutdown resets the sessions that are left",
+    ),
+    (
         "lb_error_log_rate",
         "whether lines about a storm of failures are counted instead of written",
     ),
@@ -123,8 +127,16 @@ const OURS: &[(&str, &str)] = &[
         "how long a new binary may take to become ready",
     ),
     (
+        "lb_withdraw_command",
+        "a command that a shutdown waits for after it is not ready any more",
+    ),
+    (
         "lb_withdraw_delay",
         "how long a shutdown waits after it is not ready any more",
+    ),
+    (
+        "lb_withdraw_timeout",
+        "how long `lb_withdraw_command` may take",
     ),
 ];
 
