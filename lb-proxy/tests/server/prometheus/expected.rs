@@ -149,7 +149,6 @@ pub(super) fn failures(
             "lb_upstream_backends{upstream=\"checked\",state=\"unhealthy\"}".to_owned(),
             1,
         ),
-        (format!("lb_check_transitions_total{of_check}"), 1),
         (format!("lb_check_up{of_check}"), 0),
     ]
 }
