@@ -9,6 +9,7 @@ mod command_line;
 mod daemon;
 mod dns_chaos;
 mod drain;
+mod empty_stream;
 mod endings;
 mod failures;
 mod half_close;
