@@ -1,6 +1,7 @@
 //! The controller and its proxy against an API server in the process, on loopback addresses.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::print_stdout, reason = "figures and seeds of a run")]
+#![allow(clippy::unwrap_used)]
 
 mod article;
 mod command_line;
