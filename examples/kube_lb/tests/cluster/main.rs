@@ -6,6 +6,7 @@
 mod article;
 mod command_line;
 mod faults;
+mod gateway;
 mod leader;
 mod permissions;
 mod random;

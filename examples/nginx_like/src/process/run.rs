@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use lb_proxy::settings::InheritableSockets;
 use lb_proxy::{Handle, Proxy, Server};
@@ -171,6 +172,7 @@ impl Prepared {
             state_file::restore(state, &self.proxy);
         }
         Ok(Outputs {
+            another_serves: Arc::clone(&self.state.another_serves),
             ready_file,
             state: config.state.clone(),
             reloaded: Arc::default(),
@@ -210,7 +212,7 @@ impl Prepared {
         let record = Arc::new(LoadCounters::started());
         let registry = registry(server.handle(), Arc::clone(&record), logging.clone());
         let mut running = RunningAdmin::new(server.handle(), registry, logging);
-        running.apply(admin);
+        running.apply(admin).await;
         if predecessor.is_some() {
             running.pause();
         }
@@ -241,6 +243,8 @@ impl Prepared {
 /// What other programs and the next process read of a running server.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
+    /// What [`Neighbours::another_serves`] sets.
+    another_serves: Arc<AtomicBool>,
     ready_file: SharedReadyFile,
     state: Option<StateConfig>,
     /// Notified after each reload.
@@ -261,6 +265,7 @@ pub(crate) async fn serve(
     let successor = context.as_ref().map(|context| context.upgrader.successor());
     let control = Control::new(context, handle.clone(), logging.clone());
     let Outputs {
+        another_serves,
         ready_file,
         state,
         reloaded,
@@ -273,6 +278,7 @@ pub(crate) async fn serve(
     let neighbours = Neighbours {
         successor: successor.unwrap_or_default(),
         predecessor: predecessor.clone(),
+        another_serves,
     };
     let following = signals.follow(handle.clone(), control, ready_file, neighbours);
     let following = spawn(following);
