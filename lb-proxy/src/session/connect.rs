@@ -17,15 +17,14 @@ use crate::attempt_times::AttemptTimes;
 use crate::close_reason::CloseReason;
 use crate::embedder_code::named;
 use crate::failures::kind::ConnectFailure;
-use crate::hooks::{
-    Attempt, AttemptError, AttemptOutcome, AttemptReport, NoBackendCause, Observation,
-};
+use crate::hooks::{Attempt, AttemptError, AttemptOutcome, AttemptReport, Observation};
 use crate::live_sessions::SessionPhase;
 use crate::metrics::attempt_counts::AttemptEnd;
 use crate::metrics::session::SessionCounters;
 use crate::metrics::{Counters, RelayTraffic};
 use crate::net::connect::{ConnectError, connect};
 use crate::net::stream::Stream;
+use crate::no_backend_cause::NoBackendCause;
 use crate::state::hops::MAX_HOPS;
 use crate::upstream::outcome::{OutcomeRecorder, ServerRecorder};
 use crate::upstream::{Lease, Upstream};
@@ -64,6 +63,7 @@ impl Session {
             hops: self.hops,
             peer: self.ends.get().map_or(self.client_addr, |ends| ends.peer),
             counters,
+            accepted_at: self.accepted_at,
             details: &mut self.details,
             abandon_silent: route.abandon_silent && silent,
         };
@@ -276,6 +276,7 @@ impl Dial<'_> {
                 backend,
                 outcome,
                 error,
+                began_after: Some(begin.saturating_duration_since(session.accepted_at)),
                 connected_after: attempt.is_ok().then_some(elapsed),
                 first_byte_after: None,
                 elapsed,

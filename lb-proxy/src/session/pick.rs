@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_core::{PickError, Tried};
+use lb_core::{Backend, PickError, Tried, Verdict};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
@@ -17,13 +17,13 @@ use crate::config::Retry;
 use crate::connection::Connection;
 use crate::embedder_code::Panicked;
 use crate::failures::kind::{Failure, FailureEvent};
-use crate::hooks::NoBackendCause;
 use crate::live_sessions::SessionPhase;
 use crate::metrics::{Counters, RelayTraffic};
 use crate::net::bind_source::BindSource;
 use crate::net::connect::ConnectError;
 use crate::net::options::SocketOptions;
 use crate::net::unix::ShownClient;
+use crate::no_backend_cause::NoBackendCause;
 use crate::state::route::Route;
 use crate::upstream::hash_key::HashKey;
 use crate::upstream::{Lease, Upstream, WaitError};
@@ -64,6 +64,7 @@ pub(crate) struct DialingSession<'a> {
     /// The other end of the client's socket.
     pub(super) peer: SocketAddr,
     pub(super) counters: &'a Counters,
+    pub(super) accepted_at: Instant,
     /// What the hooks' summary needs.
     pub(super) details: &'a mut Option<Box<Details>>,
     /// Whether a client that ends its side without a byte counts as gone.
@@ -119,11 +120,36 @@ impl Dial<'_> {
             let (reason, cause) = match wait {
                 WaitError::Panicked(panicked) => return self.end_by_panic(&panicked),
                 WaitError::Full => (CloseReason::QueueFull, NoBackendCause::Queue),
-                WaitError::Hopeless => (CloseReason::NoBackend, NoBackendCause::NoneEligible),
+                WaitError::Hopeless => (CloseReason::NoBackend, self.cause()),
                 WaitError::Timeout => (CloseReason::QueueTimeout, NoBackendCause::Queue),
             };
             self.without(&error, reason, cause)
         })
+    }
+
+    /// Why no backend could be picked. O(n), so only for sessions that are counted or observed.
+    fn cause(&self) -> NoBackendCause {
+        if !self.keeps_cause() {
+            return NoBackendCause::NoneEligible;
+        }
+        let backends = self.upstream.backends();
+        let backends = backends.snapshot();
+        match self.upstream.shared_verdict(&self.key, &self.tried) {
+            Some(Verdict::Ejected { .. }) => NoBackendCause::Ejected,
+            Some(Verdict::Full) => NoBackendCause::Full,
+            Some(Verdict::Tried) => NoBackendCause::Tried,
+            Some(Verdict::Unchecked) => NoBackendCause::Unchecked,
+            Some(Verdict::Unhealthy) => NoBackendCause::Unhealthy,
+            _ if backends.is_empty() => NoBackendCause::Empty,
+            _ if !backends.iter().any(Backend::takes_connections) => NoBackendCause::Draining,
+            _ => NoBackendCause::NoneEligible,
+        }
+    }
+
+    /// Whether the cause of a session without a backend is kept until its end.
+    fn keeps_cause(&self) -> bool {
+        let session = self.session.as_ref();
+        session.is_none_or(|session| session.route.hooks.is_some()) || self.counted().is_some()
     }
 
     /// The bytes of the session, if it is counted in detail.
@@ -147,6 +173,7 @@ impl Dial<'_> {
         cause: NoBackendCause,
     ) -> CloseReason {
         let upstream = self.upstream;
+        let keeps_cause = self.keeps_cause();
         let Some(session) = &mut self.session else {
             debug!(upstream = upstream.name(), attempts = *self.attempts, %error, "No backend for a connection");
             let text = error.to_string();
@@ -154,7 +181,7 @@ impl Dial<'_> {
             self.failure = Some(DialFailure { cause, text });
             return reason;
         };
-        if session.route.hooks.is_some() {
+        if keeps_cause {
             let details = session.details.get_or_insert_default();
             details.note_no_backend(cause);
         }

@@ -53,7 +53,7 @@ async fn an_error_says_how_many_attempts_failed_and_why() {
     let (_held_b, b) = refusing();
     let upstream = fixed(builder(), [a, b]);
     let error = upstream.connect(b"").await.unwrap_err();
-    let cause = Some(NoBackendCause::NoneEligible);
+    let cause = Some(NoBackendCause::Tried);
     assert_eq!((error.attempts, error.cause), (2, cause));
     let text = error.to_string();
     assert!(
