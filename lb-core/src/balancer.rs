@@ -64,10 +64,8 @@ impl Balancer {
             .pick(generation, request, now, rng)
             .or_else(|refusal| {
                 let outage = self.published.outage();
-                membership
-                    .pick_trial(outage, generation, request, now, rng)
-                    .or_else(|| membership.pick_ejected(outage, generation, request, now, rng))
-                    .ok_or(refusal)
+                let ejected = membership.pick_ejected(outage, generation, request, now, rng);
+                ejected.ok_or(refusal)
             })
     }
 

@@ -17,9 +17,23 @@ use crate::tiers::tier::BackendIndex;
 use crate::time::Timestamp;
 
 impl Membership {
-    /// Picks an ejected backend if all are ejected. A success of the connection ends the ejection. O(n).
+    /// Picks an ejected backend if all are ejected: the trial of an outage, or else any. O(n).
     #[cold]
+    #[inline(never)]
     pub(crate) fn pick_ejected(
+        &self,
+        outage: &Outage,
+        generation: &Generation,
+        request: &PickRequest<'_>,
+        now: Timestamp,
+        rng: &mut dyn Rng,
+    ) -> Option<Pick> {
+        let trial = self.pick_trial(outage, generation, request, now, rng);
+        trial.or_else(|| self.pick_any_ejected(outage, generation, request, now, rng))
+    }
+
+    /// Picks an ejected backend. A success of the connection ends the ejection.
+    fn pick_any_ejected(
         &self,
         outage: &Outage,
         generation: &Generation,
@@ -40,7 +54,7 @@ impl Membership {
         Some(pick)
     }
 
-    /// The backend that [`pick_ejected`](Self::pick_ejected) would pick.
+    /// The backend that [`pick_any_ejected`](Self::pick_any_ejected) would pick.
     pub(super) fn explain_ejected(
         &self,
         outage: &Outage,

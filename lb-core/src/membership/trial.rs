@@ -66,8 +66,7 @@ impl Membership {
     /// Picks a backend although all are ejected, if an outage may be the reason and a trial is due.
     ///
     /// The pick that notices an outage is refused; the first trial comes after one interval.
-    #[cold]
-    pub(crate) fn pick_trial(
+    pub(super) fn pick_trial(
         &self,
         outage: &Outage,
         generation: &Generation,
