@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use crate::embedder_code::Panicked;
-use crate::hooks::NoBackendCause;
 use crate::net::connect::ConnectError;
+use crate::no_backend_cause::NoBackendCause;
 use crate::session::pick::DialFailure;
 
 /// Why [`Upstream::connect`](crate::Upstream::connect) got no connection.
