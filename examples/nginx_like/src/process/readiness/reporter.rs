@@ -82,6 +82,11 @@ impl SharedReadyFile {
         self.release();
     }
 
+    /// Whether the file and systemd are left to the process of another binary.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.is_silent.load(Relaxed)
+    }
+
     /// Writes that the shutdown has begun: before the first socket closes.
     pub(crate) fn leave(&self) {
         if let Some(mut file) = self.lock() {
@@ -187,8 +192,7 @@ impl ReadinessReporter {
     }
 
     fn manager(&self) -> Option<MutexGuard<'_, ServiceManager>> {
-        let is_silent = self.file.is_silent.load(Relaxed);
-        let manager = self.manager.as_ref().filter(|_| !is_silent)?;
+        let manager = self.manager.as_ref().filter(|_| !self.file.is_silent())?;
         Some(manager.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
