@@ -40,6 +40,7 @@ pub(crate) fn proxy(
     let mut proxy = Proxy::builder()
         .drain_timeout(config.worker_shutdown_timeout)
         .pre_stop_delay(config.withdraw_delay)
+        .orphan_timeout(stream.orphan_timeout)
         .workers(match workers {
             NonZeroUsize::MIN => Workers::CurrentRuntime,
             several => Workers::Threads(several),

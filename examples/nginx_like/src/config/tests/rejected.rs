@@ -278,6 +278,8 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Main, "lb_ready_file /a/./b;\npid /a//b;", 1, r#""lb_ready_file" and "pid" of test.conf:2 are the same file "/a/./b": each would replace what the other has written"#, None),
     (Main, "lb_state /a;\nerror_log /a;", 1, r#""lb_state" and "error_log" of test.conf:2 are the same file "/a": each would replace what the other has written"#, None),
     (Main, "lb_withdraw_delay x;", 1, r#""lb_withdraw_delay" directive invalid value"#, None),
+    (Stream, "lb_orphan_timeout never;", 2, r#""lb_orphan_timeout" directive invalid value"#, None),
+    (Stream, "lb_orphan_timeout off;\nlb_orphan_timeout 1s;", 3, r#""lb_orphan_timeout" directive is duplicate"#, None),
     (Stream, "upstream u { server 10.0.0.1:1; lb_forgive never; }", 2, r#"invalid value "never" in "lb_forgive" directive, it must be "on" or "off""#, None),
     (Stream, "upstream u { lb_essential; server 10.0.0.1:1;\nlb_essential; }", 3, r#""lb_essential" directive is duplicate"#, None),
     // Directives that are not there yet.
