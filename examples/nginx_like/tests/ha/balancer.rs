@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use test_support::namespace::Namespace;
@@ -13,6 +14,9 @@ pub(crate) const PORT: u16 = 446;
 
 /// How long it serves during a shutdown while its address or route moves: more than a busy machine needs.
 const WITHDRAW_DELAY: &str = "1s";
+
+/// How long sessions outlast an address that has moved away.
+pub(crate) const ORPHAN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a service manager does: it starts the program, and says that it is not ready when it has ended.
 const SERVICE: &str = r#"ready=$1; shift; "$@"; echo -254 >"$ready""#;
@@ -52,11 +56,13 @@ impl Balancer {
         let text = format!(
             "error_log stderr info;\npid {pid};\nlb_ready_file {ready} {parameters};\n\
              lb_withdraw_delay {WITHDRAW_DELAY};\nworker_shutdown_timeout 10s;\nevents {{ worker_connections 4096; }}\nstream {{\n\
+             lb_orphan_timeout {orphan_timeout}ms;\n\
              upstream backends {{\n{servers}}}\n\
              server {{ listen {PORT}; proxy_pass backends; proxy_connect_timeout 1s; }}\n}}\n",
             pid = dir.join("pid").display(),
             ready = ready_file(&dir).display(),
             parameters = ready_file_parameters,
+            orphan_timeout = ORPHAN_TIMEOUT.as_millis(),
         );
         let conf = dir.join("nginx.conf");
         fs::write(&conf, text).unwrap();

@@ -16,7 +16,7 @@ use crate::lan::Lan;
 use crate::process::eventually;
 use crate::sessions::Sessions;
 
-const ADDRESS: &str = "10.77.0.100";
+pub(crate) const ADDRESS: &str = "10.77.0.100";
 
 /// How many sessions are open at a fault.
 pub(crate) const SESSIONS: usize = 20;

@@ -59,6 +59,15 @@ impl VrrpNode {
         self.holder.holds()
     }
 
+    /// How many connections of clients to `address` it has.
+    pub(crate) fn sessions(&self, address: &str) -> usize {
+        let mut command = self.machine.command("ss");
+        command.args(["-Htn", "state", "established", "src", address]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).lines().count()
+    }
+
     pub(crate) fn together(&self, other: &Self, since: Instant) -> Duration {
         self.holder.together(&other.holder, since)
     }
