@@ -20,7 +20,7 @@ pub fn snapshot(n: usize) -> Snapshot {
         .map(|i| {
             let [.., high, low] = i.to_be_bytes();
             Backend::new(SocketAddr::from(([10, 0, high, low], 446)))
-                .with_weight(Weight::new(1 + u16::from(low) % 3))
+                .weight(Weight::new(1 + u16::from(low) % 3))
         })
         .collect()
 }
@@ -66,7 +66,7 @@ impl Caller {
     ) -> Result<(), PickError> {
         let tried = Tried::new();
         let key = self.key();
-        let request = PickRequest::new(&tried).with_key(&key);
+        let request = PickRequest::new(&tried).key(&key);
         black_box(pick(&request, &mut self.rng)?.addr());
         Ok(())
     }

@@ -50,7 +50,7 @@ impl From<Hostname> for Arc<str> {
     }
 }
 
-/// A text is not a [`Hostname`].
+/// An error of reading a [`Hostname`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostnameError {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::endpoint::Endpoint;
-use crate::state::fail_limit::FailLimit;
+use crate::fail_limit::FailLimit;
 
 /// One server that connections may go to.
 ///
@@ -91,79 +91,79 @@ impl Backend {
         }
     }
 
-    /// Sets [`name`](Self::name).
+    /// Sets [`name`](field@Self::name).
     #[must_use]
-    pub fn with_name(mut self, name: impl Into<Arc<str>>) -> Self {
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Sets [`source`](Self::source).
+    /// Sets [`source`](field@Self::source).
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Arc<str>>) -> Self {
+    pub fn source(mut self, source: impl Into<Arc<str>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// Sets [`weight`](Self::weight).
+    /// Sets [`weight`](field@Self::weight).
     #[must_use]
-    pub fn with_weight(mut self, weight: Weight) -> Self {
+    pub fn weight(mut self, weight: Weight) -> Self {
         self.weight = weight;
         self
     }
 
-    /// Sets [`admin`](Self::admin).
+    /// Sets [`admin`](field@Self::admin).
     #[must_use]
-    pub fn with_admin(mut self, admin: AdminState) -> Self {
+    pub fn admin(mut self, admin: AdminState) -> Self {
         self.admin = admin;
         self
     }
 
-    /// Sets [`priority`](Self::priority).
+    /// Sets [`priority`](field@Self::priority).
     #[must_use]
-    pub fn with_priority(mut self, priority: Priority) -> Self {
+    pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
     }
 
-    /// Sets [`max_conns`](Self::max_conns).
+    /// Sets [`max_conns`](field@Self::max_conns).
     #[must_use]
-    pub fn with_max_conns(mut self, max_conns: Option<NonZeroU32>) -> Self {
+    pub fn max_conns(mut self, max_conns: Option<NonZeroU32>) -> Self {
         self.max_conns = max_conns;
         self
     }
 
-    /// Sets [`fail_limit`](Self::fail_limit).
+    /// Sets [`fail_limit`](field@Self::fail_limit).
     #[must_use]
-    pub fn with_fail_limit(mut self, fail_limit: Option<FailLimit>) -> Self {
+    pub fn fail_limit(mut self, fail_limit: Option<FailLimit>) -> Self {
         self.fail_limit = fail_limit;
         self
     }
 
-    /// Sets [`zone`](Self::zone).
+    /// Sets [`zone`](field@Self::zone).
     #[must_use]
-    pub fn with_zone(mut self, zone: impl Into<Arc<str>>) -> Self {
+    pub fn zone(mut self, zone: impl Into<Arc<str>>) -> Self {
         self.zone = Some(zone.into());
         self
     }
 
-    /// Sets [`for_zones`](Self::for_zones).
+    /// Sets [`for_zones`](field@Self::for_zones).
     #[must_use]
-    pub fn with_for_zones(mut self, for_zones: impl Into<Arc<[Arc<str>]>>) -> Self {
+    pub fn for_zones(mut self, for_zones: impl Into<Arc<[Arc<str>]>>) -> Self {
         self.for_zones = for_zones.into();
         self
     }
 
-    /// Sets [`node`](Self::node).
+    /// Sets [`node`](field@Self::node).
     #[must_use]
-    pub fn with_node(mut self, node: impl Into<Arc<str>>) -> Self {
+    pub fn node(mut self, node: impl Into<Arc<str>>) -> Self {
         self.node = Some(node.into());
         self
     }
 
-    /// Sets [`instance`](Self::instance).
+    /// Sets [`instance`](field@Self::instance).
     #[must_use]
-    pub fn with_instance(mut self, instance: impl Into<Arc<str>>) -> Self {
+    pub fn instance(mut self, instance: impl Into<Arc<str>>) -> Self {
         self.instance = Some(instance.into());
         self
     }
@@ -236,7 +236,7 @@ pub enum Health {
     #[default]
     Healthy,
     /// No check has found anything yet, and the backend has to wait for the first: it gets no new connections, except in
-    /// panic mode. See [`BalancerConfig::initial_health`](crate::BalancerConfig::initial_health).
+    /// panic mode. See [`BalancerConfig::initial_health`](field@crate::BalancerConfig::initial_health).
     Unchecked,
     /// It does not answer: it gets no new connections, except in panic mode.
     Unhealthy,

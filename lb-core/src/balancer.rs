@@ -91,7 +91,7 @@ impl Balancer {
     }
 
     /// Whether a tier ignores health and ejection now, because so few of its backends are healthy; see
-    /// [`panic_threshold`](crate::BalancerConfig::panic_threshold). For metrics: O(1) for each tier, O(n) after a change.
+    /// [`panic_threshold`](field@crate::BalancerConfig::panic_threshold). For metrics: O(1) for each tier, O(n) after a change.
     pub fn is_in_panic(&self, now: Timestamp) -> bool {
         let membership = self.published.current();
         membership.is_in_panic(self.published.generation(), now)
@@ -117,7 +117,7 @@ impl Balancer {
 
     /// Ends the ejections whose failures all had no answer, as the embedder knows that the path to the backends has returned:
     /// a link is up, an address or a route is back. Failures without an answer of connections that were picked before do not
-    /// count any more. Does nothing without [`common_outage`](crate::BalancerConfig::common_outage). O(n).
+    /// count any more. Does nothing without [`common_outage`](field@crate::BalancerConfig::common_outage). O(n).
     pub fn forgive_unanswered(&self, now: Timestamp) {
         self.forgive_unanswered_since(Timestamp::default(), now);
     }

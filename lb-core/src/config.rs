@@ -23,7 +23,7 @@ pub struct BalancerConfig {
     #[doc(alias = "mandatory", alias = "init-state")]
     pub initial_health: Health,
     /// Ejects backends after consecutive failures, as Envoy does. Default: none; nginx's
-    /// [`fail_limit`](crate::Backend::fail_limit) of each backend applies with or without it.
+    /// [`fail_limit`](field@crate::Backend::fail_limit) of each backend applies with or without it.
     pub outlier_detection: Option<OutlierDetection>,
     /// Lets a tier that is not healthy enough share its connections with the next, as Envoy's priority levels do: a
     /// tier gets all connections while its healthy share, multiplied by this many percent, is 100 % or more. 140 is
@@ -60,58 +60,58 @@ impl Default for BalancerConfig {
 }
 
 impl BalancerConfig {
-    /// Sets [`common_outage`](Self::common_outage).
+    /// Sets [`common_outage`](field@Self::common_outage).
     #[must_use]
-    pub fn with_common_outage(mut self, outage: Option<CommonOutage>) -> Self {
+    pub fn common_outage(mut self, outage: Option<CommonOutage>) -> Self {
         self.common_outage = outage;
         self
     }
 
-    /// Sets [`initial_health`](Self::initial_health).
+    /// Sets [`initial_health`](field@Self::initial_health).
     #[must_use]
-    pub fn with_initial_health(mut self, health: Health) -> Self {
+    pub fn initial_health(mut self, health: Health) -> Self {
         self.initial_health = health;
         self
     }
 
-    /// Sets [`outlier_detection`](Self::outlier_detection).
+    /// Sets [`outlier_detection`](field@Self::outlier_detection).
     #[must_use]
-    pub fn with_outlier_detection(mut self, detection: OutlierDetection) -> Self {
+    pub fn outlier_detection(mut self, detection: OutlierDetection) -> Self {
         self.outlier_detection = Some(detection);
         self
     }
 
-    /// Sets [`overprovisioning`](Self::overprovisioning), in percent. Below 100 as 100.
+    /// Sets [`overprovisioning`](field@Self::overprovisioning), in percent. Below 100 as 100.
     #[must_use]
-    pub fn with_overprovisioning(mut self, percent: u16) -> Self {
+    pub fn overprovisioning(mut self, percent: u16) -> Self {
         self.overprovisioning = Some(percent.max(100));
         self
     }
 
-    /// Sets [`panic_threshold`](Self::panic_threshold), in percent. Above 100 as 100; 0 switches it off.
+    /// Sets [`panic_threshold`](field@Self::panic_threshold), in percent. Above 100 as 100; 0 switches it off.
     #[must_use]
-    pub fn with_panic_threshold(mut self, percent: u8) -> Self {
+    pub fn panic_threshold(mut self, percent: u8) -> Self {
         self.panic_threshold = Some(percent.min(100)).filter(|&percent| percent > 0);
         self
     }
 
-    /// Sets [`slow_start`](Self::slow_start).
+    /// Sets [`slow_start`](field@Self::slow_start).
     #[must_use]
-    pub fn with_slow_start(mut self, slow_start: SlowStart) -> Self {
+    pub fn slow_start(mut self, slow_start: SlowStart) -> Self {
         self.slow_start = Some(slow_start);
         self
     }
 
-    /// Sets [`subset`](Self::subset).
+    /// Sets [`subset`](field@Self::subset).
     #[must_use]
-    pub fn with_subset(mut self, subset: Subset) -> Self {
+    pub fn subset(mut self, subset: Subset) -> Self {
         self.subset = Some(subset);
         self
     }
 
-    /// Sets [`zone`](Self::zone).
+    /// Sets [`zone`](field@Self::zone).
     #[must_use]
-    pub fn with_zone(mut self, zone: ZonePreference) -> Self {
+    pub fn zone(mut self, zone: ZonePreference) -> Self {
         self.zone = Some(zone);
         self
     }

@@ -63,7 +63,7 @@ mod tests {
     fn a_delta_lists_added_changed_and_removed_addresses() {
         let old = Snapshot::from_backends([backend(1), backend(2), backend(3)]);
         let new =
-            Snapshot::from_backends([backend(4), backend(3), backend(2).with_weight(Weight::ZERO)]);
+            Snapshot::from_backends([backend(4), backend(3), backend(2).weight(Weight::ZERO)]);
         let delta = Delta::between(&old, &new);
         assert_eq!(ports(&delta.added), [4]);
         assert_eq!(ports(&delta.changed), [2]);

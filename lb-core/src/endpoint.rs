@@ -1,4 +1,4 @@
-//! Where a connection goes to or comes from: an IP address and a port, or the path of a unix socket.
+//! An end of a connection: an IP address and a port, or the path of a unix socket.
 
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};

@@ -18,7 +18,7 @@
 //! let (mut updater, balancer) = balancer(Arc::new(WeightedRoundRobin::new()));
 //! let now = Timestamp::default();
 //! let snapshot = Snapshot::from_backends([
-//!     Backend::new("10.0.0.1:446".parse()?).with_weight(Weight::new(2)),
+//!     Backend::new("10.0.0.1:446".parse()?).weight(Weight::new(2)),
 //!     Backend::new("10.0.0.2:446".parse()?),
 //! ]);
 //! updater.apply(&snapshot, now);
@@ -35,17 +35,17 @@
 //!
 //! State belongs to the backend, by address: connections in flight, failures and connect times survive every snapshot,
 //! change of weight and change of policy, and so do the counters of the round robins. A backend that is removed while
-//! connections are in flight and returns before they end has its state again. Only a new [`Backend::instance`] at an
-//! old address starts with new state.
+//! connections are in flight and returns before they end has its state again. Only a new
+//! [`Backend::instance`](field@Backend::instance) at an old address starts with new state.
 //!
 //! # Around the policies
 //!
 //! [`BalancerConfig`], set by [`Updater::set_config`] at any time, adds to any policy: outlier detection, spill between
 //! priorities, a panic threshold, slow start, the preference of a zone, and a subset for each of many balancers. These are
 //! off by default. [`CommonOutage`] is on: failures of all backends at once, without an answer, are forgiven at the first
-//! answer. Active checks report to [`Balancer::set_health`]; [`BalancerConfig::initial_health`] sets whether a
-//! backend waits for the first. [`Balancer::explain`] explains why each backend could
-//! or could not be picked, and which one would be.
+//! answer. Active checks report to [`Balancer::set_health`];
+//! [`BalancerConfig::initial_health`](field@BalancerConfig::initial_health) sets whether a backend waits for the first.
+//! [`Balancer::explain`] explains why each backend could or could not be picked, and which one would be.
 //!
 //! # Cost
 //!
@@ -70,6 +70,7 @@ mod config;
 mod delta;
 mod endpoint;
 mod escaped;
+mod fail_limit;
 mod hash;
 mod known;
 mod lease;
@@ -95,6 +96,7 @@ pub use config::BalancerConfig;
 pub use delta::Delta;
 pub use endpoint::Endpoint;
 pub use escaped::Escaped;
+pub use fail_limit::FailLimit;
 pub use hash::stable_hash;
 pub use lease::pick::{FailureEffect, Pick};
 pub use lease::response_timer::ResponseTimer;
@@ -102,10 +104,9 @@ pub use membership::explain::{ExplainedBackend, Explanation, Verdict};
 pub use membership::set::{BackendSet, BackendStatus};
 pub use pick::context::PickContext;
 pub use pick::request::{PickError, PickRequest, Tried};
-pub use policy::{Picker, Policy};
+pub use policy::picker::{Picker, Policy};
 pub use rng::{Rng, SplitMix64};
 pub use snapshot::Snapshot;
-pub use state::fail_limit::FailLimit;
 pub use state::memory::{BackendMemory, EjectionMemory, FailureMemory};
 pub use state::outage::{CommonOutage, ForgivenEjections};
 pub use state::outlier::OutlierDetection;

@@ -96,7 +96,7 @@ mod tests {
     fn keeps_the_order_and_the_first_of_an_address() {
         let snapshot = Snapshot::from_backends([
             backend(3),
-            backend(1).with_weight(Weight::new(7)),
+            backend(1).weight(Weight::new(7)),
             backend(2),
             backend(1),
         ]);
@@ -109,8 +109,8 @@ mod tests {
     #[test]
     fn a_primary_wins_over_its_own_backup() {
         let snapshot = Snapshot::from_backends([
-            backend(1).with_priority(Priority::BACKUP),
-            backend(1).with_weight(Weight::new(2)),
+            backend(1).priority(Priority::BACKUP),
+            backend(1).weight(Weight::new(2)),
         ]);
         assert_eq!(snapshot.len(), 1);
         let kept = snapshot.find(backend(1).addr).unwrap();

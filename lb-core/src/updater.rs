@@ -70,7 +70,7 @@ impl Updater {
     }
 
     /// Takes what another process remembered of backends: one that becomes known within a minute of `now`, with the same
-    /// [`instance`](crate::Backend::instance), begins with it. Backends that are known already keep their state.
+    /// [`instance`](field@crate::Backend::instance), begins with it. Backends that are known already keep their state.
     ///
     /// `now` is the moment that the offsets are relative to, after [`TimeOffset::after`](crate::TimeOffset::after) has added the
     /// time since the export. A clock whose epoch is `now` itself cannot express earlier moments: they become the epoch.

@@ -25,7 +25,7 @@ use support::{Bench, at, backend, tried, weighted};
 fn connections(bench: &mut Bench, tried: &Tried, begin: u64) {
     for n in 0..50_u64 {
         let key = n.to_le_bytes();
-        let request = PickRequest::new(tried).with_key(&key);
+        let request = PickRequest::new(tried).key(&key);
         // The fail window ends before the next failure.
         let now = at(begin + 20 * n);
         let pick = bench.balancer.pick(&request, now, &mut bench.rng).unwrap();
@@ -65,20 +65,20 @@ fn a_connection_allocates_and_frees_nothing() {
 fn everything(n: usize) -> BalancerConfig {
     let two = NonZeroU32::new(2).unwrap();
     let outliers = OutlierDetection::default()
-        .with_consecutive_failures(two)
-        .with_max_ejected_percent(50);
+        .consecutive_failures(two)
+        .max_ejected_percent(50);
     BalancerConfig::default()
-        .with_outlier_detection(outliers)
-        .with_overprovisioning(140)
-        .with_panic_threshold(50)
-        .with_slow_start(SlowStart::new(Duration::from_secs(500)))
-        .with_subset(Subset::new(1, n as u32 / 2))
-        .with_zone(ZonePreference::new("a"))
+        .outlier_detection(outliers)
+        .overprovisioning(140)
+        .panic_threshold(50)
+        .slow_start(SlowStart::new(Duration::from_secs(500)))
+        .subset(Subset::new(1, n as u32 / 2))
+        .zone(ZonePreference::new("a"))
 }
 
 #[test]
 fn no_setting_around_the_policy_allocates_or_frees() {
-    let bounded = Maglev::new().with_balance_factor(BalanceFactor::percent(125));
+    let bounded = Maglev::new().balance_factor(BalanceFactor::percent(125));
     let mut policies: Vec<Arc<dyn Policy>> = PolicyKind::ALL.map(PolicyKind::build).into();
     policies.push(Arc::new(bounded));
     for policy in policies {
@@ -86,9 +86,9 @@ fn no_setting_around_the_policy_allocates_or_frees() {
             let of = |from: usize| -> Snapshot {
                 let backends = (from..from + n).map(|i| {
                     backend(i)
-                        .with_zone(if i % 2 == 0 { "a" } else { "b" })
-                        .with_priority(Priority::new(u8::from(i % 5 == 0)))
-                        .with_max_conns(NonZeroU32::new(50))
+                        .zone(if i % 2 == 0 { "a" } else { "b" })
+                        .priority(Priority::new(u8::from(i % 5 == 0)))
+                        .max_conns(NonZeroU32::new(50))
                 });
                 backends.collect()
             };

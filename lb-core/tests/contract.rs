@@ -31,25 +31,23 @@ fn expectations(kind: PolicyKind) -> Expectations {
     match kind {
         // By definition these do not give idle backends shares by weight.
         Kind::First => expect(Share::None),
-        Kind::LeastTime => expect(Share::None).with_load(Load::Avoided),
-        Kind::RandomTwo => expect(Share::None)
-            .with_load(Load::Avoided)
-            .with_cost(Cost::Constant),
+        Kind::LeastTime => expect(Share::None).load(Load::Avoided),
+        Kind::RandomTwo => expect(Share::None).load(Load::Avoided).cost(Cost::Constant),
 
         Kind::LeastConn => expect(Share::Exact)
-            .with_load(Load::Avoided)
-            .with_cost(Cost::Logarithmic),
+            .load(Load::Avoided)
+            .cost(Cost::Logarithmic),
         Kind::P2c | Kind::P2cPeakEwma => expect(Share::OnAverage)
-            .with_load(Load::Avoided)
-            .with_cost(Cost::Constant),
-        Kind::Random => expect(Share::OnAverage).with_cost(Cost::Constant),
-        Kind::WeightedRoundRobin => expect(Share::Exact).with_cost(Cost::Constant),
+            .load(Load::Avoided)
+            .cost(Cost::Constant),
+        Kind::Random => expect(Share::OnAverage).cost(Cost::Constant),
+        Kind::WeightedRoundRobin => expect(Share::Exact).cost(Cost::Constant),
 
-        Kind::Ketama => expect(Share::ByKey(0.4)).with_cost(Cost::Constant),
-        Kind::Maglev => expect(Share::ByKey(0.2)).with_cost(Cost::Constant),
-        Kind::NginxHash => expect(Share::ByKey(0.4)).with_cost(Cost::Constant),
+        Kind::Ketama => expect(Share::ByKey(0.4)).cost(Cost::Constant),
+        Kind::Maglev => expect(Share::ByKey(0.2)).cost(Cost::Constant),
+        Kind::NginxHash => expect(Share::ByKey(0.4)).cost(Cost::Constant),
         Kind::Rendezvous => expect(Share::ByKey(0.1)),
-        Kind::RingHash => expect(Share::ByKey(0.4)).with_cost(Cost::Constant),
+        Kind::RingHash => expect(Share::ByKey(0.4)).cost(Cost::Constant),
         _ => panic!("this test has no expectations for {kind}"),
     }
 }
@@ -64,26 +62,17 @@ fn every_policy_keeps_the_contract() {
 /// The hashing policies with a bound, by kind.
 fn bounded() -> [(PolicyKind, Arc<dyn Policy>); 4] {
     let factor = BalanceFactor::percent(125);
-    let ketama = Ketama::new().with_max_points(1 << 12);
-    let maglev = Maglev::with_table_size(2039).unwrap();
-    let ring = RingHash::with_sizes(512, 1 << 12).unwrap();
+    let ketama = Ketama::new().max_points(1 << 12);
+    let maglev = Maglev::try_new(2039).unwrap();
+    let ring = RingHash::try_new(512, 1 << 12).unwrap();
     [
-        (
-            PolicyKind::Ketama,
-            Arc::new(ketama.with_balance_factor(factor)),
-        ),
-        (
-            PolicyKind::Maglev,
-            Arc::new(maglev.with_balance_factor(factor)),
-        ),
+        (PolicyKind::Ketama, Arc::new(ketama.balance_factor(factor))),
+        (PolicyKind::Maglev, Arc::new(maglev.balance_factor(factor))),
         (
             PolicyKind::Rendezvous,
-            Arc::new(Rendezvous::new().with_balance_factor(factor)),
+            Arc::new(Rendezvous::new().balance_factor(factor)),
         ),
-        (
-            PolicyKind::RingHash,
-            Arc::new(ring.with_balance_factor(factor)),
-        ),
+        (PolicyKind::RingHash, Arc::new(ring.balance_factor(factor))),
     ]
 }
 
@@ -154,10 +143,10 @@ impl Picker for Emptiest {
 
 #[test]
 fn a_policy_from_outside_can_use_the_load_index() {
-    let expect = Expectations::new(Share::OnAverage).with_load(Load::Avoided);
+    let expect = Expectations::new(Share::OnAverage).load(Load::Avoided);
     contract::check(
         || Arc::new(Emptiest { total: false }),
-        expect.with_cost(Cost::Logarithmic),
+        expect.cost(Cost::Logarithmic),
     );
     contract::check(|| Arc::new(Emptiest { total: true }), expect);
 }
@@ -176,12 +165,12 @@ enum Change {
 impl Change {
     fn of(&self, backend: Backend) -> Backend {
         match *self {
-            Self::Backup => backend.with_priority(Priority::BACKUP),
-            Self::Drain => backend.with_admin(AdminState::Drain),
-            Self::Instance => backend.with_instance("another"),
-            Self::Limit(n) => backend.with_max_conns(NonZeroU32::new(n)),
-            Self::Weight(w) => backend.with_weight(Weight::new(w)),
-            Self::Zone => backend.with_zone("a"),
+            Self::Backup => backend.priority(Priority::BACKUP),
+            Self::Drain => backend.admin(AdminState::Drain),
+            Self::Instance => backend.instance("another"),
+            Self::Limit(n) => backend.max_conns(NonZeroU32::new(n)),
+            Self::Weight(w) => backend.weight(Weight::new(w)),
+            Self::Zone => backend.zone("a"),
         }
     }
 }
@@ -197,32 +186,32 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
     ];
     let limit = FailLimit::new(NonZeroU32::new(2).unwrap(), Duration::from_secs(10));
     let backend = (0..8_usize, change)
-        .prop_map(move |(i, change)| change.of(backend(i).with_fail_limit(Some(limit))));
+        .prop_map(move |(i, change)| change.of(backend(i).fail_limit(Some(limit))));
     vec(backend, 0..8).prop_map(Snapshot::from_backends)
 }
 
 fn configs() -> impl Strategy<Value = BalancerConfig> {
     let parts = (any::<[bool; 4]>(), 0..101_u8, 0..12_u32);
     parts.prop_map(|([outliers, slow, spill, zone], panic, size)| {
-        let mut config = BalancerConfig::default().with_panic_threshold(panic);
+        let mut config = BalancerConfig::default().panic_threshold(panic);
         if outliers {
-            config = config.with_outlier_detection(
+            config = config.outlier_detection(
                 OutlierDetection::default()
-                    .with_consecutive_failures(NonZeroU32::MIN)
-                    .with_max_ejected_percent(60),
+                    .consecutive_failures(NonZeroU32::MIN)
+                    .max_ejected_percent(60),
             );
         }
         if slow {
-            config = config.with_slow_start(SlowStart::new(Duration::from_secs(30)));
+            config = config.slow_start(SlowStart::new(Duration::from_secs(30)));
         }
         if spill {
-            config = config.with_overprovisioning(140);
+            config = config.overprovisioning(140);
         }
         if zone {
-            config = config.with_zone(ZonePreference::new("a"));
+            config = config.zone(ZonePreference::new("a"));
         }
         if (1..8).contains(&size) {
-            config = config.with_subset(Subset::new(1, size));
+            config = config.subset(Subset::new(1, size));
         }
         config
     })
@@ -267,7 +256,7 @@ proptest! {
 #[test]
 fn ten_thousand_backends_of_any_weight_are_all_reached() {
     let snapshot: Snapshot = (0..10_000)
-        .map(|i| backend(i).with_weight(Weight::new(1 + (i % 7) as u16)))
+        .map(|i| backend(i).weight(Weight::new(1 + (i % 7) as u16)))
         .collect();
     let lap: usize = (0..10_000).map(|i| 1 + i % 7).sum();
     let mut bench = Bench::new(PolicyKind::WeightedRoundRobin.build(), &snapshot);
@@ -346,7 +335,7 @@ fn assert_caught(broken: Broken, expectations: Expectations, message: &str) {
 #[test]
 fn the_suite_catches_broken_policies() {
     let none = Expectations::new(Share::None);
-    let constant = none.with_cost(Cost::Constant);
+    let constant = none.cost(Cost::Constant);
     assert_caught(Broken::CountsByItself, none, "another answer");
     assert_caught(Broken::DrawsForEver, none, "draws without end");
     assert_caught(Broken::GivesUp, none, "returned none");
@@ -364,7 +353,7 @@ fn the_suite_catches_broken_policies() {
         Expectations::new(Share::Exact),
         "for weights",
     );
-    assert_caught(Broken::Unfair, none.with_load(Load::Avoided), "busy");
+    assert_caught(Broken::Unfair, none.load(Load::Avoided), "busy");
 }
 
 #[test]

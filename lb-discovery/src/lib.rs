@@ -67,7 +67,7 @@
 //! | [`Merge`] | the union of several sources, each of which may be shifted to lower tiers |
 //!
 //! A driver takes any number of sources; a merge passes several of them as one, and shifts tiers.
-//! [`Backend::source`](lb_core::Backend::source) has the label of the source that a backend came from. Of several backends
+//! [`Backend::source`](field@lb_core::Backend::source) has the label of the source that a backend came from. Of several backends
 //! with one address, the one in the most preferred tier counts and, within a tier, that of the first source.
 //!
 //! # What a failure does

@@ -1,4 +1,4 @@
-//! What a source of backends is.
+//! The trait of a source of backends.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub type SnapshotStream = BoxStream<'static, Result<Snapshot, DiscoveryError>>;
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// The label, such as `dns:node1.example.com`: shown in logs and in the status, and set as
-    /// [`Backend::source`](lb_core::Backend::source) in every backend that has none.
+    /// [`Backend::source`](field@lb_core::Backend::source) in every backend that has none.
     fn label(&self) -> Arc<str>;
 
     /// All settings that decide which backends the source yields. Never shown.

@@ -20,7 +20,7 @@ pub(crate) fn union<'a>(sets: impl Iterator<Item = &'a Snapshot>) -> Snapshot {
     backends.cloned().collect()
 }
 
-/// Sets [`Backend::source`](lb_core::Backend::source) to `label` in every backend that has none.
+/// Sets [`Backend::source`](field@lb_core::Backend::source) to `label` in every backend that has none.
 pub(crate) fn labelled(set: Snapshot, label: &Arc<str>) -> Snapshot {
     if set.iter().all(|backend| backend.source.is_some()) {
         return set;

@@ -1,4 +1,4 @@
-//! How fast a session may relay.
+//! The limits on the bytes a second of a session.
 
 use std::num::NonZeroU64;
 
@@ -29,14 +29,14 @@ impl Bandwidth {
         }
     }
 
-    /// Sets [`upload`](Self::upload).
+    /// Sets [`upload`](field@Self::upload).
     #[must_use]
     pub const fn upload(mut self, bytes: Option<NonZeroU64>) -> Self {
         self.upload = bytes;
         self
     }
 
-    /// Sets [`download`](Self::download).
+    /// Sets [`download`](field@Self::download).
     #[must_use]
     pub const fn download(mut self, bytes: Option<NonZeroU64>) -> Self {
         self.download = bytes;

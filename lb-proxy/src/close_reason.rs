@@ -1,4 +1,4 @@
-//! Why connections end.
+//! The reasons of the end of a connection.
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {

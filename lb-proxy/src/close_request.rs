@@ -1,4 +1,4 @@
-//! What asks one session to end: an operator's close or reset.
+//! A request that one session end: an operator's close or reset.
 
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};

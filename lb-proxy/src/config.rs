@@ -47,42 +47,42 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// Sets [`connect`](Self::connect).
+    /// Sets [`connect`](field@Self::connect).
     #[must_use]
     pub fn connect(mut self, timeout: Duration) -> Self {
         self.connect = timeout;
         self
     }
 
-    /// Sets [`idle`](Self::idle).
+    /// Sets [`idle`](field@Self::idle).
     #[must_use]
     pub fn idle(mut self, timeout: Option<Duration>) -> Self {
         self.idle = timeout;
         self
     }
 
-    /// Sets [`half_closed`](Self::half_closed).
+    /// Sets [`half_closed`](field@Self::half_closed).
     #[must_use]
     pub fn half_closed(mut self, timeout: Option<Duration>) -> Self {
         self.half_closed = timeout;
         self
     }
 
-    /// Sets [`first_byte`](Self::first_byte).
+    /// Sets [`first_byte`](field@Self::first_byte).
     #[must_use]
     pub fn first_byte(mut self, timeout: Option<Duration>) -> Self {
         self.first_byte = timeout;
         self
     }
 
-    /// Sets [`max_age`](Self::max_age).
+    /// Sets [`max_age`](field@Self::max_age).
     #[must_use]
     pub fn max_age(mut self, age: Option<Duration>) -> Self {
         self.max_age = age;
         self
     }
 
-    /// Sets [`max_age_jitter`](Self::max_age_jitter).
+    /// Sets [`max_age_jitter`](field@Self::max_age_jitter).
     #[must_use]
     pub fn max_age_jitter(mut self, jitter: Duration) -> Self {
         self.max_age_jitter = jitter;
@@ -155,21 +155,21 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Sets [`ends_attempts`](Self::ends_attempts).
+    /// Sets [`ends_attempts`](field@Self::ends_attempts).
     #[must_use]
     pub fn ends_attempts(mut self, ends_attempts: bool) -> Self {
         self.ends_attempts = ends_attempts;
         self
     }
 
-    /// Sets [`tries`](Self::tries).
+    /// Sets [`tries`](field@Self::tries).
     #[must_use]
     pub fn tries(mut self, tries: Option<NonZeroU32>) -> Self {
         self.tries = tries;
         self
     }
 
-    /// Sets [`deadline`](Self::deadline).
+    /// Sets [`deadline`](field@Self::deadline).
     #[must_use]
     pub fn deadline(mut self, deadline: Option<Duration>) -> Self {
         self.deadline = deadline;
@@ -187,8 +187,8 @@ impl Default for Retry {
     }
 }
 
-/// How a client is closed that gets no service: it was refused, or there is no backend for it. To let clients wait for a
-/// backend instead, give the upstream a [`Queue`](crate::balancing::Queue).
+/// How the proxy closes a client that it refuses or has no backend for. To let clients wait for a backend instead, give the
+/// upstream a [`Queue`](crate::balancing::Queue).
 #[doc(alias = "OnNoBackend")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

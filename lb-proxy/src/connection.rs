@@ -8,10 +8,10 @@ use lb_core::Endpoint;
 
 use crate::client_hello::TlsVersion;
 use crate::client_hello::host::host;
-use crate::live_sessions::SessionId;
 use crate::preread_info::PrereadInfo;
 use crate::proxy_protocol::ProxyHeader;
 use crate::session_data::SessionData;
+use crate::session_id::SessionId;
 
 /// A connection from a client.
 ///

@@ -110,7 +110,9 @@
 mod access_events;
 #[cfg(feature = "admin")]
 pub mod admin;
+mod attempt_times;
 mod audit;
+mod backend_override;
 mod bandwidth;
 pub mod client_hello;
 mod clock;
@@ -146,6 +148,7 @@ mod server;
 pub mod server_names;
 mod session;
 mod session_data;
+mod session_id;
 mod state;
 mod upstream;
 
@@ -167,13 +170,13 @@ pub mod access {
 /// How an upstream balances: hash keys, the wait queue, overrides of single backends, and the end of sessions after the loss
 /// of their backend.
 pub mod balancing {
+    pub use crate::backend_override::{
+        ActiveOverride, Override, OverrideKind, OverrideOrigin, UnknownBackend, WeightOverride,
+    };
     pub use crate::upstream::drain::OnBackendLoss;
     pub use crate::upstream::hash_key::HashKey;
     pub use crate::upstream::key_function::KeyFunction;
     pub use crate::upstream::key_part::KeyPart;
-    pub use crate::upstream::overrides::{
-        ActiveOverride, Override, OverrideKind, OverrideOrigin, UnknownBackend, WeightOverride,
-    };
     pub use crate::upstream::wait_queue::{Queue, WaitFor};
 }
 
@@ -207,7 +210,7 @@ pub mod first_bytes {
 /// What a server, a reload and a relay report.
 pub mod reports {
     pub use crate::live_sessions::{
-        SessionFilter, SessionId, SessionList, SessionOrder, SessionPhase, SessionReport,
+        SessionFilter, SessionList, SessionOrder, SessionPhase, SessionReport,
     };
     pub use crate::metrics::{
         AttemptCounts, BackendMetrics, DetailedMetrics, EndCounts, Histogram, ListenerMetrics,
@@ -223,6 +226,7 @@ pub mod reports {
         Changes, DescriptorBudget, DrainReport, Phase, ReadinessWatch, ReloadCounts, ReloadRecord,
         ReloadReport,
     };
+    pub use crate::session_id::SessionId;
     pub use crate::upstream::transitions::{Transition, TransitionKind};
 }
 

@@ -43,7 +43,7 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     let limit = FailLimit::new(NonZeroU32::new(3).unwrap(), Duration::from_millis(50));
     let backends = backends
         .into_iter()
-        .map(|backend| backend.with_fail_limit(Some(limit)));
+        .map(|backend| backend.fail_limit(Some(limit)));
     let upstream = upstream(backends);
     let zone = ClientZone::builder().build();
     let totals = Arc::new(Totals::default());

@@ -15,7 +15,7 @@ use clap::{ArgAction, Parser};
 use crate::config::overrides::Overrides;
 use crate::console::print_line;
 use crate::demo;
-use crate::process::daemon::{self, Readiness};
+use crate::process::daemon::{self, StartReport};
 use crate::process::error::StartError;
 use crate::process::files::conf_path::{ConfPath, ReadAll};
 use crate::process::files::open_log;
@@ -199,7 +199,7 @@ fn serve(arguments: &Arguments) -> Result<ExitCode, StartError> {
     }
     let start = Start {
         invocation: Invocation::of_process(),
-        readiness: Readiness::foreground(),
+        readiness: StartReport::foreground(),
         predecessor: None,
     };
     run::run(path, start, || Ok(config)).map(|()| ExitCode::SUCCESS)
@@ -215,8 +215,8 @@ fn serve_upgraded(arguments: &Arguments) -> Result<ExitCode, StartError> {
     let start = Start {
         invocation: Invocation::of_process(),
         readiness: match arguments.detached {
-            true => Readiness::detached()?,
-            false => Readiness::foreground(),
+            true => StartReport::detached()?,
+            false => StartReport::foreground(),
         },
         predecessor: Some(predecessor),
     };
@@ -228,7 +228,7 @@ fn serve_detached(arguments: &Arguments) -> Result<ExitCode, StartError> {
     let path = arguments.path();
     let start = Start {
         invocation: Invocation::of_process(),
-        readiness: Readiness::detached()?,
+        readiness: StartReport::detached()?,
         predecessor: None,
     };
     let served = run::run(path.clone(), start, || path.load());

@@ -11,7 +11,8 @@ use tokio::net::TcpListener;
 
 use crate::build::error::BuildError;
 use crate::process::error::StartError;
-use crate::process::logs::logging::Logs;
+use crate::process::logs::logging::Logging;
+use crate::process::logs::open_logs::Logs;
 use crate::process::run::{FlushGuard, Outputs, block_on, serve};
 use crate::process::signals::Signals;
 
@@ -20,7 +21,7 @@ const NODES: [&str; 3] = ["node1", "node2", "node3"];
 
 /// Starts three echo servers and balances over them until a signal comes.
 pub(crate) fn run() -> Result<(), StartError> {
-    let logging = Logs::stderr()?.install();
+    let logging = Logging::install(Logs::stderr()?);
     let _flush = FlushGuard(&logging);
     block_on(async {
         let signals = Signals::listen()?;
@@ -46,7 +47,7 @@ async fn node(name: &'static str) -> Result<Backend, StartError> {
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let failed = |source| StartError::Demo { addr, source };
     let listener = TcpListener::bind(addr).await.map_err(failed)?;
-    let backend = Backend::new(listener.local_addr().map_err(failed)?).with_name(name);
+    let backend = Backend::new(listener.local_addr().map_err(failed)?).name(name);
     tokio::spawn(echo_server::serve(listener, name));
     Ok(backend)
 }

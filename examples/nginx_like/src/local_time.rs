@@ -43,7 +43,8 @@ pub(crate) fn with_iso8601_time<T>(write: impl FnOnce(&str) -> T) -> T {
     with_second(|second| write(&second.iso8601))
 }
 
-/// Each thread formats a second once: a session that ends pays for no calendar.
+/// Calls `read` with the texts of the current second. Each thread formats a second once, so most sessions that end compute no
+/// calendar.
 fn with_second<T>(read: impl FnOnce(&Second) -> T) -> T {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_secs());

@@ -1,9 +1,9 @@
-//! From a backend's state to its entry in a load index.
+//! The position of a backend in a load index, and its entry there.
 
 use super::index::LoadIndex;
 use crate::sync::{Arc, Weak};
 
-/// Where a backend is in a load index. Its state has one, so that its leases find the index.
+/// The position of a backend in a load index. The backend's state stores it, so that its leases find the index.
 #[derive(Debug)]
 pub(crate) struct Position<S> {
     index: Weak<LoadIndex<S>>,

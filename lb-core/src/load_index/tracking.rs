@@ -1,4 +1,4 @@
-//! What a policy asks the load index for.
+//! A policy's request to the load index.
 
 /// Which loads are kept ready for a policy. Where some are, each lease updates them when it begins and when it ends. That
 /// costs some ten nanoseconds, and all threads write to the same memory.

@@ -16,9 +16,9 @@ fn a_change_while_tier_health_is_recomputed_is_not_lost() {
     explore(Some(3), || {
         let (mut updater, balancer) = world(
             First::new(),
-            [backend(1), backend(2).with_priority(Priority::new(1))],
+            [backend(1), backend(2).priority(Priority::new(1))],
         );
-        updater.set_config(BalancerConfig::default().with_overprovisioning(100));
+        updater.set_config(BalancerConfig::default().overprovisioning(100));
         let addr = backend(1).addr;
         let changes = run(&balancer, move |balancer| {
             balancer.set_health(addr, Health::Unhealthy, NOW);
@@ -37,9 +37,9 @@ fn a_second_change_while_tier_health_is_recomputed_is_not_lost() {
     explore(Some(3), || {
         let (mut updater, balancer) = world(
             First::new(),
-            [backend(1), backend(2).with_priority(Priority::new(1))],
+            [backend(1), backend(2).priority(Priority::new(1))],
         );
-        updater.set_config(BalancerConfig::default().with_overprovisioning(100));
+        updater.set_config(BalancerConfig::default().overprovisioning(100));
         let addr = backend(1).addr;
         let changes = run(&balancer, move |balancer| {
             balancer.set_health(addr, Health::Unhealthy, NOW);
@@ -56,7 +56,7 @@ fn a_second_change_while_tier_health_is_recomputed_is_not_lost() {
 fn a_thread_that_causes_a_panic_gets_a_backend_in_it() {
     explore(Some(2), || {
         let (mut updater, balancer) = world(First::new(), [backend(1)]);
-        updater.set_config(BalancerConfig::default().with_panic_threshold(50));
+        updater.set_config(BalancerConfig::default().panic_threshold(50));
         let other = run(&balancer, |balancer| drop(pick(balancer)));
         balancer.set_health(backend(1).addr, Health::Unhealthy, NOW);
         assert!(pick(&balancer).is_ok(), "refused though its tier panics");

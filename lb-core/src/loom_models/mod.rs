@@ -1,4 +1,4 @@
-//! What threads share, in every interleaving and with every stale value that the memory model allows.
+//! Models of the state that threads share, in every interleaving and with every stale value that the memory model allows.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p lb-core --release --lib loom` runs the models, `.ci/run` in a target directory
 //! of its own. They run the crate's own code: `sync.rs` gives it loom's atomics, and reference counts and swaps made of
@@ -7,6 +7,7 @@
 mod health;
 mod leases;
 mod load_index;
+mod outliers;
 mod updates;
 mod words;
 
@@ -55,12 +56,12 @@ fn backend(port: u16) -> Backend {
 }
 
 fn limited(port: u16, max_conns: u32) -> Backend {
-    backend(port).with_max_conns(NonZeroU32::new(max_conns))
+    backend(port).max_conns(NonZeroU32::new(max_conns))
 }
 
 /// A second backend, which takes no connections.
 fn drained() -> Backend {
-    backend(9).with_admin(AdminState::Drain)
+    backend(9).admin(AdminState::Drain)
 }
 
 fn snapshot(backends: impl IntoIterator<Item = Backend>) -> Snapshot {

@@ -50,7 +50,7 @@ fn memberships_do_not_go_back() {
 
 fn fragile(port: u16) -> Backend {
     let ten = NonZeroU32::new(10).unwrap();
-    backend(port).with_fail_limit(Some(FailLimit::new(ten, Duration::from_secs(10))))
+    backend(port).fail_limit(Some(FailLimit::new(ten, Duration::from_secs(10))))
 }
 
 /// A backend is removed and returns, with `policy`, while other connections begin and end.

@@ -7,14 +7,17 @@ use std::time::Duration;
 use loom::model;
 
 use super::{explore, join, run};
+use crate::fail_limit::FailLimit;
 use crate::lease::connection_limit::ConnectionLimit;
 use crate::state::attempt_failure::AttemptFailure::{Answered, Unanswered};
 use crate::state::damping::Damping;
-use crate::state::fail_limit::{FailLimit, FailureRecord};
+use crate::state::failure_record::FailureRecord;
 use crate::state::outlier::{OutlierDetection, OutlierRecord};
 use crate::state::peak_ewma::PeakEwma;
 use crate::state::standing::Standing;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::tiers::generation::Generation;
+use crate::tiers::health::Validity;
 use crate::time::Timestamp;
 
 fn at(seconds: u64) -> Timestamp {
@@ -183,7 +186,7 @@ fn two_failures_at_once_eject_an_outlier_once() {
     model(|| {
         let record = Arc::new(OutlierRecord::new());
         let two = NonZeroU32::new(2).unwrap();
-        let detection = OutlierDetection::default().with_consecutive_failures(two);
+        let detection = OutlierDetection::default().consecutive_failures(two);
         record.failed(&detection, Answered);
         let fail = move |record: &OutlierRecord| {
             record.failed(&detection, Answered) && record.eject(&detection, 0, at(100))
@@ -268,5 +271,57 @@ fn a_suspicion_that_comes_while_another_is_cleared_stays() {
         assert!(standing.is_suspect());
         forgiven.join().unwrap();
         assert!(standing.is_suspect());
+    });
+}
+
+#[test]
+fn a_thread_that_reads_a_generation_reads_the_change_behind_it() {
+    model(|| {
+        let shared = Arc::new((Generation::new(), AtomicU32::new(0)));
+        let changes = run(&shared, |(generation, change)| {
+            change.store(1, Relaxed);
+            generation.advance();
+        });
+        let (generation, change) = &*shared;
+        if generation.get() == 1 {
+            assert_eq!(change.load(Relaxed), 1);
+        }
+        changes.join().unwrap();
+    });
+}
+
+#[test]
+fn tier_health_that_holds_was_stored_before() {
+    model(|| {
+        let shared = Arc::new((Validity::new(), AtomicU32::new(0)));
+        let recomputes = run(&shared, |(validity, health)| {
+            assert!(validity.begin());
+            health.store(1, Relaxed);
+            validity.finish(0, at(0), at(10));
+        });
+        let (validity, health) = &*shared;
+        if validity.holds(0, at(5)) {
+            assert_eq!(health.load(Relaxed), 1);
+        }
+        recomputes.join().unwrap();
+    });
+}
+
+#[test]
+fn one_thread_recomputes_tier_health_at_a_time() {
+    model(|| {
+        let shared = Arc::new((Validity::new(), AtomicU32::new(0)));
+        let recompute = |(validity, passes): &(Validity, AtomicU32)| {
+            let begun = validity.begin();
+            if begun {
+                // Two passes at a time, or one that does not read what the pass before it stored, would count once.
+                passes.store(passes.load(Relaxed) + 1, Relaxed);
+                validity.finish(0, at(0), at(10));
+            }
+            u32::from(begun)
+        };
+        let other = run(&shared, recompute);
+        let begun = recompute(&shared) + other.join().unwrap();
+        assert_eq!(shared.1.load(Relaxed), begun);
     });
 }

@@ -1,4 +1,4 @@
-//! Which tier gets a connection, and the pick from it.
+//! The choice of the tier that gets a connection, and the pick from it.
 
 use std::num::NonZeroU64;
 
@@ -64,7 +64,7 @@ impl Membership {
         let tiers = self.tiers.iter().enumerate();
         let mut panicking = tiers.filter(|(at, _)| self.panics(*at, generation, now));
         panicking.find_map(|(_, tier)| {
-            let environment = self.environment(tier, generation, now).with_panic(true);
+            let environment = self.environment(tier, generation, now).panics(true);
             tier.pick(&mut PickContext::new(environment, request, rng))
         })
     }
@@ -93,7 +93,7 @@ impl Membership {
         self.tiers.iter().enumerate().any(|(at, tier)| {
             let panics = self.panics(at, generation, now);
             tier.tier.slots().iter().any(|slot| {
-                (slot.is_healthy(now) || panics) && !request.tried().contains(slot.state().addr())
+                (slot.is_healthy(now) || panics) && !request.tried.contains(slot.state().addr())
             })
         })
     }

@@ -1,4 +1,4 @@
-//! Why a connection would go where it would go.
+//! Explains the choice of a backend for a connection.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -131,8 +131,8 @@ fn chosen(
         let dry_run = DryRun::new(&compiled.tier);
         let environment = membership
             .environment(compiled, generation, now)
-            .with_panic(membership.panics(at, generation, now))
-            .with_dry_run(&dry_run);
+            .panics(membership.panics(at, generation, now))
+            .dry_run(&dry_run);
         let mut cx = PickContext::new(environment, request, rng);
         let i = compiled.picker.pick(&mut cx)?;
         Some(compiled.tier.slot(i)?.state().addr())
@@ -155,8 +155,8 @@ fn trial(
         let dry_run = DryRun::new(&compiled.tier);
         let environment = membership
             .environment(compiled, generation, now)
-            .with_trial()
-            .with_dry_run(&dry_run);
+            .trial()
+            .dry_run(&dry_run);
         let mut cx = PickContext::new(environment, request, rng);
         let picked = compiled.picker.pick(&mut cx);
         let i = picked.or_else(|| compiled.tier.indices().find(|&i| cx.is_eligible(i)))?;
@@ -186,8 +186,8 @@ fn explain_tier(
     let panics = membership.panics(at, generation, now);
     let environment = membership
         .environment(compiled, generation, now)
-        .with_panic(panics)
-        .with_dry_run(&dry_run);
+        .panics(panics)
+        .dry_run(&dry_run);
     let cx = PickContext::new(environment, request, rng);
     for (i, slot) in tier.indices().zip(tier.slots()) {
         let Some(explained) = backends.get_mut(tier.in_snapshot(i)) else {
@@ -224,7 +224,7 @@ fn not_in_a_tier(backend: &Backend, member: &StateRef<BackendState>) -> Explaine
 
 fn verdict(slot: &Slot, request: &PickRequest<'_>, panics: bool, now: Timestamp) -> Verdict {
     let state = slot.state();
-    if request.tried().contains(state.addr()) {
+    if request.tried.contains(state.addr()) {
         return Verdict::Tried;
     }
     if slot.is_full() {

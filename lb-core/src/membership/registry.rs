@@ -1,4 +1,4 @@
-//! What outlives every set: the states by address and the cursors by priority.
+//! State that outlives every set: the states by address and the cursors by priority.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -164,16 +164,16 @@ mod tests {
         let both = digest([a.clone(), b.clone()]);
         assert_eq!(both, digest([b.clone(), a.clone()]));
         let changed = [
-            a.clone().with_weight(Weight::new(2)),
-            a.clone().with_name("node1"),
-            a.clone().with_admin(AdminState::Drain),
-            a.clone().with_priority(Priority::BACKUP),
-            a.clone().with_max_conns(NonZeroU32::new(1)),
+            a.clone().weight(Weight::new(2)),
+            a.clone().name("node1"),
+            a.clone().admin(AdminState::Drain),
+            a.clone().priority(Priority::BACKUP),
+            a.clone().max_conns(NonZeroU32::new(1)),
             Backend::new((Ipv4Addr::LOCALHOST, 3).into()),
         ];
         let others: Vec<u64> = changed.map(|a| digest([a, b.clone()])).to_vec();
         assert!(!others.contains(&both) && !others.contains(&digest([b])));
-        let shown_only = a.with_source("dns:node1").with_zone("a");
+        let shown_only = a.source("dns:node1").zone("a");
         assert_eq!(
             both,
             digest([shown_only, Backend::new((Ipv4Addr::LOCALHOST, 2).into())])

@@ -2,7 +2,7 @@
 //!
 //! No backend is to blame for it. So it is looked for where a pick finds no backend: every backend that takes connections
 //! is ejected, no failure that led to it had an answer, and all happened within a
-//! [window](crate::CommonOutage::window). From then
+//! [window](field@crate::CommonOutage::window). From then
 //! on a pick now and then gets an ejected backend as a trial. The first answer of any backend, be it a success, a
 //! refusal or a successful check, ends the outage and all ejections that it caused.
 
@@ -85,7 +85,7 @@ impl Membership {
             return None;
         }
         self.tiers.iter().find_map(|tier| {
-            let environment = self.environment(tier, generation, now).with_trial();
+            let environment = self.environment(tier, generation, now).trial();
             let mut cx = PickContext::new(environment, request, rng);
             // A load index leaves out ejected backends.
             tier.pick(&mut cx).or_else(|| {
@@ -102,7 +102,7 @@ impl Membership {
             let state = slot.state();
             state.health() == Health::Healthy
                 && !slot.is_full()
-                && !request.tried().contains(state.addr())
+                && !request.tried.contains(state.addr())
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What a pick is made from, besides the connection and the draws.
+//! The inputs of a pick, besides the connection and the draws.
 
 use super::dry_run::DryRun;
 use crate::backend::Health;
@@ -43,13 +43,13 @@ impl<'a> PickEnvironment<'a> {
     }
 
     /// The same, where the caller knows whether health and ejection are ignored.
-    pub(crate) const fn with_panic(mut self, panics: bool) -> Self {
+    pub(crate) const fn panics(mut self, panics: bool) -> Self {
         self.panics = panics;
         self
     }
 
     /// The same, for a trial.
-    pub(crate) const fn with_trial(mut self) -> Self {
+    pub(crate) const fn trial(mut self) -> Self {
         self.is_trial = true;
         self
     }
@@ -63,7 +63,7 @@ impl<'a> PickEnvironment<'a> {
     }
 
     /// The same, for a pick that must not change anything.
-    pub(crate) const fn with_dry_run(mut self, dry_run: &'a DryRun) -> Self {
+    pub(crate) const fn dry_run(mut self, dry_run: &'a DryRun) -> Self {
         self.dry_run = Some(dry_run);
         self
     }

@@ -1,4 +1,4 @@
-//! Where a test stops a pick.
+//! Stops a pick in the middle, for a test.
 
 use std::sync::Barrier;
 

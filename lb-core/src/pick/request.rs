@@ -1,4 +1,4 @@
-//! What a connection asks for, and the refusal.
+//! The request of a connection, and the refusal.
 
 use std::net::SocketAddr;
 
@@ -40,8 +40,8 @@ impl Tried {
 /// What a connection asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct PickRequest<'a> {
-    tried: &'a Tried,
-    key: Option<&'a [u8]>,
+    pub(crate) tried: &'a Tried,
+    pub(crate) key: Option<&'a [u8]>,
 }
 
 impl<'a> PickRequest<'a> {
@@ -50,18 +50,10 @@ impl<'a> PickRequest<'a> {
         Self { tried, key: None }
     }
 
-    pub(crate) const fn tried(&self) -> &'a Tried {
-        self.tried
-    }
-
-    pub(crate) const fn key(&self) -> Option<&'a [u8]> {
-        self.key
-    }
-
     /// Sets the hash key. Hashing policies send equal keys to one backend, and spread connections without a key, or
     /// with an empty one, by weighted round robin, as nginx. Other policies ignore it. Default: none.
     #[must_use]
-    pub const fn with_key(mut self, key: &'a [u8]) -> Self {
+    pub const fn key(mut self, key: &'a [u8]) -> Self {
         self.key = if key.is_empty() { None } else { Some(key) };
         self
     }

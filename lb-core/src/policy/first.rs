@@ -1,7 +1,7 @@
 //! First that has room.
 //!
 //! The first eligible backend in the snapshot's order is picked: the second gets its first connection when the first
-//! holds [`max_conns`](crate::Backend::max_conns), is ejected, or was tried. HAProxy's `first` (`lb_fas.c`), which it
+//! holds [`max_conns`](field@crate::Backend::max_conns), is ejected, or was tried. HAProxy's `first` (`lb_fas.c`), which it
 //! recommends for long sessions on servers that are started and stopped by need: the servers at the end of the list are
 //! idle unless they are needed.
 //!
@@ -79,10 +79,8 @@ mod tests {
         let backend = |port| Backend::new(SocketAddr::from(([127, 0, 0, 1], port)));
         let two = NonZeroU32::new(2);
         let snapshot = [
-            backend(9).with_max_conns(two),
-            backend(3)
-                .with_max_conns(two)
-                .with_weight(Weight::new(1000)),
+            backend(9).max_conns(two),
+            backend(3).max_conns(two).weight(Weight::new(1000)),
             backend(5),
         ];
         updater.apply(&snapshot.into_iter().collect(), Timestamp::default());

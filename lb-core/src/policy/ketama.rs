@@ -3,7 +3,7 @@
 //! Every configured server name owns 160 points for each unit of its weight on a circle of 32-bit hashes; a key goes
 //! to the first point at or after its CRC-32. The points are `crc32(HOST "\0" PORT PREVIOUS)`, PREVIOUS being the
 //! point before as four little-endian bytes, at first 0; where two names have one point, the first in the snapshot's
-//! order keeps it. HOST is [`Backend::name`](crate::Backend::name), or without one the address (IPv6 in brackets).
+//! order keeps it. HOST is [`Backend::name`](field@crate::Backend::name), or without one the address (IPv6 in brackets).
 //! Backends of one name and port share its points and take turns by weight. All this is
 //! `ngx_stream_upstream_hash_module.c`, compatible with Cache::Memcached::Fast: the same key goes to the same server
 //! as with nginx.
@@ -51,7 +51,7 @@ pub struct Ketama {
 }
 
 impl Ketama {
-    /// The default of [`with_max_points`](Self::with_max_points): 2^21, rings as nginx's up to 13107 units of weight.
+    /// The default of [`max_points`](Self::max_points): 2^21, rings as nginx's up to 13107 units of weight.
     pub const DEFAULT_MAX_POINTS: u32 = 1 << 21;
 
     /// nginx's ring, for sums of weights that are not huge.
@@ -64,7 +64,7 @@ impl Ketama {
 
     /// Bounds how far above its share a backend may go, which nginx does not offer. Default: [`BalanceFactor::NONE`].
     #[must_use]
-    pub const fn with_balance_factor(mut self, factor: BalanceFactor) -> Self {
+    pub const fn balance_factor(mut self, factor: BalanceFactor) -> Self {
         self.factor = factor;
         self
     }
@@ -72,7 +72,7 @@ impl Ketama {
     /// Bounds the ring, which nginx does not: where 160 points for each unit of weight are more than `max_points`,
     /// all names get proportionally fewer, at least one each, and keys no longer go where nginx sends them.
     #[must_use]
-    pub const fn with_max_points(mut self, max_points: u32) -> Self {
+    pub const fn max_points(mut self, max_points: u32) -> Self {
         self.max_points = max_points;
         self
     }

@@ -114,15 +114,15 @@ mod tests {
             all.collect::<Vec<_>>().join(" ")
         };
         let factor = BalanceFactor::percent(125);
-        let maglev = Maglev::with_table_size(13).unwrap();
+        let maglev = Maglev::try_new(13).unwrap();
         assert_eq!(text(&maglev), "table_size=13");
-        let bounded = Arc::new(maglev.with_balance_factor(factor));
+        let bounded = Arc::new(maglev.balance_factor(factor));
         assert_eq!(text(&bounded), "table_size=13 balance_factor=125%");
-        let rendezvous = Rendezvous::new().with_balance_factor(factor);
+        let rendezvous = Rendezvous::new().balance_factor(factor);
         assert_eq!(text(&rendezvous), "balance_factor=125%");
-        let time = LeastTime::first_byte().with_in_flight(true);
+        let time = LeastTime::first_byte().in_flight(true);
         assert_eq!(text(&time), "measure=first_byte in_flight=on");
-        assert_eq!(text(&Ketama::new().with_max_points(9)), "max_points=9");
+        assert_eq!(text(&Ketama::new().max_points(9)), "max_points=9");
         let ring = text(&RingHash::new());
         assert!(ring.starts_with("min_size=1024 max_size="), "{ring}");
         for kind in [PolicyKind::WeightedRoundRobin, PolicyKind::P2c] {

@@ -3,12 +3,12 @@
 //! nginx's `least_time` (`ngx_stream_upstream_least_time_module.c`): the backend with the least expected time *
 //! (connections in flight + 1) for its weight is picked. The expected time is the decaying peak (peak EWMA) of one of three times,
 //! a twentieth of every new one: to the connection, to the first byte of the backend, or to the end of the session. It is
-//! halved for each `fail_timeout` and a second ([`Backend::fail_limit`](crate::Backend::fail_limit), nginx's ten seconds
+//! halved for each `fail_timeout` and a second ([`Backend::fail_limit`](field@crate::Backend::fail_limit), nginx's ten seconds
 //! where there is none) in which the backend was not picked, so that a slow backend is tried again, and raised to the
 //! next multiple of 20 ms, at most 5 s. A backend without a sample is expected to take 20 ms, the least there is.
 //!
 //! The averages learn at the end of a session, from the [`ResponseTimer`](crate::ResponseTimer) of its pick. So while
-//! sessions stay open this is least connections. With [`with_in_flight`](LeastTime::with_in_flight) the average learns
+//! sessions stay open this is least connections. With [`in_flight`](LeastTime::in_flight) the average learns
 //! at the measured moment, and attempts that have not reached it count with their age: a backend that does not
 //! answer is avoided before the first attempt on it has failed.
 //!
@@ -69,7 +69,7 @@ impl LeastTime {
     /// of the others; at most 65535 for each backend. nginx's `inflight`. Default: off.
     #[doc(alias = "inflight")]
     #[must_use]
-    pub const fn with_in_flight(mut self, in_flight: bool) -> Self {
+    pub const fn in_flight(mut self, in_flight: bool) -> Self {
         self.expectation.in_flight = in_flight;
         self
     }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     fn snapshot(weights: &[u16]) -> Snapshot {
-        let weighted = |(port, &w): (u16, &u16)| backend(port).with_weight(Weight::new(w));
+        let weighted = |(port, &w): (u16, &u16)| backend(port).weight(Weight::new(w));
         (0..).zip(weights).map(weighted).collect()
     }
 

@@ -69,6 +69,7 @@ use crate::policy::parts::bound::{BalanceFactor, Bound};
 use crate::policy::parts::hrw::Hrw;
 use crate::policy::parts::indices::Indices;
 use crate::policy::parts::sequence::Sequence;
+use crate::policy::size_error::SizeError;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::tiers::identity::identities;
 use crate::tiers::tier::{BackendIndex, Tier};
@@ -102,9 +103,12 @@ impl Maglev {
     /// # Errors
     ///
     /// If `size` is no prime, or above [`MAX_TABLE_SIZE`](Self::MAX_TABLE_SIZE).
-    pub const fn with_table_size(size: u32) -> Result<Self, TableSizeError> {
+    pub const fn try_new(size: u32) -> Result<Self, SizeError> {
         if size > Self::MAX_TABLE_SIZE || !is_prime(size) {
-            return Err(TableSizeError(size));
+            return Err(SizeError::Table {
+                slots: size,
+                limit: Self::MAX_TABLE_SIZE,
+            });
         }
         Ok(Self {
             table_size: size,
@@ -114,7 +118,7 @@ impl Maglev {
 
     /// Bounds how far above its share a backend may go. Default: [`BalanceFactor::NONE`].
     #[must_use]
-    pub const fn with_balance_factor(mut self, factor: BalanceFactor) -> Self {
+    pub const fn balance_factor(mut self, factor: BalanceFactor) -> Self {
         self.factor = factor;
         self
     }
@@ -153,11 +157,6 @@ impl Policy for Maglev {
         })
     }
 }
-
-/// A table size that is no prime or too large.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a table cannot have {0} slots: use a prime up to {max}", max = Maglev::MAX_TABLE_SIZE)]
-pub struct TableSizeError(u32);
 
 #[derive(Debug)]
 struct MaglevPicker {

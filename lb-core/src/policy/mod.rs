@@ -23,7 +23,7 @@
 //! [`First`] where backends that are not needed should stay idle. [`LeastTime`] and [`RandomTwo`] are for users of
 //! nginx's methods.
 //!
-//! The hashing policies send equal keys ([`PickRequest::with_key`](crate::PickRequest::with_key)) to one backend while it
+//! The hashing policies send equal keys ([`PickRequest::key`](crate::PickRequest::key)) to one backend while it
 //! is eligible, and all replicas agree on which. Start with [`Maglev`]. [`Rendezvous`] has the best spread for few
 //! backends. [`Ketama`] and [`NginxHash`] are for use beside an nginx. Connections without a key are spread by weighted
 //! round robin. With a [`BalanceFactor`] a key leaves its backend while that has too much more than its share.
@@ -42,11 +42,12 @@ mod maglev;
 mod nginx_hash;
 mod p2c;
 pub(crate) mod parts;
-mod picker;
+pub(crate) mod picker;
 mod random;
 mod random_two;
 mod rendezvous;
 mod ring_hash;
+mod size_error;
 mod weighted_round_robin;
 
 pub use crate::load_index::tracking::Tracking;
@@ -55,13 +56,14 @@ pub use ketama::Ketama;
 pub use kind::{PolicyKind, UnknownPolicy};
 pub use least_conn::LeastConn;
 pub use least_time::LeastTime;
-pub use maglev::{Maglev, TableSizeError};
+pub use maglev::Maglev;
 pub use nginx_hash::NginxHash;
 pub use p2c::P2c;
 pub use parts::bound::BalanceFactor;
-pub use picker::{Picker, Policy};
+pub(crate) use picker::{Picker, Policy};
 pub use random::WeightedRandom;
 pub use random_two::RandomTwo;
 pub use rendezvous::Rendezvous;
-pub use ring_hash::{RingHash, RingSizeError};
+pub use ring_hash::RingHash;
+pub use size_error::SizeError;
 pub use weighted_round_robin::WeightedRoundRobin;

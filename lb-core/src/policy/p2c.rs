@@ -175,7 +175,7 @@ mod tests {
             let addrs: Vec<_> = (0..weights.len() as u16).map(addr).collect();
             let backends = addrs.iter().zip(weights);
             let snapshot: Snapshot = backends
-                .map(|(&addr, &weight)| Backend::new(addr).with_weight(Weight::new(weight)))
+                .map(|(&addr, &weight)| Backend::new(addr).weight(Weight::new(weight)))
                 .collect();
             let (mut updater, balancer) = balancer(Arc::new(P2c::peak_ewma()));
             updater.apply(&snapshot, ms(0));

@@ -41,7 +41,7 @@ impl Rendezvous {
 
     /// Bounds how far above its share a backend may go. Default: [`BalanceFactor::NONE`].
     #[must_use]
-    pub const fn with_balance_factor(mut self, factor: BalanceFactor) -> Self {
+    pub const fn balance_factor(mut self, factor: BalanceFactor) -> Self {
         self.factor = factor;
         self
     }

@@ -26,6 +26,7 @@ use crate::policy::parts::bound::{BalanceFactor, Bound};
 use crate::policy::parts::hrw::Hrw;
 use crate::policy::parts::ring::Ring;
 use crate::policy::parts::sequence::Sequence;
+use crate::policy::size_error::SizeError;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::tiers::identity::{identities, in_order};
 use crate::tiers::tier::{BackendIndex, Tier};
@@ -62,9 +63,13 @@ impl RingHash {
     /// # Errors
     ///
     /// If `min` is above `max`, or `max` above [`MAX_SIZE`](Self::MAX_SIZE).
-    pub const fn with_sizes(min: u32, max: u32) -> Result<Self, RingSizeError> {
+    pub const fn try_new(min: u32, max: u32) -> Result<Self, SizeError> {
         if min > max || max > Self::MAX_SIZE {
-            return Err(RingSizeError { min, max });
+            return Err(SizeError::Ring {
+                min,
+                max,
+                limit: Self::MAX_SIZE,
+            });
         }
         Ok(Self {
             min_size: min,
@@ -75,7 +80,7 @@ impl RingHash {
 
     /// Bounds how far above its share a backend may go. Default: [`BalanceFactor::NONE`].
     #[must_use]
-    pub const fn with_balance_factor(mut self, factor: BalanceFactor) -> Self {
+    pub const fn balance_factor(mut self, factor: BalanceFactor) -> Self {
         self.factor = factor;
         self
     }
@@ -139,14 +144,6 @@ impl Policy for RingHash {
             turns: Sequence::new(tier.weights()),
         })
     }
-}
-
-/// A minimum ring size above the maximum, or a maximum above the limit.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a ring cannot have {min} to {max} points: the limit is {limit}", limit = RingHash::MAX_SIZE)]
-pub struct RingSizeError {
-    min: u32,
-    max: u32,
 }
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! What a failed attempt to connect says about the path to the backend.
+//! The kind of a failed attempt: with an answer of the backend, or without.
 
 use crate::time::Timestamp;
 

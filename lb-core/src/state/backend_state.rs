@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::damping::Damping;
 use super::expectation::Expectation;
-use super::fail_limit::{FailLimit, FailureRecord};
+use super::failure_record::FailureRecord;
 use super::health_word::HealthWord;
 use super::index_position::IndexPosition;
 use super::outlier::OutlierRecord;
@@ -17,6 +17,7 @@ use super::peak_ewma::PeakEwma;
 use super::response_times::ResponseTimes;
 use super::standing::Standing;
 use crate::backend::{Backend, Health};
+use crate::fail_limit::FailLimit;
 use crate::hash;
 use crate::lease::connection_limit::ConnectionLimit;
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};

@@ -1,4 +1,4 @@
-//! What `least_time` compares: a measure of sessions, with or without those in flight.
+//! The measure of sessions that `least_time` compares, with or without those in flight.
 
 /// Which time of a session counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,4 +1,4 @@
-//! What connections and checks report of a backend.
+//! Reports of connections and checks about a backend.
 
 use super::attempt_failure::{AttemptFailure, Ejection};
 use super::backend_state::{BackendState, nonzero};

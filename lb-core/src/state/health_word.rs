@@ -1,4 +1,4 @@
-//! What the checks of one backend found last.
+//! The last result of the checks of one backend.
 
 use crate::backend::Health;
 use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};

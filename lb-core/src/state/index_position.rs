@@ -1,4 +1,4 @@
-//! Where the leases of a backend update the load index.
+//! The position of a backend in the load index, for its leases.
 
 use super::backend_state::BackendState;
 use crate::load_index::index::LoadIndex;

@@ -1,7 +1,7 @@
-//! What is remembered of a backend across processes: its failures, its ejections, its health, its slow start.
+//! The part of a backend's state that survives the process: its failures, its ejections, its health, its slow start.
 //!
 //! Load is not remembered, because the connections are those of the process that ended; nor are the averages of times, which a few
-//! connections measure anew.
+//! connections measure again.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -70,44 +70,44 @@ impl BackendMemory {
         }
     }
 
-    /// Sets [`instance`](Self::instance).
+    /// Sets [`instance`](field@Self::instance).
     #[must_use]
-    pub fn with_instance(mut self, instance: Option<Arc<str>>) -> Self {
+    pub fn instance(mut self, instance: Option<Arc<str>>) -> Self {
         self.instance = instance;
         self
     }
 
-    /// Sets [`health`](Self::health).
+    /// Sets [`health`](field@Self::health).
     #[must_use]
-    pub const fn with_health(mut self, health: Option<Health>) -> Self {
+    pub const fn health(mut self, health: Option<Health>) -> Self {
         self.health = health;
         self
     }
 
-    /// Sets [`failures`](Self::failures).
+    /// Sets [`failures`](field@Self::failures).
     #[must_use]
-    pub const fn with_failures(mut self, failures: Option<FailureMemory>) -> Self {
+    pub const fn failures(mut self, failures: Option<FailureMemory>) -> Self {
         self.failures = failures;
         self
     }
 
-    /// Sets [`failures_in_row`](Self::failures_in_row).
+    /// Sets [`failures_in_row`](field@Self::failures_in_row).
     #[must_use]
-    pub const fn with_failures_in_row(mut self, failures: u32) -> Self {
+    pub const fn failures_in_row(mut self, failures: u32) -> Self {
         self.failures_in_row = failures;
         self
     }
 
-    /// Sets [`ejections`](Self::ejections).
+    /// Sets [`ejections`](field@Self::ejections).
     #[must_use]
-    pub const fn with_ejections(mut self, ejections: Option<EjectionMemory>) -> Self {
+    pub const fn ejections(mut self, ejections: Option<EjectionMemory>) -> Self {
         self.ejections = ejections;
         self
     }
 
-    /// Sets [`warm_since`](Self::warm_since).
+    /// Sets [`warm_since`](field@Self::warm_since).
     #[must_use]
-    pub const fn with_warm_since(mut self, since: Option<TimeOffset>) -> Self {
+    pub const fn warm_since(mut self, since: Option<TimeOffset>) -> Self {
         self.warm_since = since;
         self
     }

@@ -1,10 +1,10 @@
-//! What is remembered of one backend while it is known: a few words, each with its own rules.
+//! The state of one backend while it is known: a few words, each with its own rules.
 
 pub(crate) mod attempt_failure;
 pub(crate) mod backend_state;
 pub(crate) mod damping;
 pub(crate) mod expectation;
-pub(crate) mod fail_limit;
+pub(crate) mod failure_record;
 mod feedback;
 pub(crate) mod health_word;
 pub(crate) mod in_flight_ages;

@@ -31,16 +31,16 @@ impl Default for CommonOutage {
 }
 
 impl CommonOutage {
-    /// Sets [`window`](Self::window).
+    /// Sets [`window`](field@Self::window).
     #[must_use]
-    pub const fn with_window(mut self, window: Duration) -> Self {
+    pub const fn window(mut self, window: Duration) -> Self {
         self.window = window;
         self
     }
 
-    /// Sets [`trial_interval`](Self::trial_interval).
+    /// Sets [`trial_interval`](field@Self::trial_interval).
     #[must_use]
-    pub const fn with_trial_interval(mut self, interval: Duration) -> Self {
+    pub const fn trial_interval(mut self, interval: Duration) -> Self {
         self.trial_interval = interval;
         self
     }

@@ -48,38 +48,38 @@ impl Default for OutlierDetection {
 }
 
 impl OutlierDetection {
-    /// Sets [`consecutive_failures`](Self::consecutive_failures).
+    /// Sets [`consecutive_failures`](field@Self::consecutive_failures).
     #[must_use]
-    pub const fn with_consecutive_failures(mut self, failures: NonZeroU32) -> Self {
+    pub const fn consecutive_failures(mut self, failures: NonZeroU32) -> Self {
         self.consecutive_failures = failures;
         self
     }
 
-    /// Sets [`base_ejection`](Self::base_ejection) and [`max_ejection`](Self::max_ejection).
+    /// Sets [`base_ejection`](field@Self::base_ejection) and [`max_ejection`](field@Self::max_ejection).
     #[must_use]
-    pub const fn with_ejection(mut self, base: Duration, max: Duration) -> Self {
+    pub const fn ejection(mut self, base: Duration, max: Duration) -> Self {
         self.base_ejection = base;
         self.max_ejection = max;
         self
     }
 
-    /// Sets [`max_jitter`](Self::max_jitter).
+    /// Sets [`max_jitter`](field@Self::max_jitter).
     #[must_use]
-    pub const fn with_max_jitter(mut self, jitter: Duration) -> Self {
+    pub const fn max_jitter(mut self, jitter: Duration) -> Self {
         self.max_jitter = jitter;
         self
     }
 
-    /// Sets [`max_ejected_percent`](Self::max_ejected_percent).
+    /// Sets [`max_ejected_percent`](field@Self::max_ejected_percent).
     #[must_use]
-    pub const fn with_max_ejected_percent(mut self, percent: u8) -> Self {
+    pub const fn max_ejected_percent(mut self, percent: u8) -> Self {
         self.max_ejected_percent = percent;
         self
     }
 
-    /// Sets [`interval`](Self::interval).
+    /// Sets [`interval`](field@Self::interval).
     #[must_use]
-    pub const fn with_interval(mut self, interval: Duration) -> Self {
+    pub const fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }

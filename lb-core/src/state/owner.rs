@@ -1,4 +1,4 @@
-//! What a backend's state reports to the balancer that it belongs to.
+//! Reports of a backend's state to the balancer that it belongs to.
 
 use std::fmt::Debug;
 

@@ -1,4 +1,4 @@
-//! What every policy promises, property by property.
+//! The contract of every policy, property by property.
 //!
 //! Each function panics with a message that names the policy and what it did. `policy` makes a new instance whenever
 //! it is called.

@@ -1,4 +1,4 @@
-//! What a policy promises beyond the contract of all policies.
+//! Promises of a policy beyond the contract of all policies.
 
 /// What the suite expects of a policy.
 #[derive(Clone, Copy, Debug)]
@@ -22,16 +22,16 @@ impl Expectations {
         }
     }
 
-    /// Sets [`load`](Self::load).
+    /// Sets [`load`](field@Self::load).
     #[must_use]
-    pub const fn with_load(mut self, load: Load) -> Self {
+    pub const fn load(mut self, load: Load) -> Self {
         self.load = load;
         self
     }
 
-    /// Sets [`cost`](Self::cost).
+    /// Sets [`cost`](field@Self::cost).
     #[must_use]
-    pub const fn with_cost(mut self, cost: Cost) -> Self {
+    pub const fn cost(mut self, cost: Cost) -> Self {
         self.cost = cost;
         self
     }

@@ -10,11 +10,11 @@ use super::step_rng::StepRng;
 use crate::backend::Health;
 use crate::backend::{AdminState, Backend, Priority};
 use crate::config::BalancerConfig;
+use crate::fail_limit::FailLimit;
 use crate::pick::request::Tried;
 use crate::policy::{Policy, PolicyKind};
 use crate::rng::{Rng, SplitMix64};
 use crate::snapshot::Snapshot;
-use crate::state::fail_limit::FailLimit;
 use crate::state::outlier::OutlierDetection;
 use crate::tiers::slow_start::SlowStart;
 use crate::tiers::subset::Subset;
@@ -98,13 +98,13 @@ impl<'a> Generator<'a> {
         let fail_timeout = self.one_of(&[Duration::from_secs(10), Duration::ZERO, Duration::MAX]);
         let limit = Some(FailLimit::new(max_fails, fail_timeout));
         let zone = self.one_of(&["a", "b"]);
-        let plain = backend(i, weight).with_fail_limit(limit).with_zone(zone);
+        let plain = backend(i, weight).fail_limit(limit).zone(zone);
         match self.below(8) {
-            0 => plain.with_priority(Priority::BACKUP),
-            1 => plain.with_admin(AdminState::Drain),
-            2 | 3 => plain.with_max_conns(NonZeroU32::new(self.below(4) as u32)),
-            4 => plain.with_fail_limit(None),
-            5 => plain.with_instance("another"),
+            0 => plain.priority(Priority::BACKUP),
+            1 => plain.admin(AdminState::Drain),
+            2 | 3 => plain.max_conns(NonZeroU32::new(self.below(4) as u32)),
+            4 => plain.fail_limit(None),
+            5 => plain.instance("another"),
             _ => plain,
         }
     }
@@ -113,23 +113,23 @@ impl<'a> Generator<'a> {
         let mut config = BalancerConfig::default();
         if self.below(2) == 0 {
             let two = NonZeroU32::MIN.saturating_add(1);
-            let detection = OutlierDetection::default().with_consecutive_failures(two);
-            config = config.with_outlier_detection(detection.with_max_ejected_percent(60));
+            let detection = OutlierDetection::default().consecutive_failures(two);
+            config = config.outlier_detection(detection.max_ejected_percent(60));
         }
         if self.below(2) == 0 {
-            config = config.with_slow_start(SlowStart::new(Duration::from_secs(30)));
+            config = config.slow_start(SlowStart::new(Duration::from_secs(30)));
         }
         if self.below(2) == 0 {
-            config = config.with_panic_threshold(self.one_of(&[30, 50, 100]));
+            config = config.panic_threshold(self.one_of(&[30, 50, 100]));
         }
         if self.below(3) == 0 {
-            config = config.with_overprovisioning(140);
+            config = config.overprovisioning(140);
         }
         if self.below(3) == 0 {
-            config = config.with_zone(ZonePreference::new("a"));
+            config = config.zone(ZonePreference::new("a"));
         }
         if self.below(4) == 0 {
-            config = config.with_subset(Subset::new(self.below(9), 1 + self.below(50) as u32));
+            config = config.subset(Subset::new(self.below(9), 1 + self.below(50) as u32));
         }
         config
     }

@@ -74,7 +74,7 @@ struct Incarnation {
 impl Runner {
     pub(crate) fn new(policy: Arc<dyn Policy>, draws: Box<dyn Rng>, origin: String) -> Self {
         Self {
-            rig: Rig::new(policy, &Snapshot::default()).with_rng(draws),
+            rig: Rig::new(policy, &Snapshot::default()).rng(draws),
             config: BalancerConfig::default(),
             now: at(0),
             held: Vec::new(),
@@ -176,9 +176,9 @@ impl Runner {
             status.find(|s| s.backend.addr == addr).map(|s| s.health)
         };
         let before = health_of(self);
-        let news = self.rig.balancer.set_health(addr, health, self.now);
+        let changed = self.rig.balancer.set_health(addr, health, self.now);
         assert_eq!(
-            news,
+            changed,
             before.is_some_and(|before| before != health),
             "{addr}"
         );

@@ -31,7 +31,7 @@
 //!     }
 //! }
 //!
-//! let expectations = Expectations::new(Share::None).with_cost(Cost::Constant);
+//! let expectations = Expectations::new(Share::None).cost(Cost::Constant);
 //! contract::check(|| Arc::new(Foremost), expectations);
 //! ```
 

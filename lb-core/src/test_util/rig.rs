@@ -22,7 +22,7 @@ pub(crate) fn addr(i: usize) -> SocketAddr {
 }
 
 pub(crate) fn backend(i: usize, weight: u16) -> Backend {
-    Backend::new(addr(i)).with_weight(Weight::new(weight))
+    Backend::new(addr(i)).weight(Weight::new(weight))
 }
 
 pub(crate) fn weighted(weights: &[u16]) -> Snapshot {
@@ -63,7 +63,7 @@ impl Rig {
         }
     }
 
-    pub(crate) fn with_rng(mut self, rng: Box<dyn Rng>) -> Self {
+    pub(crate) fn rng(mut self, rng: Box<dyn Rng>) -> Self {
         self.rng = rng;
         self
     }
@@ -76,7 +76,7 @@ impl Rig {
     ) -> Result<Pick, PickError> {
         let mut request = PickRequest::new(tried);
         if let Some(key) = key {
-            request = request.with_key(key);
+            request = request.key(key);
         }
         let mut rng = Rationed {
             rng: &mut *self.rng,

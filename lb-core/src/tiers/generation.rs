@@ -1,4 +1,4 @@
-//! How often the standing of a backend changed.
+//! A counter of the changes of backends' standing.
 
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::{Acquire, Release};

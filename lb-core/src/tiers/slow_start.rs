@@ -34,16 +34,16 @@ impl SlowStart {
         }
     }
 
-    /// Sets [`min_percent`](Self::min_percent). Above 100 as 100.
+    /// Sets [`min_percent`](field@Self::min_percent). Above 100 as 100.
     #[must_use]
-    pub const fn with_min_percent(mut self, percent: u8) -> Self {
+    pub const fn min_percent(mut self, percent: u8) -> Self {
         self.min_percent = if percent > 100 { 100 } else { percent };
         self
     }
 
-    /// Sets [`aggression`](Self::aggression). 0, negative numbers and NaN mean 1.
+    /// Sets [`aggression`](field@Self::aggression). 0, negative numbers and NaN mean 1.
     #[must_use]
-    pub fn with_aggression(mut self, aggression: f64) -> Self {
+    pub fn aggression(mut self, aggression: f64) -> Self {
         self.aggression = if aggression > 0.0 { aggression } else { 1.0 };
         self
     }
@@ -82,7 +82,7 @@ mod tests {
             percents(slow),
             [Some(10.0), Some(10.0), Some(50.0), Some(99.0), None]
         );
-        let fast = slow.with_aggression(2.0).with_min_percent(0);
+        let fast = slow.aggression(2.0).min_percent(0);
         assert_eq!(
             percents(fast),
             [Some(0.0), Some(22.0), Some(71.0), Some(99.0), None]
@@ -91,9 +91,9 @@ mod tests {
 
     #[test]
     fn extreme_settings_are_clamped() {
-        let slow = SlowStart::new(Duration::ZERO).with_aggression(f64::NAN);
+        let slow = SlowStart::new(Duration::ZERO).aggression(f64::NAN);
         assert_eq!(percent(slow, 0), None);
-        let slow = SlowStart::new(Duration::MAX).with_min_percent(200);
+        let slow = SlowStart::new(Duration::MAX).min_percent(200);
         assert_eq!(percent(slow, 5), Some(100.0));
     }
 }

@@ -4,7 +4,7 @@
 //! that the rest spills to the other zones, by Envoy's formula for localities: near backends get their healthy share
 //! times the overprovisioning factor. With 1.4 that is all connections down to 72 % healthy. A zone with too few backends
 //! is not preferred, because the load of its clients could be more than they can serve. Where a source gives hints
-//! ([`Backend::for_zones`]), these say which backends are near.
+//! ([`Backend::for_zones`](field@Backend::for_zones)), these say which backends are near.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::backend::Backend;
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ZonePreference {
-    /// The balancer's own zone, as in [`Backend::zone`].
+    /// The balancer's own zone, as in [`Backend::zone`](field@Backend::zone).
     pub zone: Arc<str>,
     /// The factor, in percent, by which the healthy share is multiplied. Default: 140, as Envoy's.
     pub overprovisioning: u16,
@@ -33,16 +33,16 @@ impl ZonePreference {
         }
     }
 
-    /// Sets [`overprovisioning`](Self::overprovisioning), in percent. Below 100 as 100.
+    /// Sets [`overprovisioning`](field@Self::overprovisioning), in percent. Below 100 as 100.
     #[must_use]
-    pub fn with_overprovisioning(mut self, percent: u16) -> Self {
+    pub fn overprovisioning(mut self, percent: u16) -> Self {
         self.overprovisioning = percent.max(100);
         self
     }
 
-    /// Sets [`min_backends`](Self::min_backends).
+    /// Sets [`min_backends`](field@Self::min_backends).
     #[must_use]
-    pub const fn with_min_backends(mut self, backends: u32) -> Self {
+    pub const fn min_backends(mut self, backends: u32) -> Self {
         self.min_backends = backends;
         self
     }
@@ -92,11 +92,11 @@ mod tests {
         let zone = ZonePreference::new("a");
         let backend = Backend::new(([127, 0, 0, 1], 446).into());
         assert!(!zone.contains(&backend));
-        let in_a = backend.with_zone("a");
+        let in_a = backend.zone("a");
         assert!(zone.contains(&in_a));
         let hinted = |zones: &[&str]| {
             let zones = zones.iter().copied().map(Arc::from);
-            in_a.clone().with_for_zones(zones.collect::<Vec<_>>())
+            in_a.clone().for_zones(zones.collect::<Vec<_>>())
         };
         assert!(zone.contains(&hinted(&["b", "a"])));
         assert!(!zone.contains(&hinted(&["b"])));
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_zone_with_few_backends_is_not_preferred() {
-        let zone = ZonePreference::new("a").with_min_backends(3);
+        let zone = ZonePreference::new("a").min_backends(3);
         assert_eq!(zone.near_part(2, 2, 8, 1000), 200);
         assert_eq!(zone.near_part(3, 3, 9, 1000), 1000);
     }

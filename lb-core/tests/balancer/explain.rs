@@ -28,14 +28,14 @@ fn before_the_first_snapshot_there_is_nothing_to_explain() {
 #[test]
 fn every_verdict_is_explained() {
     let snapshot = [
-        backend(0).with_admin(AdminState::Drain),
-        backend(1).with_weight(Weight::ZERO),
-        backend(2).with_max_conns(NonZeroU32::new(1)),
+        backend(0).admin(AdminState::Drain),
+        backend(1).weight(Weight::ZERO),
+        backend(2).max_conns(NonZeroU32::new(1)),
         backend(3),
         backend(4),
         backend(5),
-        backend(6).with_name("good").with_source("list"),
-        backend(7).with_priority(Priority::BACKUP),
+        backend(6).name("good").source("list"),
+        backend(7).priority(Priority::BACKUP),
         backend(8),
     ];
     let policy = Arc::new(WeightedRoundRobin::new());
@@ -79,7 +79,7 @@ fn every_verdict_is_explained() {
         "{text}"
     );
 
-    let config = BalancerConfig::default().with_subset(Subset::new(0, 2));
+    let config = BalancerConfig::default().subset(Subset::new(0, 2));
     bench.updater.set_config(config);
     let found = explained(&mut bench);
     let outside = found
@@ -93,8 +93,8 @@ fn every_verdict_is_explained() {
 #[test]
 fn candidates_for_waiting_are_reported() {
     let snapshot = [
-        backend(0).with_admin(AdminState::Drain),
-        backend(1).with_max_conns(NonZeroU32::new(1)),
+        backend(0).admin(AdminState::Drain),
+        backend(1).max_conns(NonZeroU32::new(1)),
         backend(2),
     ];
     let policy = Arc::new(WeightedRoundRobin::new());
@@ -115,7 +115,7 @@ fn candidates_for_waiting_are_reported() {
     assert!(!may_wait(&bench, &[]), "unhealthy");
     bench.check(2, Health::Healthy, at(0));
     assert!(may_wait(&bench, &[]), "healthy");
-    let config = BalancerConfig::default().with_subset(Subset::new(0, 1));
+    let config = BalancerConfig::default().subset(Subset::new(0, 1));
     bench.updater.set_config(config);
     let hosts = [&[1][..], &[2]];
     assert!(
@@ -126,8 +126,8 @@ fn candidates_for_waiting_are_reported() {
 
 #[test]
 fn bounds_and_slow_starts_are_explained() {
-    let policy = Maglev::with_table_size(251).unwrap();
-    let policy = Arc::new(policy.with_balance_factor(BalanceFactor::percent(125)));
+    let policy = Maglev::try_new(251).unwrap();
+    let policy = Arc::new(policy.balance_factor(BalanceFactor::percent(125)));
     let snapshot: Snapshot = (0..3).map(backend).collect();
     let mut bench = Bench::new(policy, &snapshot);
     let held: Vec<_> = (0..3)
@@ -135,7 +135,7 @@ fn bounds_and_slow_starts_are_explained() {
         .collect();
     let explained = |bench: &mut Bench, now| {
         let tried = Tried::new();
-        let request = PickRequest::new(&tried).with_key(b"key");
+        let request = PickRequest::new(&tried).key(b"key");
         let found = bench.balancer.explain(&request, now, &mut bench.rng);
         found.unwrap()
     };
@@ -156,7 +156,7 @@ fn bounds_and_slow_starts_are_explained() {
     let slow_start = SlowStart::new(Duration::from_secs(100));
     bench
         .updater
-        .set_config(BalancerConfig::default().with_slow_start(slow_start));
+        .set_config(BalancerConfig::default().slow_start(slow_start));
     let more: Snapshot = (0..4).map(backend).collect();
     bench.updater.apply(&more, at(10));
     let found = explained(&mut bench, at(60));
@@ -171,11 +171,11 @@ fn bounds_and_slow_starts_are_explained() {
 #[test]
 fn panic_and_spill_are_explained() {
     let snapshot: Snapshot = (0..4)
-        .map(|i| backend(i).with_priority(Priority::new(u8::from(i >= 2))))
+        .map(|i| backend(i).priority(Priority::new(u8::from(i >= 2))))
         .collect();
     let config = BalancerConfig::default()
-        .with_overprovisioning(100)
-        .with_panic_threshold(60);
+        .overprovisioning(100)
+        .panic_threshold(60);
     let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &snapshot);
     let explained = |bench: &mut Bench| {
         let tried = Tried::new();
@@ -208,11 +208,9 @@ fn panic_and_spill_are_explained() {
 fn policies() -> Vec<Arc<dyn Policy>> {
     let bound = BalanceFactor::percent(125);
     let mut policies: Vec<Arc<dyn Policy>> = PolicyKind::ALL.into_iter().map(small).collect();
-    policies.push(Arc::new(Ketama::new().with_balance_factor(bound)));
+    policies.push(Arc::new(Ketama::new().balance_factor(bound)));
     policies.push(Arc::new(
-        Maglev::with_table_size(2039)
-            .unwrap()
-            .with_balance_factor(bound),
+        Maglev::try_new(2039).unwrap().balance_factor(bound),
     ));
     policies
 }
@@ -221,24 +219,24 @@ fn configs() -> impl Strategy<Value = BalancerConfig> {
     any::<[bool; 6]>().prop_map(|[outliers, spill, panic, slow, subset, zone]| {
         let mut config = BalancerConfig::default();
         if outliers {
-            let detection = OutlierDetection::default().with_max_ejected_percent(60);
+            let detection = OutlierDetection::default().max_ejected_percent(60);
             let two = NonZeroU32::new(2).unwrap();
-            config = config.with_outlier_detection(detection.with_consecutive_failures(two));
+            config = config.outlier_detection(detection.consecutive_failures(two));
         }
         if spill {
-            config = config.with_overprovisioning(140);
+            config = config.overprovisioning(140);
         }
         if panic {
-            config = config.with_panic_threshold(50);
+            config = config.panic_threshold(50);
         }
         if slow {
-            config = config.with_slow_start(SlowStart::new(Duration::from_secs(100)));
+            config = config.slow_start(SlowStart::new(Duration::from_secs(100)));
         }
         if subset {
-            config = config.with_subset(Subset::new(2, 5));
+            config = config.subset(Subset::new(2, 5));
         }
         if zone {
-            config = config.with_zone(ZonePreference::new("a"));
+            config = config.zone(ZonePreference::new("a"));
         }
         config
     })
@@ -248,14 +246,14 @@ fn any_backend() -> impl Strategy<Value = Backend> {
     (0..8_usize, 0..4_u16, 0..5_u8, any::<bool>()).prop_map(|(i, weight, kind, near)| {
         let limit = FailLimit::new(NonZeroU32::new(3).unwrap(), Duration::from_secs(10));
         let plain = backend(i)
-            .with_weight(Weight::new(weight))
-            .with_fail_limit(Some(limit))
-            .with_zone(if near { "a" } else { "b" });
+            .weight(Weight::new(weight))
+            .fail_limit(Some(limit))
+            .zone(if near { "a" } else { "b" });
         match kind {
-            0 => plain.with_priority(Priority::BACKUP),
-            1 => plain.with_max_conns(NonZeroU32::new(2)),
+            0 => plain.priority(Priority::BACKUP),
+            1 => plain.max_conns(NonZeroU32::new(2)),
             // In ketama several backends of one name take turns.
-            2 | 3 => plain.with_name("shared"),
+            2 | 3 => plain.name("shared"),
             _ => plain,
         }
     })
@@ -339,7 +337,7 @@ fn explained_and_picked(
         let tried = tried(numbers);
         let mut request = PickRequest::new(&tried);
         if let Some(key) = &key {
-            request = request.with_key(key);
+            request = request.key(key);
         }
         let explained = bench
             .balancer
@@ -382,15 +380,15 @@ fn explaining_changes_nothing() {
             let snapshot: Snapshot = (0..n)
                 .map(|i| {
                     let limit = FailLimit::new(NonZeroU32::new(4).unwrap(), Duration::from_secs(9));
-                    let plain = backend(i).with_weight(Weight::new(1 + i as u16 % 3));
-                    plain.with_fail_limit(Some(limit))
+                    let plain = backend(i).weight(Weight::new(1 + i as u16 % 3));
+                    plain.fail_limit(Some(limit))
                 })
                 .collect();
             let [mut asked, mut quiet] = [(); 2].map(|()| Bench::new(policy.clone(), &snapshot));
             let (mut held, mut others) = (Vec::new(), Vec::new());
             for step in 0..200_u64 {
                 let (key, none) = (step.to_le_bytes(), Tried::new());
-                let request = PickRequest::new(&none).with_key(&key);
+                let request = PickRequest::new(&none).key(&key);
                 let explained = [(); 3].map(|()| {
                     let mut rng = asked.rng.clone();
                     asked

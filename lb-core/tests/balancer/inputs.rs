@@ -27,13 +27,13 @@ fn backends() -> impl Strategy<Value = Vec<Backend>> {
     );
     let backend = parts.prop_map(|(i, weight, priority, max_conns, limit, text)| {
         Backend::new(addr(i))
-            .with_weight(Weight::new(weight))
-            .with_priority(Priority::new(priority % 4))
-            .with_max_conns(NonZeroU32::new(max_conns))
-            .with_fail_limit(limit)
-            .with_name(text.as_str())
-            .with_zone(text.as_str())
-            .with_instance(text)
+            .weight(Weight::new(weight))
+            .priority(Priority::new(priority % 4))
+            .max_conns(NonZeroU32::new(max_conns))
+            .fail_limit(limit)
+            .name(text.as_str())
+            .zone(text.as_str())
+            .instance(text)
     });
     vec(backend, 0..40)
 }
@@ -94,7 +94,7 @@ proptest! {
         let (mut tried, now) = (Tried::new(), Timestamp::from_nanos(nanos));
         // `Tried` has every failed backend, so each backend that takes connections is picked once.
         loop {
-            let request = lb_core::PickRequest::new(&tried).with_key(&key);
+            let request = lb_core::PickRequest::new(&tried).key(&key);
             let Ok(pick) = bench.balancer.pick(&request, now, &mut bench.rng) else { break };
             let addr = pick.backend().addr;
             prop_assert!(!tried.contains(addr), "{} was tried", addr);
@@ -122,7 +122,7 @@ proptest! {
         prop_assert_eq!(Weight::new(weight).get(), weight);
         prop_assert_eq!(Weight::from(weight), Weight::new(weight));
         prop_assert_eq!(Priority::new(level).get(), level);
-        let backend = Backend::new(addr(0)).with_weight(Weight::new(weight));
+        let backend = Backend::new(addr(0)).weight(Weight::new(weight));
         prop_assert_eq!(backend.takes_connections(), weight > 0);
     }
 

@@ -66,7 +66,7 @@ fn a_backend_that_returns_has_its_connections() {
 
 #[test]
 fn a_new_instance_at_an_old_address_has_new_state() {
-    let one = |uid: &str| Snapshot::from_backends([backend(0).with_instance(uid), backend(1)]);
+    let one = |uid: &str| Snapshot::from_backends([backend(0).instance(uid), backend(1)]);
     let mut bench = wrr(&one("pod-1"));
     let held = bench.pick().unwrap();
     assert_eq!(number(&held), 0);
@@ -86,7 +86,7 @@ fn the_round_robin_continues_where_it_was() {
     assert_eq!(bench.numbers(2), [0, 1]);
     let renamed = weighted(&[1, 1, 1])
         .iter()
-        .map(|b| b.clone().with_name("renamed"))
+        .map(|b| b.clone().name("renamed"))
         .collect();
     let delta = bench.updater.apply(&renamed, at(1));
     assert_eq!(delta.changed.len(), 3);
@@ -135,9 +135,7 @@ fn a_failure_ejects_and_a_trial_after_the_timeout_readmits() {
 #[test]
 fn failures_below_the_limit_do_not_eject() {
     let limit = FailLimit::new(NonZeroU32::new(3).unwrap(), Duration::from_secs(10));
-    let snapshot = (0..2)
-        .map(|i| backend(i).with_fail_limit(Some(limit)))
-        .collect();
+    let snapshot = (0..2).map(|i| backend(i).fail_limit(Some(limit))).collect();
     let mut bench = wrr(&snapshot);
     let only_first = tried([1]);
     let mut effects = Vec::new();
@@ -150,7 +148,7 @@ fn failures_below_the_limit_do_not_eject() {
 
 #[test]
 fn no_fail_limit_never_ejects() {
-    let snapshot = (0..2).map(|i| backend(i).with_fail_limit(None)).collect();
+    let snapshot = (0..2).map(|i| backend(i).fail_limit(None)).collect();
     let mut bench = wrr(&snapshot);
     for _ in 0..100 {
         let effect = bench.pick().unwrap().failed(at(0));
@@ -160,7 +158,7 @@ fn no_fail_limit_never_ejects() {
 
 #[test]
 fn the_only_backend_is_never_ejected() {
-    let drained = backend(1).with_admin(AdminState::Drain);
+    let drained = backend(1).admin(AdminState::Drain);
     let mut bench = wrr(&Snapshot::from_backends([backend(0), drained]));
     for _ in 0..5 {
         assert_eq!(bench.pick().unwrap().failed(at(0)), FailureEffect::Counted);
@@ -173,7 +171,7 @@ fn the_only_backend_is_never_ejected() {
 #[test]
 fn the_only_backend_of_a_subset_is_never_ejected() {
     let mut bench = wrr(&weighted(&[1, 1, 1]));
-    let of = |size| BalancerConfig::default().with_subset(Subset::new(4, size));
+    let of = |size| BalancerConfig::default().subset(Subset::new(4, size));
     bench.updater.set_config(of(1));
     for _ in 0..5 {
         assert_eq!(bench.pick().unwrap().failed(at(0)), FailureEffect::Counted);
@@ -203,9 +201,9 @@ fn an_ejection_outlives_an_update() {
 #[test]
 fn backups_are_picked_only_while_no_primary_is_eligible() {
     let snapshot = Snapshot::from_backends([
-        backend(0).with_priority(Priority::BACKUP),
-        backend(1).with_max_conns(NonZeroU32::new(1)),
-        backend(2).with_priority(Priority::new(7)),
+        backend(0).priority(Priority::BACKUP),
+        backend(1).max_conns(NonZeroU32::new(1)),
+        backend(2).priority(Priority::new(7)),
     ]);
     let mut bench = wrr(&snapshot);
     let primary = bench.pick().unwrap();
@@ -223,8 +221,8 @@ fn drained_and_weightless_backends_get_nothing_and_keep_their_leases() {
     let mut bench = wrr(&weighted(&[1, 1, 1]));
     let held: Vec<_> = (0..3).map(|_| bench.pick().unwrap()).collect();
     let snapshot = Snapshot::from_backends([
-        backend(0).with_weight(Weight::ZERO),
-        backend(1).with_admin(AdminState::Drain),
+        backend(0).weight(Weight::ZERO),
+        backend(1).admin(AdminState::Drain),
         backend(2),
     ]);
     bench.updater.apply(&snapshot, at(0));
@@ -269,7 +267,7 @@ impl Picker for Unlucky {
 
 #[test]
 fn a_thread_that_loses_every_race_gets_a_free_backend() {
-    let limited = backend(0).with_max_conns(NonZeroU32::new(1));
+    let limited = backend(0).max_conns(NonZeroU32::new(1));
     let snapshot = Snapshot::from_backends([limited, backend(1)]);
     let mut bench = Bench::new(Arc::new(Unlucky), &snapshot);
     RIVAL.set(Some(bench.balancer.clone()));

@@ -13,26 +13,22 @@ use crate::support::{Bench, addr, at, backend, number, small, weighted};
 /// The policies that can be bounded.
 fn hashing(factor: BalanceFactor) -> [Arc<dyn Policy>; 4] {
     [
-        Arc::new(Ketama::new().with_balance_factor(factor)),
-        Arc::new(
-            Maglev::with_table_size(2039)
-                .unwrap()
-                .with_balance_factor(factor),
-        ),
-        Arc::new(Rendezvous::new().with_balance_factor(factor)),
-        Arc::new(RingHash::new().with_balance_factor(factor)),
+        Arc::new(Ketama::new().balance_factor(factor)),
+        Arc::new(Maglev::try_new(2039).unwrap().balance_factor(factor)),
+        Arc::new(Rendezvous::new().balance_factor(factor)),
+        Arc::new(RingHash::new().balance_factor(factor)),
     ]
 }
 
 #[test]
 fn drained_weightless_and_full_backends_leave_the_rest_usable() {
     for kind in PolicyKind::ALL {
-        let limited = |i| backend(i).with_max_conns(NonZeroU32::new(2));
+        let limited = |i| backend(i).max_conns(NonZeroU32::new(2));
         let snapshot = [
-            limited(0).with_admin(AdminState::Drain),
-            limited(1).with_weight(Weight::ZERO),
+            limited(0).admin(AdminState::Drain),
+            limited(1).weight(Weight::ZERO),
             limited(2),
-            limited(3).with_weight(Weight::new(9)),
+            limited(3).weight(Weight::new(9)),
         ];
         let mut bench = Bench::new(small(kind), &snapshot.clone().into_iter().collect());
         let held: Vec<Pick> = (0..4).map(|_| bench.pick().unwrap()).collect();
@@ -41,10 +37,10 @@ fn drained_weightless_and_full_backends_leave_the_rest_usable() {
         // One drained backend is ready again, a full one is drained, and the other's limit falls below its connections.
         let [zero, one, two, three] = snapshot;
         let next = [
-            zero.with_admin(AdminState::Ready),
+            zero.admin(AdminState::Ready),
             one,
-            two.with_admin(AdminState::Drain),
-            three.with_max_conns(NonZeroU32::new(1)),
+            two.admin(AdminState::Drain),
+            three.max_conns(NonZeroU32::new(1)),
         ];
         bench.updater.apply(&next.into_iter().collect(), at(1));
         let more: Vec<Pick> = (0..2).map(|_| bench.pick().unwrap()).collect();
@@ -69,7 +65,7 @@ fn a_limit_counts_connections_that_were_there_before() {
             .map(|_| bench.pick_only(0, 2, at(0)).unwrap())
             .collect();
         let limited = |max| -> Snapshot {
-            [backend(0).with_max_conns(NonZeroU32::new(max)), backend(1)]
+            [backend(0).max_conns(NonZeroU32::new(max)), backend(1)]
                 .into_iter()
                 .collect()
         };

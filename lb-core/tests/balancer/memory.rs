@@ -1,4 +1,4 @@
-//! What a process remembers of backends, and another one takes.
+//! The state of backends that one process exports and another one imports.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -68,9 +68,7 @@ fn is_about(found: Option<Duration>, seconds: u64) -> bool {
 #[test]
 fn an_ejection_by_a_fail_limit_goes_on_and_one_success_after_it_forgives() {
     let limit = FailLimit::new(NonZeroU32::MIN, Duration::from_secs(10));
-    let snapshot: Snapshot = (0..2)
-        .map(|i| backend(i).with_fail_limit(Some(limit)))
-        .collect();
+    let snapshot: Snapshot = (0..2).map(|i| backend(i).fail_limit(Some(limit))).collect();
     let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &snapshot);
     let failed = bench.pick_only(0, 2, at(EXPORT - 3)).unwrap();
     let _ = failed.failed(at(EXPORT - 3));
@@ -90,12 +88,12 @@ fn an_ejection_by_a_fail_limit_goes_on_and_one_success_after_it_forgives() {
 #[test]
 fn an_outlier_stays_ejected_and_its_next_ejection_is_longer() {
     let detection = OutlierDetection::default()
-        .with_consecutive_failures(NonZeroU32::MIN)
-        .with_ejection(Duration::from_secs(30), Duration::from_secs(300))
-        .with_interval(Duration::from_secs(100))
-        .with_max_ejected_percent(50);
-    let config = BalancerConfig::default().with_outlier_detection(detection);
-    let snapshot: Snapshot = (0..2).map(|i| backend(i).with_fail_limit(None)).collect();
+        .consecutive_failures(NonZeroU32::MIN)
+        .ejection(Duration::from_secs(30), Duration::from_secs(300))
+        .interval(Duration::from_secs(100))
+        .max_ejected_percent(50);
+    let config = BalancerConfig::default().outlier_detection(detection);
+    let snapshot: Snapshot = (0..2).map(|i| backend(i).fail_limit(None)).collect();
     let kind = small(PolicyKind::WeightedRoundRobin);
     let mut bench = Bench::with(kind, config.clone(), &snapshot);
     let _ = bench
@@ -113,8 +111,8 @@ fn an_outlier_stays_ejected_and_its_next_ejection_is_longer() {
 
 #[test]
 fn slow_start_goes_on() {
-    let slow = SlowStart::new(Duration::from_secs(100)).with_min_percent(1);
-    let config = BalancerConfig::default().with_slow_start(slow);
+    let slow = SlowStart::new(Duration::from_secs(100)).min_percent(1);
+    let config = BalancerConfig::default().slow_start(slow);
     let kind = small(PolicyKind::WeightedRoundRobin);
     let mut bench = Bench::with(kind, config.clone(), &weighted(&[1, 1, 1]));
     bench
@@ -131,7 +129,7 @@ fn slow_start_goes_on() {
 #[test]
 fn health_is_that_of_the_last_check_unless_it_is_not_remembered() {
     use Health::{Healthy, Unchecked, Unhealthy};
-    let config = BalancerConfig::default().with_initial_health(Unchecked);
+    let config = BalancerConfig::default().initial_health(Unchecked);
     let kind = small(PolicyKind::WeightedRoundRobin);
     let bench = Bench::with(kind, config.clone(), &weighted(&[1, 1, 1]));
     bench.check(0, Healthy, at(1));
@@ -152,7 +150,7 @@ fn health_is_that_of_the_last_check_unless_it_is_not_remembered() {
 
 #[test]
 fn another_instance_a_late_backend_and_a_known_one_begin_without_the_memory() {
-    let named = |i, instance: &str| backend(i).with_instance(instance.to_owned());
+    let named = |i, instance: &str| backend(i).instance(instance.to_owned());
     let before: Snapshot = (0..4).map(|i| named(i, "old")).collect();
     let kind = small(PolicyKind::WeightedRoundRobin);
     let mut bench = Bench::with(kind, BalancerConfig::default(), &before);

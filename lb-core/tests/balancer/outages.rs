@@ -20,7 +20,7 @@ fn millis(millis: u64) -> Timestamp {
 }
 
 fn bench(kind: PolicyKind, outage: Option<CommonOutage>) -> Bench {
-    let config = BalancerConfig::default().with_common_outage(outage);
+    let config = BalancerConfig::default().common_outage(outage);
     Bench::with(small(kind), config, &weighted(&[1; N]))
 }
 
@@ -102,7 +102,7 @@ fn a_refused_connection_is_its_backends_fault() {
 
 #[test]
 fn failures_that_are_far_apart_have_no_common_cause() {
-    let outage = CommonOutage::default().with_window(Duration::from_secs(2));
+    let outage = CommonOutage::default().window(Duration::from_secs(2));
     for (last, is_common) in [(2999, true), (3001, false)] {
         let mut bench = bench(PolicyKind::WeightedRoundRobin, Some(outage));
         cut_off(&mut bench, 0..N - 1, millis(1000));
@@ -196,14 +196,11 @@ fn a_trial_gets_no_unhealthy_backend_and_none_that_the_connection_tried() {
 #[test]
 fn ejections_of_outlier_detection_are_forgiven_too() {
     let detection = OutlierDetection::default()
-        .with_consecutive_failures(NonZeroU32::MIN)
-        .with_max_ejected_percent(100);
-    let config = BalancerConfig::default().with_outlier_detection(detection);
+        .consecutive_failures(NonZeroU32::MIN)
+        .max_ejected_percent(100);
+    let config = BalancerConfig::default().outlier_detection(detection);
     let backends = weighted(&[1; N]);
-    let backends = backends
-        .iter()
-        .cloned()
-        .map(|one| one.with_fail_limit(None));
+    let backends = backends.iter().cloned().map(|one| one.fail_limit(None));
     let policy = small(PolicyKind::WeightedRoundRobin);
     let mut bench = Bench::with(policy, config, &backends.collect());
     cut_off(&mut bench, 0..N, at(100));
@@ -306,9 +303,7 @@ fn limited(max_fails: u32) -> lb_core::Snapshot {
     let limit = FailLimit::new(NonZeroU32::new(max_fails).unwrap(), Duration::from_secs(10));
     let backends = weighted(&[1; N]);
     let backends = backends.iter().cloned();
-    backends
-        .map(|one| one.with_fail_limit(Some(limit)))
-        .collect()
+    backends.map(|one| one.fail_limit(Some(limit))).collect()
 }
 
 proptest! {
@@ -317,7 +312,7 @@ proptest! {
     fn failures_that_were_answered_have_the_same_effect_with_and_without_the_setting(
         kind in policies(), max_fails in 1..4_u32, events in events(true),
     ) {
-        let config = BalancerConfig::default().with_common_outage(None);
+        let config = BalancerConfig::default().common_outage(None);
         let mut nginx = Bench::with(small(kind), config, &limited(max_fails));
         let mut ours = Bench::new(small(kind), &limited(max_fails));
         let mut now = 1000;

@@ -15,16 +15,16 @@ use crate::support::{Bench, addr, at, backend, small, tried};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn half() -> OutlierDetection {
-    OutlierDetection::default().with_max_ejected_percent(50)
+    OutlierDetection::default().max_ejected_percent(50)
 }
 
 /// `n` backends without a fail limit.
 fn unlimited(n: usize) -> Snapshot {
-    (0..n).map(|i| backend(i).with_fail_limit(None)).collect()
+    (0..n).map(|i| backend(i).fail_limit(None)).collect()
 }
 
 fn detecting(n: usize, detection: OutlierDetection) -> Bench {
-    let config = BalancerConfig::default().with_outlier_detection(detection);
+    let config = BalancerConfig::default().outlier_detection(detection);
     Bench::with(Arc::new(WeightedRoundRobin::new()), config, &unlimited(n))
 }
 
@@ -60,7 +60,7 @@ fn assert_lasts(bench: &Bench, i: usize, now: Timestamp, expected: Duration) {
 #[test]
 fn five_failures_in_a_row_eject_for_thirty_seconds() {
     for kind in PolicyKind::ALL {
-        let config = BalancerConfig::default().with_outlier_detection(half());
+        let config = BalancerConfig::default().outlier_detection(half());
         let mut bench = Bench::with(small(kind), config, &unlimited(4));
         let now = at(100);
         for _ in 0..4 {
@@ -104,8 +104,8 @@ fn at_most_the_allowed_part_is_ejected() {
 #[test]
 fn threads_that_fail_at_once_eject_at_most_the_allowed_part() {
     let one_failure = OutlierDetection::default()
-        .with_consecutive_failures(NonZeroU32::MIN)
-        .with_max_ejected_percent(1);
+        .consecutive_failures(NonZeroU32::MIN)
+        .max_ejected_percent(1);
     for _ in 0..30 {
         let bench = detecting(500, one_failure);
         let fail_often = |seed| {
@@ -134,8 +134,8 @@ fn threads_that_fail_at_once_eject_at_most_the_allowed_part() {
 #[test]
 fn the_part_counts_backends_that_take_connections() {
     let config = BalancerConfig::default()
-        .with_outlier_detection(half())
-        .with_subset(Subset::new(0, 4));
+        .outlier_detection(half())
+        .subset(Subset::new(0, 4));
     let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &unlimited(100));
     let mut ejected = 0;
     for n in 0..200 {
@@ -162,7 +162,7 @@ fn each_ejection_is_longer_and_time_without_one_shortens_the_next() {
     eject(&mut bench, 3, 4, now);
     assert_lasts(&bench, 3, now, 60 * SECOND);
 
-    let short = half().with_ejection(30 * SECOND, 45 * SECOND);
+    let short = half().ejection(30 * SECOND, 45 * SECOND);
     let mut bench = detecting(4, short);
     eject(&mut bench, 0, 4, at(1000));
     eject(&mut bench, 0, 4, at(1031));
@@ -197,11 +197,9 @@ fn checks_that_succeed_do_not_hide_connections_that_fail() {
 #[test]
 fn nginxs_limit_and_outlier_detection_work_side_by_side() {
     let limit = FailLimit::new(NonZeroU32::new(2).unwrap(), 10 * SECOND);
-    let snapshot: Snapshot = (0..4)
-        .map(|i| backend(i).with_fail_limit(Some(limit)))
-        .collect();
+    let snapshot: Snapshot = (0..4).map(|i| backend(i).fail_limit(Some(limit))).collect();
     let config = BalancerConfig::default()
-        .with_outlier_detection(half().with_consecutive_failures(NonZeroU32::new(3).unwrap()));
+        .outlier_detection(half().consecutive_failures(NonZeroU32::new(3).unwrap()));
     let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &snapshot);
     assert_eq!(fail(&mut bench, 0, 4, at(0)), FailureEffect::Counted);
     assert_eq!(fail(&mut bench, 0, 4, at(0)), FailureEffect::Ejected);
@@ -247,7 +245,7 @@ fn without_a_healthy_backend_picks_are_refused_and_checks_of_unknown_addresses_i
 fn without_a_limit_a_success_forgives_earlier_failures() {
     let limited = |max_fails: Option<u32>| -> Snapshot {
         let limit = |max| FailLimit::new(NonZeroU32::new(max).unwrap(), Duration::from_secs(10));
-        let backends = (0..2).map(|i| backend(i).with_fail_limit(max_fails.map(limit)));
+        let backends = (0..2).map(|i| backend(i).fail_limit(max_fails.map(limit)));
         backends.collect()
     };
     let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &limited(Some(3)));

@@ -11,7 +11,7 @@ use crate::support::{Bench, at, backend, chi_square, small};
 /// A hundred backends in each of two tiers: those from 0 and those from 100.
 fn two_tiers() -> Snapshot {
     (0..200)
-        .map(|i| backend(i).with_priority(Priority::new(u8::from(i >= 100))))
+        .map(|i| backend(i).priority(Priority::new(u8::from(i >= 100))))
         .collect()
 }
 
@@ -37,8 +37,8 @@ fn shares(bench: &mut Bench, percent: [usize; 2]) -> ([u32; 2], [bool; 2]) {
 
 fn envoy() -> BalancerConfig {
     BalancerConfig::default()
-        .with_overprovisioning(140)
-        .with_panic_threshold(50)
+        .overprovisioning(140)
+        .panic_threshold(50)
 }
 
 /// The tables of Envoy's documentation ("Priority levels" and "Panic threshold"): healthy percentages of two tiers,
@@ -79,7 +79,7 @@ fn tiers_share_and_panic_as_envoys_tables_say() {
 #[test]
 fn three_tiers_split_the_remaining_share_in_order() {
     // 5 of 10, 3 of 10, all of 10 are healthy: 70 %, then 42 % of which 30 are left, then none.
-    let snapshot = (0..30).map(|i| backend(i).with_priority(Priority::new(i as u8 / 10)));
+    let snapshot = (0..30).map(|i| backend(i).priority(Priority::new(i as u8 / 10)));
     let mut bench = Bench::with(
         Arc::new(WeightedRandom::new()),
         envoy(),
@@ -97,7 +97,7 @@ fn three_tiers_split_the_remaining_share_in_order() {
 #[test]
 fn when_all_tiers_panic_the_numbers_of_backends_decide() {
     // 1 of 10 and none of 30 are healthy.
-    let snapshot = (0..40).map(|i| backend(i).with_priority(Priority::new(u8::from(i >= 10))));
+    let snapshot = (0..40).map(|i| backend(i).priority(Priority::new(u8::from(i >= 10))));
     let mut bench = Bench::with(
         Arc::new(WeightedRandom::new()),
         envoy(),
@@ -122,7 +122,7 @@ fn a_backup_gets_nothing_before_the_last_primary_fails_by_default() {
 
 #[test]
 fn no_tier_panics_without_a_threshold_or_while_the_tiers_together_suffice() {
-    let none = BalancerConfig::default().with_overprovisioning(140);
+    let none = BalancerConfig::default().overprovisioning(140);
     assert_eq!(shares(&mut healthy(none, [5, 5]), [5, 5]).1, [false, false]);
     assert_eq!(
         shares(&mut healthy(envoy(), [10, 100]), [10, 100]).1,
@@ -133,7 +133,7 @@ fn no_tier_panics_without_a_threshold_or_while_the_tiers_together_suffice() {
 #[test]
 fn one_tier_panics_below_its_threshold_for_every_policy() {
     for kind in PolicyKind::ALL {
-        let config = BalancerConfig::default().with_panic_threshold(50);
+        let config = BalancerConfig::default().panic_threshold(50);
         let snapshot: Snapshot = (0..4).map(backend).collect();
         let mut bench = Bench::with(small(kind), config, &snapshot);
         for i in [0, 1] {
@@ -160,8 +160,8 @@ fn one_tier_panics_below_its_threshold_for_every_policy() {
 
 #[test]
 fn full_and_tried_backends_are_not_picked_in_panic() {
-    let config = BalancerConfig::default().with_panic_threshold(100);
-    let snapshot = (0..2).map(|i| backend(i).with_max_conns(NonZeroU32::new(1)));
+    let config = BalancerConfig::default().panic_threshold(100);
+    let snapshot = (0..2).map(|i| backend(i).max_conns(NonZeroU32::new(1)));
     let mut bench = Bench::with(
         Arc::new(WeightedRoundRobin::new()),
         config,
@@ -178,7 +178,7 @@ fn full_and_tried_backends_are_not_picked_in_panic() {
 
 #[test]
 fn an_ejection_starts_a_panic_and_its_end_ends_it() {
-    let config = BalancerConfig::default().with_panic_threshold(60);
+    let config = BalancerConfig::default().panic_threshold(60);
     let snapshot: Snapshot = (0..2).map(backend).collect();
     let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &snapshot);
     let _ = bench.pick_only(0, 2, at(0)).unwrap().failed(at(0));
@@ -200,7 +200,7 @@ fn an_ejection_starts_a_panic_and_its_end_ends_it() {
 
 #[test]
 fn in_panic_mode_a_trial_that_succeeds_forgives_too() {
-    let config = BalancerConfig::default().with_panic_threshold(100);
+    let config = BalancerConfig::default().panic_threshold(100);
     let snapshot: Snapshot = (0..3).map(backend).collect();
     let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &snapshot);
     bench.check(2, Health::Unhealthy, at(0));

@@ -19,7 +19,7 @@ fn slow() -> SlowStart {
 }
 
 fn slowly(slow_start: SlowStart) -> BalancerConfig {
-    BalancerConfig::default().with_slow_start(slow_start)
+    BalancerConfig::default().slow_start(slow_start)
 }
 
 /// Policies that spread idle backends by weight.
@@ -49,11 +49,7 @@ fn assert_part(bench: &mut Bench, now: Timestamp, part: f64, message: &str) {
 
 #[test]
 fn a_backend_that_joins_gets_its_share_by_envoys_formula() {
-    let shapes = [
-        slow(),
-        slow().with_aggression(2.0),
-        slow().with_aggression(0.5),
-    ];
+    let shapes = [slow(), slow().aggression(2.0), slow().aggression(0.5)];
     for kind in BY_WEIGHT {
         for slow_start in shapes {
             let mut bench = joined(kind, slow_start);
@@ -93,7 +89,7 @@ fn a_backend_that_a_check_finds_healthy_starts_slowly() {
 
 #[test]
 fn a_backend_that_waits_for_its_first_check_starts_slowly_unless_it_was_there_at_the_start() {
-    let config = slowly(slow()).with_initial_health(Health::Unchecked);
+    let config = slowly(slow()).initial_health(Health::Unchecked);
     let (mut updater, balancer) = balancer(PolicyKind::Random.build());
     updater.set_config(config);
     updater.apply(&weighted(&[1, 1, 1]), at(0));
@@ -145,10 +141,10 @@ fn a_backend_that_recovers_by_a_trial_starts_slowly() {
 #[test]
 fn an_outlier_starts_slowly_when_its_ejection_ends() {
     let detection = OutlierDetection::default()
-        .with_max_ejected_percent(50)
-        .with_consecutive_failures(NonZeroU32::MIN);
-    let config = slowly(slow()).with_outlier_detection(detection);
-    let snapshot: Snapshot = (0..4).map(|i| backend(i).with_fail_limit(None)).collect();
+        .max_ejected_percent(50)
+        .consecutive_failures(NonZeroU32::MIN);
+    let config = slowly(slow()).outlier_detection(detection);
+    let snapshot: Snapshot = (0..4).map(|i| backend(i).fail_limit(None)).collect();
     for check_at in [None, Some(980)] {
         let mut bench = Bench::with(PolicyKind::Random.build(), config.clone(), &snapshot);
         let _ = bench.pick_only(3, 4, at(970)).unwrap().failed(at(970));
@@ -172,7 +168,7 @@ fn a_new_instance_starts_slowly_and_a_new_weight_does_not() {
         let backends = plain.iter().cloned().enumerate();
         backends
             .map(|(i, b)| match instance {
-                Some(name) if i == 3 => b.with_instance(name),
+                Some(name) if i == 3 => b.instance(name),
                 _ => b,
             })
             .collect()
@@ -263,11 +259,7 @@ fn a_failure_damps_the_share_and_turns_restore_it() {
     let limit = FailLimit::new(NonZeroU32::new(4).unwrap(), Duration::from_secs(10));
     let snapshot: Snapshot = weighted(&[1000, 1000, 1000])
         .iter()
-        .map(|b| {
-            b.clone()
-                .with_weight(Weight::new(1000))
-                .with_fail_limit(Some(limit))
-        })
+        .map(|b| b.clone().weight(Weight::new(1000)).fail_limit(Some(limit)))
         .collect();
     let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &snapshot);
     for _ in 0..3 {

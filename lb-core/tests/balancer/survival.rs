@@ -14,12 +14,12 @@ use crate::support::{Bench, at, backend, chi_square, small, tried, weighted};
 
 fn everything() -> BalancerConfig {
     BalancerConfig::default()
-        .with_outlier_detection(OutlierDetection::default().with_max_ejected_percent(50))
-        .with_overprovisioning(140)
-        .with_panic_threshold(30)
-        .with_slow_start(SlowStart::new(Duration::from_secs(30)))
-        .with_subset(Subset::new(1, 3))
-        .with_zone(ZonePreference::new("a"))
+        .outlier_detection(OutlierDetection::default().max_ejected_percent(50))
+        .overprovisioning(140)
+        .panic_threshold(30)
+        .slow_start(SlowStart::new(Duration::from_secs(30)))
+        .subset(Subset::new(1, 3))
+        .zone(ZonePreference::new("a"))
 }
 
 fn status(bench: &Bench, seconds: u64) -> String {
@@ -46,7 +46,7 @@ fn the_embedders_data_of_a_backend_survives_what_its_state_survives() {
 #[test]
 fn settings_at_run_time_keep_all_state() {
     for kind in PolicyKind::ALL {
-        let snapshot: Snapshot = (0..5).map(|i| backend(i).with_zone("a")).collect();
+        let snapshot: Snapshot = (0..5).map(|i| backend(i).zone("a")).collect();
         let mut bench = Bench::new(small(kind), &snapshot);
         let held: Vec<_> = (0..5).map(|_| bench.pick().unwrap()).collect();
         held.iter().for_each(|pick| pick.connected(at(1)));
@@ -74,21 +74,18 @@ fn equal_settings_publish_nothing_and_others_keep_the_membership() {
 fn the_round_robin_continues_through_settings() {
     let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &weighted(&[1, 1, 1]));
     assert_eq!(bench.numbers(1), [0]);
-    let calm = BalancerConfig::default().with_panic_threshold(50);
-    bench.updater.set_config(calm.with_overprovisioning(140));
+    let calm = BalancerConfig::default().panic_threshold(50);
+    bench.updater.set_config(calm.overprovisioning(140));
     assert_eq!(bench.numbers(2), [1, 2]);
 }
 
 #[test]
 fn streaks_and_ejections_survive_settings_weights_and_policies() {
-    let detection = OutlierDetection::default().with_max_ejected_percent(50);
-    let config = BalancerConfig::default().with_outlier_detection(detection);
+    let detection = OutlierDetection::default().max_ejected_percent(50);
+    let config = BalancerConfig::default().outlier_detection(detection);
     let unlimited = |weight: u16| -> Snapshot {
         let plain = weighted(&[weight; 4]);
-        plain
-            .iter()
-            .map(|b| b.clone().with_fail_limit(None))
-            .collect()
+        plain.iter().map(|b| b.clone().fail_limit(None)).collect()
     };
     let mut bench = Bench::with(
         Arc::new(WeightedRoundRobin::new()),
@@ -102,7 +99,7 @@ fn streaks_and_ejections_survive_settings_weights_and_policies() {
         bench.updater.apply(&unlimited(2 + n as u16), at(n));
         bench
             .updater
-            .set_config(config.clone().with_panic_threshold(10 + n as u8));
+            .set_config(config.clone().panic_threshold(10 + n as u8));
     }
     let fifth = bench.pick_only(0, 4, at(4)).unwrap().failed(at(4));
     assert_eq!(fifth, FailureEffect::Ejected);
@@ -115,7 +112,7 @@ fn streaks_and_ejections_survive_settings_weights_and_policies() {
 #[test]
 fn slow_start_continues_through_updates() {
     let slow = SlowStart::new(Duration::from_secs(100));
-    let config = BalancerConfig::default().with_slow_start(slow);
+    let config = BalancerConfig::default().slow_start(slow);
     let mut bench = Bench::with(
         PolicyKind::Random.build(),
         config.clone(),
@@ -139,14 +136,14 @@ fn a_new_instance_is_fresh_in_every_respect() {
         let plain = weighted(&[10, 10, 10]);
         let numbered = plain.iter().cloned().zip(0..);
         numbered
-            .map(|(b, i)| b.with_instance(if i == 0 { instance } else { "same" }))
-            .map(|b| b.with_fail_limit(Some(limit)))
+            .map(|(b, i)| b.instance(if i == 0 { instance } else { "same" }))
+            .map(|b| b.fail_limit(Some(limit)))
             .collect()
     };
     let detection = OutlierDetection::default()
-        .with_max_ejected_percent(50)
-        .with_consecutive_failures(NonZeroU32::new(3).unwrap());
-    let config = BalancerConfig::default().with_outlier_detection(detection);
+        .max_ejected_percent(50)
+        .consecutive_failures(NonZeroU32::new(3).unwrap());
+    let config = BalancerConfig::default().outlier_detection(detection);
     let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &of("old"));
     let old = bench.pick_only(0, 3, at(0)).unwrap();
     old.connected(at(2));

@@ -28,7 +28,7 @@ fn race(bench: &Bench) {
                 let tried = Tried::new();
                 for n in 0..4000_u32 {
                     let key = n.wrapping_mul(0x9e37_79b9).to_le_bytes();
-                    let request = PickRequest::new(&tried).with_key(&key);
+                    let request = PickRequest::new(&tried).key(&key);
                     held.push_back(balancer.pick(&request, at(0), &mut rng).unwrap());
                     if held.len() > 60 {
                         let oldest = held.pop_front().unwrap();
@@ -98,9 +98,9 @@ fn a_race_with_updates_loses_no_lease() {
 
 #[test]
 fn the_total_of_bounded_loads_is_right_again() {
-    let bounded = Maglev::with_table_size(2039).unwrap();
+    let bounded = Maglev::try_new(2039).unwrap();
     let mut bench = raced(Arc::new(
-        bounded.with_balance_factor(BalanceFactor::percent(200)),
+        bounded.balance_factor(BalanceFactor::percent(200)),
     ));
     // With a total of 0 there is room for one connection each, for any key; with a total too large there is more.
     let now = at(20);

@@ -48,7 +48,7 @@ fn a_limit_that_comes_later_holds_through_updates() {
         let snapshot = with_heavy(n, heavy);
         let backends = snapshot.iter().cloned();
         backends
-            .map(|backend| backend.with_max_conns(NonZeroU32::new(1)))
+            .map(|backend| backend.max_conns(NonZeroU32::new(1)))
             .collect()
     };
     bench.updater.apply(&limited(0), at(0));
@@ -204,7 +204,7 @@ impl Policy for Compiled {
 #[test]
 fn a_policy_that_comes_with_a_set_is_compiled_once_for_it() {
     let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &weighted(&[1; 3]));
-    let config = BalancerConfig::default().with_initial_health(Health::Unhealthy);
+    let config = BalancerConfig::default().initial_health(Health::Unhealthy);
     for n in [4, 4] {
         let (sender, compiled) = channel();
         let before = bench.balancer.set();

@@ -16,11 +16,11 @@ const ALL: usize = 30;
 
 /// Ten backends in the zone a, twenty in b.
 fn zoned() -> impl Iterator<Item = Backend> {
-    (0..ALL).map(|i| backend(i).with_zone(if i < NEAR { "a" } else { "b" }))
+    (0..ALL).map(|i| backend(i).zone(if i < NEAR { "a" } else { "b" }))
 }
 
 fn prefers(zone: ZonePreference) -> BalancerConfig {
-    BalancerConfig::default().with_zone(zone)
+    BalancerConfig::default().zone(zone)
 }
 
 /// How many of 3000 connections go to near backends while `healthy` of them are healthy.
@@ -52,7 +52,7 @@ fn near_backends_get_all_connections_while_most_are_healthy() {
 
 #[test]
 fn a_zone_with_too_few_healthy_backends_is_not_preferred() {
-    let zone = ZonePreference::new("a").with_min_backends(6);
+    let zone = ZonePreference::new("a").min_backends(6);
     assert_eq!(near(prefers(zone.clone()), 8), 3000);
     let few = near(prefers(zone), 5);
     assert_share(few, 100.0 / 3.0);
@@ -74,11 +74,9 @@ fn without_a_zone_of_that_name_nothing_changes() {
 fn a_full_near_zone_spills_and_a_near_backup_waits() {
     for kind in PolicyKind::ALL {
         let snapshot = [
-            backend(0)
-                .with_zone("a")
-                .with_max_conns(std::num::NonZeroU32::new(1)),
-            backend(1).with_zone("b"),
-            backend(2).with_zone("a").with_priority(Priority::BACKUP),
+            backend(0).zone("a").max_conns(std::num::NonZeroU32::new(1)),
+            backend(1).zone("b"),
+            backend(2).zone("a").priority(Priority::BACKUP),
         ];
         let config = prefers(ZonePreference::new("a"));
         let mut bench = Bench::with(small(kind), config, &snapshot.into_iter().collect());
@@ -96,10 +94,10 @@ fn a_zone_and_overprovisioning_multiply() {
     let snapshot = (0..30).map(|i| {
         let zone = if (10..20).contains(&i) { "b" } else { "a" };
         backend(i)
-            .with_zone(zone)
-            .with_priority(Priority::new(u8::from(i >= 20)))
+            .zone(zone)
+            .priority(Priority::new(u8::from(i >= 20)))
     });
-    let config = prefers(ZonePreference::new("a")).with_overprovisioning(140);
+    let config = prefers(ZonePreference::new("a")).overprovisioning(140);
     let mut bench = Bench::with(Arc::new(WeightedRandom::new()), config, &snapshot.collect());
     for i in 10..20 {
         bench.check(i, Health::Unhealthy, at(0));
@@ -111,7 +109,7 @@ fn a_zone_and_overprovisioning_multiply() {
 
 /// The backends that balancer number `index` of many picks.
 fn picked(index: u64, size: u32, snapshot: &Snapshot) -> BTreeMap<SocketAddr, u32> {
-    let config = BalancerConfig::default().with_subset(Subset::new(index, size));
+    let config = BalancerConfig::default().subset(Subset::new(index, size));
     let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, snapshot);
     let mut picked = BTreeMap::new();
     for _ in 0..4 * size {
@@ -144,9 +142,9 @@ fn all_balancers_together_use_all_backends_evenly() {
 fn subsets_are_of_each_tier_and_without_the_drained() {
     let snapshot: Snapshot = (0..40)
         .map(|i| {
-            let plain = backend(i).with_priority(Priority::new(u8::from(i >= 20)));
+            let plain = backend(i).priority(Priority::new(u8::from(i >= 20)));
             if i < 10 {
-                plain.with_admin(AdminState::Drain)
+                plain.admin(AdminState::Drain)
             } else {
                 plain
             }
@@ -155,7 +153,7 @@ fn subsets_are_of_each_tier_and_without_the_drained() {
     for index in 0..20 {
         let mut bench = Bench::with(
             Arc::new(WeightedRoundRobin::new()),
-            BalancerConfig::default().with_subset(Subset::new(index, 3)),
+            BalancerConfig::default().subset(Subset::new(index, 3)),
             &snapshot,
         );
         let primaries: Vec<usize> = bench.numbers(3);
@@ -181,7 +179,7 @@ fn a_backend_that_leaves_a_subset_keeps_its_connections() {
     let snapshot: Snapshot = (0..20).map(backend).collect();
     let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &snapshot);
     let held: Vec<_> = (0..20).map(|_| bench.pick().unwrap()).collect();
-    let subset = |index| BalancerConfig::default().with_subset(Subset::new(index, 2));
+    let subset = |index| BalancerConfig::default().subset(Subset::new(index, 2));
     for index in 0..10 {
         bench.updater.set_config(subset(index));
         assert_eq!(bench.in_flight(), [1; 20]);

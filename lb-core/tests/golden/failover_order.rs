@@ -26,8 +26,8 @@ fn backend(i: usize, server: &str) -> Backend {
     let (mut max_fails, mut fail_timeout) = (1, 10);
     for word in server.split(',').skip(1) {
         match word.split_once('=').unwrap_or((word, "")) {
-            ("backup", _) => backend = backend.with_priority(Priority::BACKUP),
-            ("weight", n) => backend = backend.with_weight(Weight::new(n.parse().unwrap())),
+            ("backup", _) => backend = backend.priority(Priority::BACKUP),
+            ("weight", n) => backend = backend.weight(Weight::new(n.parse().unwrap())),
             ("max_fails", n) => max_fails = n.parse().unwrap(),
             ("fail_timeout", n) => fail_timeout = n.trim_end_matches('s').parse().unwrap(),
             _ => panic!("unknown parameter {word}"),
@@ -35,7 +35,7 @@ fn backend(i: usize, server: &str) -> Backend {
     }
     let max_fails = NonZeroU32::new(max_fails);
     let limit = max_fails.map(|max| FailLimit::new(max, Duration::from_secs(fail_timeout)));
-    backend.with_fail_limit(limit)
+    backend.fail_limit(limit)
 }
 
 /// The attempts of one session, joined by `+`.

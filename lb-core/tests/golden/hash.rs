@@ -60,15 +60,15 @@ impl<'a> Recording<'a> {
             let flag = words.next();
             for letter in name.map_or(host, |(_, letters)| letters).chars() {
                 let mut backend = Backend::new(addr(letter))
-                    .with_weight(weight)
-                    .with_fail_limit(Some(limit));
+                    .weight(weight)
+                    .fail_limit(Some(limit));
                 if name.is_some() {
-                    backend = backend.with_name(host);
+                    backend = backend.name(host);
                 }
                 match flag {
                     None => {}
                     Some("dead") => dead.push(addr(letter)),
-                    Some("down") => backend = backend.with_admin(AdminState::Drain),
+                    Some("down") => backend = backend.admin(AdminState::Drain),
                     Some(flag) => panic!("unknown flag {flag}"),
                 }
                 backends.push(backend);
@@ -101,7 +101,7 @@ impl<'a> Recording<'a> {
     /// The server that answers a connection, which tries the next one if a dead server refuses it.
     fn connect(&self, balancer: &Balancer, key: &[u8], mut tried: Tried) -> SocketAddr {
         loop {
-            let request = PickRequest::new(&tried).with_key(key);
+            let request = PickRequest::new(&tried).key(key);
             let pick = balancer
                 .pick(&request, NOW, &mut SplitMix64::new(1))
                 .unwrap();

@@ -84,7 +84,7 @@ fn policy(method: &str) -> Arc<dyn Policy> {
         ["least_time", "last_byte", ref rest @ ..] => (LeastTime::last_byte(), rest),
         _ => panic!("unknown method {method}"),
     };
-    Arc::new(policy.with_in_flight(*in_flight == ["inflight"]))
+    Arc::new(policy.in_flight(*in_flight == ["inflight"]))
 }
 
 fn snapshot(servers: &[&str]) -> Snapshot {
@@ -98,10 +98,10 @@ fn backend(server: &str) -> Backend {
     let (mut max_fails, mut fail_timeout) = (1, 10);
     for word in words {
         backend = match word.split_once('=').unwrap_or((word, "")) {
-            ("backup", _) => backend.with_priority(Priority::BACKUP),
-            ("down", _) => backend.with_admin(AdminState::Drain),
-            ("weight", n) => backend.with_weight(Weight::new(n.parse().unwrap())),
-            ("max_conns", n) => backend.with_max_conns(Some(n.parse().unwrap())),
+            ("backup", _) => backend.priority(Priority::BACKUP),
+            ("down", _) => backend.admin(AdminState::Drain),
+            ("weight", n) => backend.weight(Weight::new(n.parse().unwrap())),
+            ("max_conns", n) => backend.max_conns(Some(n.parse().unwrap())),
             ("max_fails", n) => {
                 max_fails = n.parse().unwrap();
                 backend
@@ -115,7 +115,7 @@ fn backend(server: &str) -> Backend {
     }
     let max_fails = NonZeroU32::new(max_fails);
     let limit = max_fails.map(|max| FailLimit::new(max, Duration::from_secs(fail_timeout)));
-    backend.with_fail_limit(limit)
+    backend.fail_limit(limit)
 }
 
 /// What is reported, in the order of equal moments: what ends, what goes on, what begins.

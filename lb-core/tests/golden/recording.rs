@@ -22,11 +22,11 @@ pub(crate) fn servers(text: &str, fail_limit: FailLimit) -> (Snapshot, Vec<usize
         let mut words = server.split_once('=').unwrap().1.split(',');
         let weight = words.next().unwrap().parse().unwrap();
         let plain = backend(i)
-            .with_weight(Weight::new(weight))
-            .with_fail_limit(Some(fail_limit));
+            .weight(Weight::new(weight))
+            .fail_limit(Some(fail_limit));
         words.fold(plain, |backend, flag| match flag {
-            "backup" => backend.with_priority(Priority::BACKUP),
-            "down" => backend.with_admin(AdminState::Drain),
+            "backup" => backend.priority(Priority::BACKUP),
+            "down" => backend.admin(AdminState::Drain),
             "dead" => {
                 dead.push(i);
                 backend

@@ -197,7 +197,7 @@ fn the_fullest_backend_is_within_the_documented_bound() {
 
 #[test]
 fn a_changed_weight_moves_few_keys() {
-    let ring: Arc<dyn Policy> = Arc::new(RingHash::with_sizes(16_384, 65_536).unwrap());
+    let ring: Arc<dyn Policy> = Arc::new(RingHash::try_new(16_384, 65_536).unwrap());
     let policies = [
         PolicyKind::Ketama,
         PolicyKind::Maglev,
@@ -218,23 +218,20 @@ fn a_changed_weight_moves_few_keys() {
 
 #[test]
 fn bounded_rings_keep_the_shares() {
-    let policy = Arc::new(Ketama::new().with_max_points(4000));
+    let policy = Arc::new(Ketama::new().max_points(4000));
     let mut bench = Bench::new(policy, &weighted(&[u16::MAX, 30_000, 1]));
     let counts = counts(&places(&mut bench, 20_000, &Tried::new()), 3);
     assert!((1.8..2.7).contains(&(counts[0] / counts[1])), "{counts:?}");
     // Even a ring of no points has one for each backend.
+    let mut bench = Bench::new(Arc::new(Ketama::new().max_points(0)), &weighted(&[2, 1]));
+    assert!(bench.pick_key(b"key", &Tried::new(), at(0)).is_ok());
     let mut bench = Bench::new(
-        Arc::new(Ketama::new().with_max_points(0)),
+        Arc::new(RingHash::try_new(0, 0).unwrap()),
         &weighted(&[2, 1]),
     );
     assert!(bench.pick_key(b"key", &Tried::new(), at(0)).is_ok());
-    let mut bench = Bench::new(
-        Arc::new(RingHash::with_sizes(0, 0).unwrap()),
-        &weighted(&[2, 1]),
-    );
-    assert!(bench.pick_key(b"key", &Tried::new(), at(0)).is_ok());
-    assert!(RingHash::with_sizes(2, 1).is_err());
-    assert!(RingHash::with_sizes(1, RingHash::MAX_SIZE + 1).is_err());
+    assert!(RingHash::try_new(2, 1).is_err());
+    assert!(RingHash::try_new(1, RingHash::MAX_SIZE + 1).is_err());
 }
 
 #[test]
@@ -265,7 +262,7 @@ fn digests_of_replicas_that_disagree_differ() {
     let shared = |order: &[usize]| -> Snapshot {
         order
             .iter()
-            .map(|&i| backend(i).with_name("pool.test"))
+            .map(|&i| backend(i).name("pool.test"))
             .collect()
     };
     let [one, reversed, fewer] = [&[0, 1, 2][..], &[2, 1, 0], &[0, 1]]
@@ -276,7 +273,7 @@ fn digests_of_replicas_that_disagree_differ() {
     assert_eq!(bench.balancer.digests(), []);
     bench
         .updater
-        .set_policy(Arc::new(Maglev::with_table_size(251).unwrap()));
+        .set_policy(Arc::new(Maglev::try_new(251).unwrap()));
     assert_eq!(bench.balancer.digests().len(), 1);
 }
 
@@ -298,7 +295,7 @@ fn a_name_keeps_its_keys_at_another_address() {
     for kind in ORDERLESS {
         let named = |offset: usize| -> Snapshot {
             (0..5)
-                .map(|i| backend(i + offset).with_name(format!("node{i}")))
+                .map(|i| backend(i + offset).name(format!("node{i}")))
                 .collect()
         };
         let mut bench = Bench::new(kind.build(), &named(0));
@@ -338,7 +335,7 @@ fn ketama_hashes_the_path_of_a_unix_socket() {
 #[test]
 fn backends_that_share_a_name_are_identified_by_address() {
     for kind in HASHING {
-        let shared: Snapshot = (0..4).map(|i| backend(i).with_name("pool.test")).collect();
+        let shared: Snapshot = (0..4).map(|i| backend(i).name("pool.test")).collect();
         let mut bench = Bench::new(kind.build(), &shared);
         let counts = counts(&places(&mut bench, 8000, &Tried::new()), 4);
         assert!(counts.iter().all(|&n| n > 1200.0), "{kind}: {counts:?}");
@@ -354,7 +351,7 @@ proptest! {
         missing in 0..12_usize,
     ) {
         let sorted = weighted(&weights);
-        let shuffled = order.iter().map(|&i| backend(i).with_weight(Weight::new(weights[i]))).collect();
+        let shuffled = order.iter().map(|&i| backend(i).weight(Weight::new(weights[i]))).collect();
         let mut replicas = [&sorted, &shuffled].map(|snapshot| Bench::new(kind.build(), snapshot));
         let tried = tried([missing].into_iter().filter(|_| weights.len() > 1));
         let [a, b] = replicas.each_mut().map(|replica| places(replica, 200, &tried));
@@ -367,8 +364,8 @@ proptest! {
 #[test]
 #[ignore = "prints figures for the documentation, takes minutes"]
 fn figures() {
-    let large: Arc<dyn Policy> = Arc::new(Maglev::with_table_size(655_373).unwrap());
-    let wide: Arc<dyn Policy> = Arc::new(RingHash::with_sizes(1 << 20, 8 << 20).unwrap());
+    let large: Arc<dyn Policy> = Arc::new(Maglev::try_new(655_373).unwrap());
+    let wide: Arc<dyn Policy> = Arc::new(RingHash::try_new(1 << 20, 8 << 20).unwrap());
     let named = HASHING.map(|kind| (kind.to_string(), kind.build()));
     let more = [
         ("maglev 655373".into(), large),

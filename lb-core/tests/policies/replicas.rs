@@ -23,7 +23,7 @@ const FAULTY: usize = 3;
 fn limited(i: usize) -> Backend {
     let limit = FailLimit::new(NonZeroU32::MIN, Duration::from_secs(10));
     let weight = Weight::new(WEIGHTS[i]);
-    backend(i).with_weight(weight).with_fail_limit(Some(limit))
+    backend(i).weight(weight).fail_limit(Some(limit))
 }
 
 fn set(numbers: impl IntoIterator<Item = usize>) -> Snapshot {
@@ -69,7 +69,7 @@ fn choices_of_some(replica: &mut Bench) {
     }
 }
 
-/// A process that begins with what `before` knows, and is then told the set by its sources.
+/// A process that begins with what `before` knows, and then gets the set from its sources.
 fn restarted(kind: PolicyKind, before: &Bench, last: &Snapshot) -> Bench {
     let mut replica = Bench::new(kind.build(), &Snapshot::default());
     let known: Vec<_> = before.balancer.set().memories(at(3)).collect();
@@ -94,7 +94,7 @@ fn changed<T: PartialEq>(one: &[T], other: &[T]) -> usize {
 fn replicas_with_different_histories_choose_alike_at_rest() {
     for kind in HASHING {
         let listed = set(0..WEIGHTS.len());
-        // nginx's modulo method goes by the order of the list, which both have from the same configuration.
+        // nginx's modulo method depends on the order of the list, which both have from the same configuration.
         let last = match kind {
             PolicyKind::NginxHash => listed.clone(),
             _ => set((0..WEIGHTS.len()).rev()),

@@ -105,7 +105,7 @@ impl World {
         world.bench.rng = SplitMix64::new(!plan.seed);
         if let Some(seconds) = plan.slow_start {
             let slow_start = SlowStart::new(Duration::from_secs(seconds));
-            let config = BalancerConfig::default().with_slow_start(slow_start);
+            let config = BalancerConfig::default().slow_start(slow_start);
             world.bench.updater.set_config(config);
         }
         world.at(0, Event::Arrive);
@@ -286,9 +286,9 @@ fn snapshot(replaced: Option<usize>) -> Snapshot {
     let limit = FailLimit::new(NonZeroU32::MIN, Duration::from_secs(1));
     (0..SERVERS)
         .map(|i| {
-            let plain = backend(i).with_fail_limit(Some(limit));
+            let plain = backend(i).fail_limit(Some(limit));
             if replaced == Some(i) {
-                plain.with_instance("new")
+                plain.instance("new")
             } else {
                 plain
             }

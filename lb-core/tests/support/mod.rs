@@ -29,7 +29,7 @@ pub(crate) fn weighted(weights: &[u16]) -> Snapshot {
     weights
         .iter()
         .enumerate()
-        .map(|(i, &w)| backend(i).with_weight(Weight::new(w)))
+        .map(|(i, &w)| backend(i).weight(Weight::new(w)))
         .collect()
 }
 
@@ -41,9 +41,9 @@ pub(crate) fn at(seconds: u64) -> Timestamp {
 /// the default sizes.
 pub(crate) fn small(kind: PolicyKind) -> Arc<dyn Policy> {
     match kind {
-        PolicyKind::Ketama => Arc::new(Ketama::new().with_max_points(1 << 12)),
-        PolicyKind::Maglev => Arc::new(Maglev::with_table_size(2039).unwrap()),
-        PolicyKind::RingHash => Arc::new(RingHash::with_sizes(512, 1 << 12).unwrap()),
+        PolicyKind::Ketama => Arc::new(Ketama::new().max_points(1 << 12)),
+        PolicyKind::Maglev => Arc::new(Maglev::try_new(2039).unwrap()),
+        PolicyKind::RingHash => Arc::new(RingHash::try_new(512, 1 << 12).unwrap()),
         other => other.build(),
     }
 }
@@ -116,7 +116,7 @@ impl Bench {
         tried: &Tried,
         now: Timestamp,
     ) -> Result<Pick, PickError> {
-        let request = PickRequest::new(tried).with_key(key);
+        let request = PickRequest::new(tried).key(key);
         self.balancer.pick(&request, now, &mut self.rng)
     }
 

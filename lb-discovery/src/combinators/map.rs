@@ -22,7 +22,7 @@ use crate::source::{SnapshotStream, Source};
 /// use lb_discovery::{Map, Static};
 ///
 /// let fixed = Static::new(Snapshot::from_backends([Backend::new("10.0.0.1:446".parse()?)]));
-/// let backups = Map::new(fixed, |backend| backend.with_priority(Priority::BACKUP));
+/// let backups = Map::new(fixed, |backend| backend.priority(Priority::BACKUP));
 /// # drop(backups);
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```

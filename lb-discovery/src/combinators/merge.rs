@@ -18,7 +18,7 @@ use crate::union::{labelled, union};
 ///
 /// The union keeps the order of the parts and, within each, that of its backends. Of several backends with one address
 /// the one in the most preferred tier counts and, within a tier, that of the first part, with all its fields: weight and
-/// drain included. [`Backend::source`](lb_core::Backend::source) has the label of the part that a backend came from.
+/// drain included. [`Backend::source`](field@lb_core::Backend::source) has the label of the part that a backend came from.
 ///
 /// A [`Driver`](crate::Driver) follows each [part](Source::parts) independently, with its own last good set, status and
 /// delays, as if the parts had been passed to it one by one; a merge within a merge works alike. A
@@ -60,7 +60,7 @@ impl Merge {
     pub fn shifted_part(self, source: impl Source, tiers: u8) -> Self {
         let shift = move |backend: Backend| {
             let tier = backend.priority.get().saturating_add(tiers);
-            backend.with_priority(Priority::new(tier))
+            backend.priority(Priority::new(tier))
         };
         self.part(Map::new(source, shift))
     }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info};
 
 use crate::driver::config::{DriverConfig, OnEmpty};
-use crate::driver::outage_log::{DueLine, FailureKind, LASTING, OutageLog};
+use crate::driver::outage_log::{DueLine, LASTING, OutageLog, SourceFailure};
 use crate::driver::state::{DriverState, adapted};
 use crate::error::DiscoveryError;
 use crate::source::{SnapshotStream, Source};
@@ -158,9 +158,9 @@ impl Follower<'_> {
             self.state.failed(self.index, Arc::clone(&report))
         };
         let kind = match before {
-            _ if !apply => FailureKind::Failed,
-            None | Some(0) => FailureKind::Empty,
-            Some(_) => FailureKind::Emptied,
+            _ if !apply => SourceFailure::Failed,
+            None | Some(0) => SourceFailure::Empty,
+            Some(_) => SourceFailure::Emptied,
         };
         let Some(failures) = outage.failed(kind, &report, Instant::now()) else {
             debug!(source = %label, error = %report, "Discovery still fails");

@@ -1,4 +1,4 @@
-//! Which failures of a source are logged.
+//! Decides which failures of a source are logged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(crate) struct OutageLog {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum FailureKind {
+pub(crate) enum SourceFailure {
     /// An authoritative empty answer from a source without backends.
     Empty,
     /// An answer that removes all backends of the source. Always logged.
@@ -66,7 +66,7 @@ impl OutageLog {
     /// Records a failure. Returns how many failures the line counts, if one is to be logged now.
     pub(crate) fn failed(
         &mut self,
-        kind: FailureKind,
+        kind: SourceFailure,
         error: &Arc<str>,
         now: Instant,
     ) -> Option<u64> {
@@ -76,7 +76,7 @@ impl OutageLog {
             self.relapsed = Some(now);
         }
         if let Some((at, last)) = &self.last
-            && kind != FailureKind::Emptied
+            && kind != SourceFailure::Emptied
         {
             let is_new = !self.is_logged || !is_same(last, error);
             let gap = match self.is_logged {
@@ -87,7 +87,7 @@ impl OutageLog {
             let due = *at + gap;
             if now < due {
                 // It may be the last answer of the source, so it is logged later.
-                if kind == FailureKind::Empty && is_new {
+                if kind == SourceFailure::Empty && is_new {
                     self.due = Some((due, DueLine::Empty(Arc::clone(error))));
                 }
                 return None;
@@ -172,7 +172,7 @@ mod tests {
             if error == SET {
                 lines.extend(outage.succeeded(now).then_some((second, 0)));
             } else {
-                let line = outage.failed(FailureKind::Failed, &error.into(), now);
+                let line = outage.failed(SourceFailure::Failed, &error.into(), now);
                 lines.extend(line.map(|failures| (second, failures)));
             }
         }
@@ -251,27 +251,27 @@ mod tests {
         let (now, mut outage) = (Instant::now(), OutageLog::default());
         let error: Arc<str> = "a".into();
         for kind in [
-            FailureKind::Failed,
-            FailureKind::Emptied,
-            FailureKind::Emptied,
+            SourceFailure::Failed,
+            SourceFailure::Emptied,
+            SourceFailure::Emptied,
         ] {
             assert!(outage.failed(kind, &error, now).is_some());
         }
-        assert_eq!(outage.failed(FailureKind::Failed, &error, now), None);
+        assert_eq!(outage.failed(SourceFailure::Failed, &error, now), None);
     }
 
     #[test]
     fn an_empty_answer_without_an_earlier_set_is_logged_when_due() {
         let (now, mut outage) = (Instant::now(), OutageLog::default());
         let (away, gone): (Arc<str>, Arc<str>) = ("away".into(), "gone".into());
-        assert_eq!(outage.failed(FailureKind::Failed, &away, now), Some(1));
-        assert_eq!(outage.failed(FailureKind::Empty, &gone, now), None);
+        assert_eq!(outage.failed(SourceFailure::Failed, &away, now), Some(1));
+        assert_eq!(outage.failed(SourceFailure::Empty, &gone, now), None);
         let due = outage.due().unwrap();
         assert_eq!(due, now + CHANGED_GAP);
         let line = outage.take_due(due);
         assert_eq!(line, Some((DueLine::Empty(Arc::clone(&gone)), 1)));
         // The same answer is logged already, so no line becomes due.
-        assert_eq!(outage.failed(FailureKind::Empty, &gone, due), None);
+        assert_eq!(outage.failed(SourceFailure::Empty, &gone, due), None);
         assert_eq!(outage.due(), None);
     }
 

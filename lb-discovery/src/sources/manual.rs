@@ -121,17 +121,17 @@ impl ManualHandle {
 
     /// Changes the weight of the backend at `addr`. Returns false if there is none.
     pub fn set_weight(&self, addr: SocketAddr, weight: Weight) -> bool {
-        self.change(addr, |backend| backend.with_weight(weight))
+        self.change(addr, |backend| backend.weight(weight))
     }
 
     /// Drains the backend at `addr`: it takes no new connections, and open ones continue. Returns false if there is none.
     pub fn drain(&self, addr: SocketAddr) -> bool {
-        self.change(addr, |backend| backend.with_admin(AdminState::Drain))
+        self.change(addr, |backend| backend.admin(AdminState::Drain))
     }
 
     /// Ends the drain of the backend at `addr`. Returns false if there is none.
     pub fn resume(&self, addr: SocketAddr) -> bool {
-        self.change(addr, |backend| backend.with_admin(AdminState::Ready))
+        self.change(addr, |backend| backend.admin(AdminState::Ready))
     }
 
     /// Returns the current set.

@@ -1,4 +1,4 @@
-//! Hints to look again, with a limit on their rate.
+//! Hints to refresh, with a limit on their rate.
 
 use std::future;
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl RefreshHints {
         self.hold_off();
     }
 
-    /// Discards the hints so far, because the caller is about to look again anyway.
+    /// Discards the hints so far: the caller refreshes anyway.
     pub(crate) fn clear(&mut self) {
         self.pending = false;
         self.received.mark_unchanged();

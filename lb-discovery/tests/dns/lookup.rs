@@ -1,4 +1,4 @@
-//! What a lookup finds: against a real server on this machine.
+//! Results of lookups, against a real server on this machine.
 
 use std::io::Write;
 use std::net::IpAddr;

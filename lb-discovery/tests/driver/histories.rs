@@ -1,4 +1,4 @@
-//! Whatever happens to its sources, a driver ends with what it would have got had it started at the end.
+//! After any history of its sources, a driver has the union that it would have had it started at the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 fn snapshot(set: &[(u16, u16)]) -> Snapshot {
     let backends = set
         .iter()
-        .map(|(port, weight)| backend(*port).with_weight(Weight::new(*weight)));
+        .map(|(port, weight)| backend(*port).weight(Weight::new(*weight)));
     backends.collect()
 }
 

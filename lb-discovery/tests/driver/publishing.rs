@@ -1,4 +1,4 @@
-//! What is published, and when the first set is.
+//! Published sets, and the time of the first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use test_support::discovery::{RunningDriver, Script, Watch, backend, ports, set}
 
 #[tokio::test(start_paused = true)]
 async fn publishes_the_union_in_the_order_of_the_sources() {
-    let named = backend(2).with_source("elsewhere");
+    let named = backend(2).source("elsewhere");
     let first = Static::new([backend(3), named].into_iter().collect()).labelled("first");
     let second = Static::new(set(&[1, 3])).labelled("second");
     let mut run =
@@ -92,7 +92,7 @@ async fn a_set_that_is_taken_over_is_adapted_again() {
     let drains = |source: Arc<Script>, port| {
         let kept = Filter::new(source, move |b| b.addr.port() != port);
         Map::new(kept, move |b| match b.addr.port() > port {
-            true => b.with_admin(AdminState::Drain),
+            true => b.admin(AdminState::Drain),
             false => b,
         })
     };

@@ -55,7 +55,7 @@ async fn the_set_is_published_at_once_although_no_source_answers() {
 
 /// The set of these ports with the label of `set` as their source.
 fn labelled(set: &LastSet, numbers: &[u16]) -> Snapshot {
-    let label = |backend: &lb_core::Backend| backend.clone().with_source(Arc::clone(&set.label));
+    let label = |backend: &lb_core::Backend| backend.clone().source(Arc::clone(&set.label));
     test_support::discovery::set(numbers)
         .iter()
         .map(label)
@@ -109,7 +109,7 @@ async fn the_age_of_the_set_counts_for_max_stale() {
 async fn a_set_is_taken_by_its_source_alone_and_adapted() {
     let other = LastSet::new("script", 7, set(&[8]), secs(1));
     let source = Script::new([Watch::Hang]);
-    let heavy = Map::new(source, |backend| backend.with_weight(Weight::new(5)));
+    let heavy = Map::new(source, |backend| backend.weight(Weight::new(5)));
     let (mut driver, handle) = Driver::new(vec![Arc::new(heavy)], DriverConfig::new());
     let sets = [other, last(set(&[1]), secs(1)), last(set(&[2]), secs(1))];
     // One source takes one set.

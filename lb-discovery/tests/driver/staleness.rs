@@ -1,4 +1,4 @@
-//! How long a stale set is used.
+//! The life of a stale set.
 
 use std::sync::Arc;
 use std::time::Duration;

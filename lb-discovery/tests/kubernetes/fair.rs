@@ -80,7 +80,7 @@ async fn every_pod_has_the_same_share_behind_uneven_nodes() {
     }
     let alike: Snapshot = nodes
         .iter()
-        .map(|backend: &Backend| backend.clone().with_weight(Weight::default()))
+        .map(|backend: &Backend| backend.clone().weight(Weight::default()))
         .collect();
     assert!(
         chi_square(&alike, PolicyKind::Random) > 1000.0 * CRITICAL,

@@ -5,6 +5,7 @@
 mod anywhere;
 mod chaos;
 mod cluster;
+mod controller;
 mod fair;
 mod hostile;
 mod identity;

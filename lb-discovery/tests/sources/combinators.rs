@@ -10,7 +10,7 @@ use test_support::discovery::{Script, Watch, backend, ports, set};
 #[tokio::test]
 async fn a_map_changes_every_backend_of_every_set() {
     let (source, handle) = Manual::new(set(&[1]));
-    let source = Map::new(source, |b| b.with_priority(Priority::BACKUP));
+    let source = Map::new(source, |b| b.priority(Priority::BACKUP));
     assert_eq!(&*source.label(), "manual");
     let mut sets = source.watch().await.unwrap();
     for expected in [vec![1], vec![1, 2]] {

@@ -33,7 +33,7 @@ async fn a_handle_changes_the_set() {
 async fn a_handle_replaces_by_address_in_place() {
     let (_source, handle) = Manual::new(set(&[1, 2, 3]));
     let addr = backend(2).addr;
-    handle.add(backend(2).with_weight(Weight::new(9)));
+    handle.add(backend(2).weight(Weight::new(9)));
     assert_eq!(ports(&handle.snapshot()), [1, 2, 3]);
     let find = || handle.snapshot().find(addr).unwrap().clone();
     assert_eq!(find().weight, Weight::new(9));

@@ -21,7 +21,7 @@ fn merged(set: &Snapshot) -> Vec<(u16, u8, &str)> {
 
 #[tokio::test(start_paused = true)]
 async fn a_merge_is_the_union_with_tiers() {
-    let backup = backend(2).with_priority(Priority::BACKUP);
+    let backup = backend(2).priority(Priority::BACKUP);
     let near = Static::new([backend(1), backup].into_iter().collect()).labelled("near");
     let (source, far) = Manual::new(set(&[3, 2]));
     let nested = Merge::new()
@@ -48,7 +48,7 @@ async fn a_merge_is_the_union_with_tiers() {
 
     // One address of two sources: the most preferred tier counts, then the first source.
     far.set(
-        [backend(1).with_weight(Weight::new(9)), backend(4)]
+        [backend(1).weight(Weight::new(9)), backend(4)]
             .into_iter()
             .collect(),
     );
@@ -74,7 +74,7 @@ async fn a_part_that_fails_keeps_its_set_while_the_other_part_is_followed() {
         .part(Arc::clone(&failing))
         .shifted_part(fine, 1);
     let odd = Filter::new(merge, |b| b.addr.port() != 3);
-    let source = Map::new(odd, |b| b.with_weight(Weight::new(7)));
+    let source = Map::new(odd, |b| b.weight(Weight::new(7)));
     let mut run = RunningDriver::start(vec![Arc::new(source)], DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1, 2]);
     eventually("the error", || run.handle.status().sources[0].failures > 2).await;

@@ -69,7 +69,7 @@ impl Hooks for TracingEvents {
             bytes_to_client = summary.bytes_to_client,
             reason = summary.reason.name(),
             termination = %summary.termination(),
-            "Session closed"
+            "Session ended"
         );
     }
 }

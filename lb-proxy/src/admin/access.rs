@@ -1,4 +1,4 @@
-//! Which requests are admitted.
+//! The admission of requests.
 
 use std::net::{IpAddr, Ipv6Addr};
 

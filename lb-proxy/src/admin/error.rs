@@ -1,4 +1,4 @@
-//! Why an admin listener cannot be opened.
+//! Errors of opening an admin listener.
 
 use std::io;
 use std::net::SocketAddr;

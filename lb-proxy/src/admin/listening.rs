@@ -1,4 +1,4 @@
-//! Where a running admin server listens.
+//! The address of a running admin server.
 
 use std::sync::{Arc, Weak};
 

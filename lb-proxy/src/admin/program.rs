@@ -1,4 +1,4 @@
-//! What the embedding program adds to the answers.
+//! Additions of the embedding program to the answers.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

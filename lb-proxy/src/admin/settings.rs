@@ -1,4 +1,4 @@
-//! Where an admin server listens, and which requests it admits.
+//! Settings of an admin server: its address, and the requests that it admits.
 
 use std::net::SocketAddr;
 use std::path::Path;

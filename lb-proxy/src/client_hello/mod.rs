@@ -2,7 +2,7 @@
 //!
 //! [`ClientHelloReader`] lets a listener choose the upstream by the host name. Below it, [`ClientHello::parse`] parses
 //! the beginning of a stream. The message may be spread over segments and over TLS records. Only bytes that no
-//! continuation turns into a ClientHello are an error, and [`NotTls`] tells other protocols from broken clients.
+//! continuation turns into a ClientHello are an error, and [`NotTls`] separates other protocols from broken clients.
 //!
 //! ```
 //! use lb_proxy::first_bytes::ParseStatus;

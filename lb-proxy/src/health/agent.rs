@@ -7,7 +7,7 @@ use super::agent_line::parse;
 use super::check::{CheckReport, HealthCheck, ReportedHealth};
 use super::error::CheckError;
 use super::probe::Probe;
-use crate::upstream::overrides::OverrideOrigin;
+use crate::backend_override::OverrideOrigin;
 
 /// How long the line of an agent may be.
 const MAX_LINE: usize = 4096;

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::check::{CheckReport, ReportedAdmin, ReportedHealth};
-use crate::upstream::overrides::WeightOverride;
+use crate::backend_override::WeightOverride;
 
 /// Reads the line of an agent, without its end. The last word of a kind counts. Unknown words change nothing.
 pub(super) fn parse(line: &[u8]) -> CheckReport {

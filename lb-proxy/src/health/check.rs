@@ -1,4 +1,4 @@
-//! What a check is, and what it finds.
+//! The trait of a check, and its result.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::error::CheckError;
 use super::probe::Probe;
-use crate::upstream::overrides::{OverrideOrigin, WeightOverride};
+use crate::backend_override::{OverrideOrigin, WeightOverride};
 
 /// Finds out whether a backend works. One value checks all backends of an upstream.
 ///
@@ -82,7 +82,7 @@ pub struct CheckReport {
     pub text: Option<Box<str>>,
     /// The weight that the backend asks for. `None` leaves the present one.
     pub weight: Option<WeightOverride>,
-    /// The [`max_conns`](lb_core::Backend::max_conns) that the backend asks for, `Some(None)` for no limit. `None` leaves
+    /// The [`max_conns`](field@lb_core::Backend::max_conns) that the backend asks for, `Some(None)` for no limit. `None` leaves
     /// the present one.
     pub max_conns: Option<Option<NonZeroU32>>,
     /// Whether the backend asks for new connections. `None` leaves what it asked for before.
@@ -105,28 +105,28 @@ impl CheckReport {
         self.health == ReportedHealth::Up
     }
 
-    /// Sets [`weight`](Self::weight).
+    /// Sets [`weight`](field@Self::weight).
     #[must_use]
     pub fn weight(mut self, weight: Option<WeightOverride>) -> Self {
         self.weight = weight;
         self
     }
 
-    /// Sets [`max_conns`](Self::max_conns).
+    /// Sets [`max_conns`](field@Self::max_conns).
     #[must_use]
     pub fn max_conns(mut self, max_conns: Option<Option<NonZeroU32>>) -> Self {
         self.max_conns = max_conns;
         self
     }
 
-    /// Sets [`admin`](Self::admin).
+    /// Sets [`admin`](field@Self::admin).
     #[must_use]
     pub fn admin(mut self, admin: Option<ReportedAdmin>) -> Self {
         self.admin = admin;
         self
     }
 
-    /// Sets [`health`](Self::health).
+    /// Sets [`health`](field@Self::health).
     #[must_use]
     pub fn health(mut self, health: ReportedHealth) -> Self {
         self.health = health;

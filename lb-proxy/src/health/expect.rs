@@ -1,4 +1,4 @@
-//! What a backend's answer has to contain.
+//! The expected contents of a backend's answer.
 
 use std::fmt;
 

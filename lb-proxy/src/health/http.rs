@@ -186,8 +186,8 @@ mod tests {
     fn the_host_is_the_one_set_or_the_backends() {
         let check = HttpCheck::try_new("/up?full=1").unwrap();
         let nameless = Backend::new(([192, 0, 2, 1], 80).into());
-        let named = nameless.clone().with_name("web-1.example");
-        let odd = nameless.clone().with_name("a\r\nb: c");
+        let named = nameless.clone().name("web-1.example");
+        let odd = nameless.clone().name("a\r\nb: c");
         let host = |check: &HttpCheck, backend: &Backend, port| {
             let request = request(check, backend, port);
             assert!(request.starts_with("GET /up?full=1 HTTP/1.1\r\nHost: "));

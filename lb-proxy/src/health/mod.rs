@@ -24,19 +24,19 @@
 //! - **Sessions.** A backend that is down gets no new sessions.
 //!   [`on_unhealthy`](crate::UpstreamBuilder::on_unhealthy) sets what happens to its open ones.
 //! - **Panic.** If fewer backends of a tier are healthy than
-//!   [`panic_threshold`](lb_core::BalancerConfig::panic_threshold) says, sessions go to all of them. Without a threshold an
+//!   [`panic_threshold`](field@lb_core::BalancerConfig::panic_threshold) says, sessions go to all of them. Without a threshold an
 //!   upstream whose backends are all down has no backend for a session, as in nginx and HAProxy.
 //! - **Outlier detection.** A probe that passes ends an ejection by
-//!   [`outlier_detection`](lb_core::BalancerConfig::outlier_detection), as in Envoy. It forgives no failed connection: as
+//!   [`outlier_detection`](field@lb_core::BalancerConfig::outlier_detection), as in Envoy. It forgives no failed connection: as
 //!   many of them in a row as before eject the backend again. An ejection by a
-//!   [`fail_limit`](lb_core::Backend::fail_limit) lasts as long as it would without checks, as in nginx.
+//!   [`fail_limit`](field@lb_core::Backend::fail_limit) lasts as long as it would without checks, as in nginx.
 //! - **Slow start.** A backend that was down starts slowly, and so does one that joins later, from its first session on. A
 //!   backend that was there when the process started does not.
 //!
 //! # What survives
 //!
 //! The state of a check belongs to the backend, by its address. It survives updates of the sources and reloads, as long as
-//! the upstream lives. Another [instance](lb_core::Backend::instance) at the address begins with the
+//! the upstream lives. Another [instance](field@lb_core::Backend::instance) at the address begins with the
 //! [`InitialState`]. A removed backend is no longer probed: a probe under way is dropped, and what it would have found with
 //! it. A backend that drains is probed.
 //!

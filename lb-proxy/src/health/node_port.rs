@@ -8,7 +8,7 @@ use super::check::{CheckReport, HealthCheck};
 use super::error::CheckError;
 use super::http::HttpCheck;
 use super::probe::Probe;
-use crate::upstream::overrides::WeightOverride;
+use crate::backend_override::WeightOverride;
 
 /// How many endpoints of the service the node has, since Kubernetes 1.31.
 const WEIGHT: &str = "X-Load-Balancing-Endpoint-Weight";

@@ -1,4 +1,4 @@
-//! When backends are probed, from where, and when their state changes.
+//! Settings of a check: interval, source address, rise and fall.
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -117,70 +117,70 @@ impl Default for CheckSettings {
 }
 
 impl CheckSettings {
-    /// Sets [`name`](Self::name).
+    /// Sets [`name`](field@Self::name).
     #[must_use]
     pub fn name(mut self, name: impl Into<Box<str>>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Sets [`interval`](Self::interval).
+    /// Sets [`interval`](field@Self::interval).
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Sets [`interval_in_doubt`](Self::interval_in_doubt).
+    /// Sets [`interval_in_doubt`](field@Self::interval_in_doubt).
     #[must_use]
     pub fn interval_in_doubt(mut self, interval: Option<Duration>) -> Self {
         self.interval_in_doubt = interval;
         self
     }
 
-    /// Sets [`interval_down`](Self::interval_down).
+    /// Sets [`interval_down`](field@Self::interval_down).
     #[must_use]
     pub fn interval_down(mut self, interval: Option<Duration>) -> Self {
         self.interval_down = interval;
         self
     }
 
-    /// Sets [`timeout`](Self::timeout).
+    /// Sets [`timeout`](field@Self::timeout).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets [`rise`](Self::rise).
+    /// Sets [`rise`](field@Self::rise).
     #[must_use]
     pub fn rise(mut self, probes: NonZeroU32) -> Self {
         self.rise = probes;
         self
     }
 
-    /// Sets [`fall`](Self::fall).
+    /// Sets [`fall`](field@Self::fall).
     #[must_use]
     pub fn fall(mut self, probes: NonZeroU32) -> Self {
         self.fall = probes;
         self
     }
 
-    /// Sets [`jitter`](Self::jitter).
+    /// Sets [`jitter`](field@Self::jitter).
     #[must_use]
     pub fn jitter(mut self, jitter: Duration) -> Self {
         self.jitter = jitter;
         self
     }
 
-    /// Sets [`initial`](Self::initial).
+    /// Sets [`initial`](field@Self::initial).
     #[must_use]
     pub fn initial(mut self, initial: InitialState) -> Self {
         self.initial = initial;
         self
     }
 
-    /// Sets [`port`](Self::port).
+    /// Sets [`port`](field@Self::port).
     #[must_use]
     pub fn port(mut self, port: Option<u16>) -> Self {
         self.port = port;
@@ -194,14 +194,14 @@ impl CheckSettings {
         self
     }
 
-    /// Sets [`header`](Self::header).
+    /// Sets [`header`](field@Self::header).
     #[must_use]
     pub fn header(mut self, header: ProbeHeader) -> Self {
         self.header = header;
         self
     }
 
-    /// Sets [`max_concurrent`](Self::max_concurrent).
+    /// Sets [`max_concurrent`](field@Self::max_concurrent).
     #[must_use]
     pub fn max_concurrent(mut self, probes: NonZeroUsize) -> Self {
         self.max_concurrent = probes;

@@ -1,4 +1,4 @@
-//! What is reported of checks.
+//! The status of checks.
 
 use std::sync::Arc;
 use std::time::Duration;

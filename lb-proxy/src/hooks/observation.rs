@@ -1,4 +1,4 @@
-//! How much hooks observe of sessions that succeed.
+//! The amount of detail that hooks observe of sessions that succeed.
 
 /// How much hooks observe of sessions that succeed. The more, the more a session costs.
 #[non_exhaustive]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lb_core::Backend;
 
 use super::attempt::AttemptReport;
-use crate::live_sessions::SessionId;
+use crate::session_id::SessionId;
 use crate::upstream::Upstream;
 
 /// A session that relays, while it lasts; see [`Listener::report_interval`](crate::Listener::report_interval).

@@ -8,7 +8,8 @@ use super::attempt::AttemptReport;
 use super::refusal::RefusalDetail;
 use super::termination::TerminationCode;
 use crate::close_reason::CloseReason;
-use crate::live_sessions::{SessionId, SessionPhase};
+use crate::live_sessions::SessionPhase;
+use crate::session_id::SessionId;
 use crate::upstream::Upstream;
 
 /// The summary of a connection that ended.

@@ -29,21 +29,21 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Sets [`sessions`](Self::sessions).
+    /// Sets [`sessions`](field@Self::sessions).
     #[must_use]
     pub fn sessions(mut self, sessions: Option<NonZeroUsize>) -> Self {
         self.sessions = sessions;
         self
     }
 
-    /// Sets [`rate`](Self::rate).
+    /// Sets [`rate`](field@Self::rate).
     #[must_use]
     pub fn rate(mut self, rate: Option<Rate>) -> Self {
         self.rate = rate;
         self
     }
 
-    /// Sets [`excess`](Self::excess).
+    /// Sets [`excess`](field@Self::excess).
     #[must_use]
     pub fn excess(mut self, excess: Excess) -> Self {
         self.excess = excess;

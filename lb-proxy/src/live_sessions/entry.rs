@@ -8,13 +8,14 @@ use lb_core::Backend;
 use tokio::time::Instant;
 
 use super::phase::SessionPhase;
-use super::report::{SessionId, SessionReport};
+use super::report::SessionReport;
 use crate::close_request::CloseRequest;
 use crate::metrics::RelayTraffic;
 use crate::net::stream::Stream;
 #[cfg(feature = "metrics")]
 use crate::net::tcp_info::TcpInfo;
 use crate::preread_info::PrereadInfo;
+use crate::session_id::SessionId;
 use crate::upstream::Upstream;
 
 /// One live session. Its task writes it, queries read it.

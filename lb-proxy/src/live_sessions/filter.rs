@@ -1,4 +1,4 @@
-//! Which sessions a query selects.
+//! The filter of a query.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,8 +6,9 @@ use std::time::Duration;
 use lb_core::Endpoint;
 
 use super::phase::SessionPhase;
-use super::report::{SessionId, SessionReport};
+use super::report::SessionReport;
 use crate::net::network::Network;
+use crate::session_id::SessionId;
 
 /// Selects live sessions: those that meet every condition, in an order, at most a number of them.
 ///

@@ -13,5 +13,5 @@ pub(crate) mod table;
 
 pub use filter::{SessionFilter, SessionOrder};
 pub use phase::SessionPhase;
-pub use report::{SessionId, SessionList, SessionReport};
+pub use report::{SessionList, SessionReport};
 pub(crate) use selection::Selection;

@@ -1,4 +1,4 @@
-//! How far a session has come.
+//! The phases of a session.
 
 use std::fmt;
 

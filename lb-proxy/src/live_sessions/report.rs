@@ -1,6 +1,5 @@
-//! What is reported of a live session.
+//! The report of a live session.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,28 +11,7 @@ use crate::client_hello::host::host;
 use crate::net::stream::Stream;
 use crate::net::tcp_info::TcpInfo;
 use crate::preread_info::PrereadInfo;
-
-/// The number of a session, from 1, which no other session of the server has.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct SessionId(u64);
-
-impl SessionId {
-    /// The id with this number.
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// The number.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+use crate::session_id::SessionId;
 
 /// A session at the moment of the query.
 #[non_exhaustive]

@@ -10,7 +10,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::entry::LiveSession;
-use super::report::SessionId;
+use crate::session_id::SessionId;
 
 /// How many slots a query visits under one lock, so that it delays a session of the worker by some microseconds at most.
 const CHUNK: usize = 256;

@@ -1,4 +1,4 @@
-//! How many attempts to connect ended, by outcome.
+//! Counts of attempts to connect, by outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

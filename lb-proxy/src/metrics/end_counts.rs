@@ -1,4 +1,4 @@
-//! How many sessions ended, by reason.
+//! Counts of ended sessions, by reason.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -6,7 +6,7 @@ use super::session::SessionCounters;
 use super::traffic::Direction;
 use super::traffic_record::TrafficRecord;
 use super::{Counter, Counters};
-use crate::upstream::attempt_times::AttemptTimes;
+use crate::attempt_times::AttemptTimes;
 
 /// The counters of both directions. A session that is observed, tracked or counted in detail has its own; all other
 /// sessions of a worker share the worker's.

@@ -1,4 +1,4 @@
-//! What one session is counted in besides its worker's counters.
+//! The counters of one session besides those of its worker.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

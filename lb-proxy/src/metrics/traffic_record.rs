@@ -1,11 +1,11 @@
-//! What the summary of a session reports of one direction of its relay.
+//! The record of one direction of a relay, for the summary of its session.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
-use crate::upstream::attempt_times::AttemptTimes;
+use crate::attempt_times::AttemptTimes;
 
 /// The record of one direction, beside the counter of its bytes. Only sessions with an observer have one.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! Whether a port answers: a TCP handshake that ends as soon as the peer has answered.
+//! Tests whether a port answers: a TCP handshake that ends as soon as the peer has answered.
 
 use std::io;
 use std::net::SocketAddr;

@@ -21,21 +21,21 @@ pub struct Keepalive {
 }
 
 impl Keepalive {
-    /// Sets [`idle`](Self::idle).
+    /// Sets [`idle`](field@Self::idle).
     #[must_use]
     pub fn idle(mut self, idle: Option<Duration>) -> Self {
         self.idle = idle;
         self
     }
 
-    /// Sets [`interval`](Self::interval).
+    /// Sets [`interval`](field@Self::interval).
     #[must_use]
     pub fn interval(mut self, interval: Option<Duration>) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Sets [`count`](Self::count).
+    /// Sets [`count`](field@Self::count).
     #[must_use]
     pub fn count(mut self, count: Option<u32>) -> Self {
         self.count = count;
@@ -87,35 +87,35 @@ impl SocketOptions {
         Ok(())
     }
 
-    /// Sets [`nodelay`](Self::nodelay).
+    /// Sets [`nodelay`](field@Self::nodelay).
     #[must_use]
     pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.nodelay = nodelay;
         self
     }
 
-    /// Sets [`keepalive`](Self::keepalive).
+    /// Sets [`keepalive`](field@Self::keepalive).
     #[must_use]
     pub fn keepalive(mut self, keepalive: Option<Keepalive>) -> Self {
         self.keepalive = keepalive;
         self
     }
 
-    /// Sets [`user_timeout`](Self::user_timeout).
+    /// Sets [`user_timeout`](field@Self::user_timeout).
     #[must_use]
     pub fn user_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.user_timeout = timeout;
         self
     }
 
-    /// Sets [`receive_buffer`](Self::receive_buffer).
+    /// Sets [`receive_buffer`](field@Self::receive_buffer).
     #[must_use]
     pub fn receive_buffer(mut self, bytes: Option<usize>) -> Self {
         self.receive_buffer = bytes;
         self
     }
 
-    /// Sets [`send_buffer`](Self::send_buffer).
+    /// Sets [`send_buffer`](field@Self::send_buffer).
     #[must_use]
     pub fn send_buffer(mut self, bytes: Option<usize>) -> Self {
         self.send_buffer = bytes;

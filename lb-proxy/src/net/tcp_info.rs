@@ -1,4 +1,4 @@
-//! What the kernel reports of a TCP connection.
+//! The kernel's figures of a TCP connection.
 
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What one scrape reads of the upstreams.
+//! One scrape's view of the upstreams.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ impl UpstreamView {
         }
     }
 
-    /// The views of `upstreams` by name. Of several with one name, which a series could not tell apart, the first is shown.
+    /// The views of `upstreams` by name. Of several with one name, which a series could not distinguish, the first is shown.
     pub(super) fn of(upstreams: &[Upstream], by_backend: bool) -> Vec<Self> {
         let views = upstreams
             .iter()

@@ -23,7 +23,7 @@ use crate::proxy_protocol::{
 /// | untrusted | any | refused unread | refused |
 ///
 /// [`Untrusted::Disbelieve`] changes the last two rows. After a header that names no client (`LOCAL`, `UNKNOWN`) the
-/// peer counts as the client. The listener needs at least the first byte to tell a header from data, so the client has
+/// peer counts as the client. The listener needs at least the first byte to distinguish a header from data, so the client has
 /// to speak first even where the header is optional. Allocates only to keep the header for hooks or for TLVs to forward.
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! What both parsers share: the outcome without a header, and the comparison with fixed bytes.
+//! Parts that both parsers share: the outcome without a header, and the comparison with fixed bytes.
 
 use super::error::{HeaderError, HeaderErrorKind};
 

@@ -1,4 +1,4 @@
-//! Whether a server should get new connections, with the conditions that decide it.
+//! The readiness of a server for new connections, with the conditions that decide it.
 //!
 //! `server/readiness.rs` decides, in one place. Here are what it reports and the signal that something may have changed.
 

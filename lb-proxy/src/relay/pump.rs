@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use super::held_bytes::HeldBytes;
 use super::read_limit::ReadLimit;
 use super::socket::{end, read_some};
-use super::state::{DirectionState, SourceState};
+use super::state::{DirectionState, ReadState};
 use super::transfer_mode::TransferMode;
 use crate::config::Splice;
 use crate::metrics::{Direction, RelayTraffic};
@@ -35,7 +35,7 @@ pub(super) struct Pump<'a> {
     bytes: &'a RelayTraffic,
     direction: Direction,
     state: DirectionState,
-    source_state: SourceState,
+    source_state: ReadState,
     mode: TransferMode,
     held: HeldBytes,
     limit: ReadLimit,
@@ -67,7 +67,7 @@ impl<'a> Pump<'a> {
             bytes,
             direction,
             state: DirectionState::Open,
-            source_state: SourceState::Alive,
+            source_state: ReadState::Alive,
             mode: TransferMode::new(splice),
             held: HeldBytes::Nothing,
             limit: ReadLimit::None,
@@ -137,7 +137,7 @@ impl<'a> Pump<'a> {
 
     /// Whether the source is known to be broken.
     pub(super) fn is_source_broken(&self) -> bool {
-        self.source_state != SourceState::Alive
+        self.source_state != ReadState::Alive
     }
 
     /// Whether the source's stream has ended or was reset.
@@ -154,9 +154,9 @@ impl<'a> Pump<'a> {
     pub(super) fn note_broken(&mut self, ended_before: bool) {
         self.bytes.note_end(self.direction);
         self.source_state = if ended_before {
-            SourceState::Ended
+            ReadState::Ended
         } else {
-            SourceState::Reset
+            ReadState::Reset
         };
     }
 
@@ -216,8 +216,7 @@ impl<'a> Pump<'a> {
         }
         self.state = match state {
             DirectionState::Ending
-                if self.state == DirectionState::Open
-                    && self.source_state == SourceState::Reset =>
+                if self.state == DirectionState::Open && self.source_state == ReadState::Reset =>
             {
                 DirectionState::SourceReset
             }

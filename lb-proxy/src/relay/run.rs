@@ -190,13 +190,13 @@ where
         let CutSignals {
             at_once, request, ..
         } = self.cuts;
-        let hurry = select! {
+        let immediate = select! {
             biased;
-            hurry = must_not_wait(at_once, request) => Some(hurry),
+            immediate = must_not_wait(at_once, request) => Some(immediate),
             _ = self.next(timer) => None,
         };
-        match hurry {
-            Some(hurry) => self.leave(hurry),
+        match immediate {
+            Some(immediate) => self.leave(immediate),
             None => self.close(None).await,
         }
     }
@@ -204,18 +204,18 @@ where
     /// Closes both sides once their peers have received everything. `end` is `None` in a session that was cut.
     async fn close(&mut self, end: Option<RelayEnd>) {
         let closing = Closing::begin(&self.both, end);
-        let hurry = match closing.is_done() {
+        let immediate = match closing.is_done() {
             true => None,
             false => Box::pin(self.finish(closing)).await,
         };
-        match hurry {
-            Some(hurry) => self.leave(hurry),
+        match immediate {
+            Some(immediate) => self.leave(immediate),
             None => self.both.note_closed(true),
         }
     }
 
     /// Waits for `closing`. Returns how to leave if the relay must not wait.
-    async fn finish(&mut self, closing: Closing) -> Option<Hurry> {
+    async fn finish(&mut self, closing: Closing) -> Option<ImmediateEnd> {
         let CutSignals {
             at_once,
             request,
@@ -227,23 +227,23 @@ where
         let left = || backend_left.take().into_iter().for_each(|left| left());
         select! {
             biased;
-            hurry = must_not_wait(at_once, request) => Some(hurry),
+            immediate = must_not_wait(at_once, request) => Some(immediate),
             () = closing.finish(up, down, self.deadlines.delivery_timeout(), leaving, left) => None,
         }
     }
 
     /// Leaves both sides without waiting.
-    fn leave(&mut self, hurry: Hurry) {
-        match hurry {
+    fn leave(&mut self, immediate: ImmediateEnd) {
+        match immediate {
             // Dropping both sides cuts them.
-            Hurry::Cut => self.both.note_closed(false),
-            Hurry::Reset => self.both.reset(),
+            ImmediateEnd::Cut => self.both.note_closed(false),
+            ImmediateEnd::Reset => self.both.reset(),
         }
     }
 }
 
 /// How a relay ends that must not wait any longer.
-enum Hurry {
+enum ImmediateEnd {
     /// The kernel delivers what it has.
     Cut,
     /// Nothing more is delivered.
@@ -254,11 +254,11 @@ enum Hurry {
 async fn must_not_wait(
     at_once: Option<&CancellationToken>,
     request: Option<&CloseRequest>,
-) -> Hurry {
+) -> ImmediateEnd {
     select! {
         biased;
-        () = or_never(request.map(CloseRequest::reset_requested)) => Hurry::Reset,
-        () = or_never(at_once.map(CancellationToken::cancelled)) => Hurry::Cut,
+        () = or_never(request.map(CloseRequest::reset_requested)) => ImmediateEnd::Reset,
+        () = or_never(at_once.map(CancellationToken::cancelled)) => ImmediateEnd::Cut,
     }
 }
 

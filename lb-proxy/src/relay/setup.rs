@@ -1,4 +1,4 @@
-//! What a relay is given: counters, settings, the bytes sent first and the signals that end it.
+//! The parameters of a relay: counters, settings, the bytes sent first and the signals that end it.
 
 use std::pin::Pin;
 

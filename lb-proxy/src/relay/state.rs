@@ -40,7 +40,7 @@ impl DirectionState {
 
 /// The state of a source.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum SourceState {
+pub(super) enum ReadState {
     Alive,
     /// Broken after its stream had ended: reads lead to that end.
     Ended,

@@ -1,13 +1,8 @@
 //! The bytes that a relay moved, for sessions whose bytes are counted with those of their worker.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
-
-use lb_core::Backend;
 
 use super::pump::Pump;
-use crate::hooks::{AttemptOutcome, AttemptReport};
 
 /// The bytes that were read and those that the receivers accepted. Zero until the relay ends.
 #[derive(Debug, Default)]
@@ -41,17 +36,12 @@ impl RelayTotals {
         self.to_client.load(Relaxed)
     }
 
-    /// The attempt that connected to `backend`, without its times.
-    pub(crate) fn report(&self, backend: Arc<Backend>) -> AttemptReport {
-        AttemptReport {
-            backend,
-            outcome: AttemptOutcome::Connected,
-            error: None,
-            connected_after: None,
-            first_byte_after: None,
-            elapsed: Duration::ZERO,
-            bytes_sent: self.bytes_to_backend() + self.added.load(Relaxed),
-            bytes_received: self.from_backend.load(Relaxed),
-        }
+    pub(crate) fn bytes_from_backend(&self) -> u64 {
+        self.from_backend.load(Relaxed)
+    }
+
+    /// The bytes that the backend accepted, those that are not the client's included.
+    pub(crate) fn bytes_sent(&self) -> u64 {
+        self.bytes_to_backend() + self.added.load(Relaxed)
     }
 }

@@ -1,4 +1,4 @@
-//! What a server knows and another process may begin with: the last good sets of the sources, and the state of the backends.
+//! State of a server that another process may begin with: the last good sets of the sources, and the state of the backends.
 //!
 //! [`Handle::export_state`](crate::Handle::export_state) exports it, and [`Proxy::restore`](crate::Proxy::restore) takes it. With
 //! the feature `saved-state` it is kept in a file.

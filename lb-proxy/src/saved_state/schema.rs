@@ -276,15 +276,15 @@ impl From<MemoryEntry> for BackendMemory {
             EjectionMemory::new(ejections.count, offset(ejections.until_ms), ejections.over)
         });
         Self::new(entry.addr)
-            .with_instance(entry.instance.map(Text::into_shared))
-            .with_health(entry.health.map(|health| match health {
+            .instance(entry.instance.map(Text::into_shared))
+            .health(entry.health.map(|health| match health {
                 HealthName::Healthy => Health::Healthy,
                 HealthName::Unhealthy => Health::Unhealthy,
             }))
-            .with_failures(failures)
-            .with_failures_in_row(entry.failures_in_row)
-            .with_ejections(ejections)
-            .with_warm_since(entry.warm_since_ms.map(offset))
+            .failures(failures)
+            .failures_in_row(entry.failures_in_row)
+            .ejections(ejections)
+            .warm_since(entry.warm_since_ms.map(offset))
     }
 }
 

@@ -1,4 +1,4 @@
-//! How long an address in use is retried.
+//! Retries of binding an address in use.
 
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a server has from its bind to its end.
+//! State of a server from its bind to its end.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! The phases of a server.
 
-/// The phase of a [`Server`](crate::Server). The phases follow each other in this order.
+/// The phase of a [`Server`](crate::Server). A server passes through the phases in this order.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Phase {

@@ -1,4 +1,4 @@
-//! What a shutdown waits for while it still accepts connections.
+//! The wait at the beginning of a shutdown, while connections are still accepted.
 
 use std::fmt;
 use std::future::Future;

@@ -32,6 +32,7 @@ pub struct Proxy {
     pub(super) bind_timeout: Duration,
     pub(super) shutdown: ShutdownConfig,
     pub(super) detailed_metrics: bool,
+    needs_listener: bool,
 }
 
 /// How a server shuts down.
@@ -69,6 +70,7 @@ impl Proxy {
                 bind_timeout: Duration::from_millis(2500),
                 shutdown: ShutdownConfig::default(),
                 detailed_metrics: false,
+                needs_listener: true,
             },
         }
     }
@@ -158,6 +160,13 @@ impl ProxyBuilder {
         self
     }
 
+    /// Sets whether the proxy may have no listener, because reloads add and remove them: without listeners a server
+    /// waits, and its remaining sessions go on. Default: no, since a proxy without a listener is mostly a mistake.
+    pub fn may_be_empty(mut self, may_be_empty: bool) -> Self {
+        self.proxy.needs_listener = !may_be_empty;
+        self
+    }
+
     /// Sets where sessions run. Default: [`Workers::CurrentRuntime`].
     pub fn workers(mut self, workers: Workers) -> Self {
         self.proxy.workers = workers;
@@ -243,7 +252,7 @@ impl ProxyBuilder {
 
     /// Sets a function that a shutdown calls once [`Handle::is_ready`](crate::Handle::is_ready) has become false: it goes on
     /// accepting until the future of the function completes, and at least for the [`pre_stop_delay`](Self::pre_stop_delay).
-    /// For a program that withdraws a route or an address and can tell when that is done. Default: none.
+    /// For a program that withdraws a route or an address and knows when that is done. Default: none.
     ///
     /// The future runs in the task of [`Server::run`](crate::Server::run). [`Handle::abort`](crate::Handle::abort) drops it.
     /// It has no time limit, so the function sets one if it needs one.
@@ -267,11 +276,11 @@ impl ProxyBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::NoListener`] without a listener, [`BuildError::NoWildcard`] for a listener without a socket whose address no
+    /// [`BuildError::NoListener`] without a listener, unless it [may be empty](Self::may_be_empty), [`BuildError::NoWildcard`] for a listener without a socket whose address no
     /// other listener covers, [`BuildError::ZeroTimeout`] and [`BuildError::SendProxy`] for settings of a listener that
     /// cannot work.
     pub fn build(mut self) -> Result<Proxy, BuildError> {
-        if self.proxy.listeners.is_empty() {
+        if self.proxy.needs_listener && self.proxy.listeners.is_empty() {
             return Err(BuildError::NoListener);
         }
         self.proxy.listeners.iter().try_for_each(Listener::check)?;

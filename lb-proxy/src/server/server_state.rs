@@ -1,4 +1,4 @@
-//! What a server and its handles share.
+//! State that a server and its handles share.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::Session;
-use super::details::Connected;
+use super::details::{Connected, Details};
 use super::origin::origin_of;
 use super::pick::Dial;
+use crate::attempt_times::AttemptTimes;
 use crate::close_reason::CloseReason;
 use crate::failures::kind::ConnectFailure;
 use crate::hooks::{
@@ -78,15 +79,8 @@ impl Session {
         dial.enter(SessionPhase::Relaying);
         if is_observed || first_byte.is_some() {
             let details = self.details.get_or_insert_default();
-            let traffic = details
-                .traffic
-                .get_or_insert_with(|| Arc::new(RelayTraffic::of_session(counters, None)));
-            traffic.begin_records(first_byte);
-            let report = details.attempts.last();
-            let took = report.and_then(|report| report.connected_after);
-            let took = took.unwrap_or_else(|| begin.elapsed());
-            let after = begin.saturating_duration_since(self.accepted_at) + took;
-            details.connected = Some(Connected::new(Arc::clone(traffic), after, begin));
+            let until_attempt = begin.saturating_duration_since(self.accepted_at);
+            note_connected(details, counters, first_byte, begin, until_attempt);
         }
         let attempts = self.details.iter().flat_map(|details| &details.attempts);
         if let Some(((hooks, connection), report)) =
@@ -97,6 +91,26 @@ impl Session {
         self.lease = Some(lease);
         Ok(backend)
     }
+}
+
+/// Begins the records of the relay, and keeps when the connection was established: its attempt began at `begin`,
+/// `until_attempt` after the client was accepted.
+fn note_connected(
+    details: &mut Details,
+    counters: &Arc<Counters>,
+    first_byte: Option<Arc<AttemptTimes>>,
+    begin: Instant,
+    until_attempt: Duration,
+) {
+    let traffic = details
+        .traffic
+        .get_or_insert_with(|| Arc::new(RelayTraffic::of_session(counters, None)));
+    traffic.begin_records(first_byte);
+    let report = details.attempts.last();
+    let took = report.and_then(|report| report.connected_after);
+    let took = took.unwrap_or_else(|| begin.elapsed());
+    let connected = Connected::new(Arc::clone(traffic), until_attempt + took, begin);
+    details.connected = Some(connected);
 }
 
 impl Dial<'_> {

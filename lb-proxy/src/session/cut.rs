@@ -1,4 +1,4 @@
-//! What cuts a session off while it relays.
+//! The signals that cut a session off while it relays.
 
 use std::future::Future;
 use std::pin::Pin;

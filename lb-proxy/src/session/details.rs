@@ -1,4 +1,4 @@
-//! What the hooks' summary needs at the end of a session.
+//! Details of a session that the hooks' summary needs at its end.
 
 use std::sync::Arc;
 use std::time::Duration;

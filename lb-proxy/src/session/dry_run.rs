@@ -1,4 +1,4 @@
-//! Where a connection would go: the steps up to the choice of the upstream, without a client.
+//! A dry run of a connection: the steps up to the choice of the upstream, without a client.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

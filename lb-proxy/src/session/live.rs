@@ -1,4 +1,4 @@
-//! How far a session has come, and what queries of live sessions see of it.
+//! A session's entries in the table of live sessions: its phase, and the state that queries see.
 
 use std::ops::Deref;
 use std::sync::Arc;

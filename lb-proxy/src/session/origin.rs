@@ -1,14 +1,14 @@
-//! Where a session comes from: what its [`Connection`] is made of.
+//! The origin of a session: the parts of its [`Connection`].
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use crate::connection::Connection;
-use crate::live_sessions::SessionId;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
 use crate::session_data::SessionData;
+use crate::session_id::SessionId;
 use crate::state::listener::ListenerState;
 
 /// The addresses of a client's socket, and the embedder's data of the session.

@@ -10,8 +10,8 @@ use super::details::Connected;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::hooks::{AttemptReport, Progress};
-use crate::live_sessions::SessionId;
 use crate::metrics::Direction;
+use crate::session_id::SessionId;
 use crate::state::listener::ListenerState;
 use crate::upstream::Upstream;
 

@@ -1,15 +1,18 @@
 //! Summarize: what the hooks observe of the end of a session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use lb_core::Backend;
 use tokio::time::Instant;
 
 use super::Session;
 use super::details::Details;
 use crate::close_reason::CloseReason;
-use crate::hooks::{Observation, RefusalDetail, Summary};
+use crate::hooks::{AttemptOutcome, AttemptReport, Observation, RefusalDetail, Summary};
 use crate::live_sessions::SessionPhase;
 use crate::metrics::Direction;
+use crate::relay::RelayTotals;
 use crate::upstream::Lease;
 
 impl Session {
@@ -34,7 +37,7 @@ impl Session {
         let totals = &self.totals;
         if !is_observed && let Some(backend) = &backend {
             details.attempts.reserve_exact(1);
-            details.attempts.push(totals.report(Arc::clone(backend)));
+            details.attempts.push(report(totals, Arc::clone(backend)));
         }
         let connected = details.connected.as_ref();
         if let Some((connected, report)) = connected.zip(details.attempts.last_mut()) {
@@ -87,5 +90,19 @@ impl Session {
         if self.route().hooks.is_some() {
             self.details.get_or_insert_default().refusal = Some(detail());
         }
+    }
+}
+
+/// The attempt that connected to `backend`, without its times.
+fn report(totals: &RelayTotals, backend: Arc<Backend>) -> AttemptReport {
+    AttemptReport {
+        backend,
+        outcome: AttemptOutcome::Connected,
+        error: None,
+        connected_after: None,
+        first_byte_after: None,
+        elapsed: Duration::ZERO,
+        bytes_sent: totals.bytes_sent(),
+        bytes_received: totals.bytes_from_backend(),
     }
 }

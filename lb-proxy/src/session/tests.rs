@@ -6,8 +6,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::limits::Limits;
-use crate::live_sessions::SessionId;
 use crate::live_sessions::table::SessionTable;
+use crate::session_id::SessionId;
 use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;

@@ -1,4 +1,4 @@
-//! What the accept loops and the sessions of one listener share: its route and its limits.
+//! State that the accept loops and the sessions of one listener share: its route and its limits.
 
 use std::fmt::Display;
 use std::iter::once;

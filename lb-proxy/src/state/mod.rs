@@ -1,4 +1,4 @@
-//! What the sessions, the accept loops and the server of one proxy share.
+//! State that the sessions, the accept loops and the server of one proxy share.
 //!
 //! [`ProxyState`](proxy::ProxyState) belongs to the whole proxy, [`ListenerState`](listener::ListenerState) to one
 //! listener, [`Worker`](worker::Worker) to one worker. A reload replaces the first two; [`Trackers`](trackers::Trackers)

@@ -1,4 +1,4 @@
-//! What all listeners of a proxy share.
+//! State that all listeners of a proxy share.
 
 use std::sync::Arc;
 

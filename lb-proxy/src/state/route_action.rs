@@ -1,4 +1,4 @@
-//! Where a session goes.
+//! The decision of a route function.
 
 use std::borrow::Cow;
 use std::fmt;

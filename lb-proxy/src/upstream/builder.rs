@@ -13,7 +13,7 @@ use super::key_part::{KeyPart, KeyParts};
 use super::membership::Membership;
 use super::send_proxy::{HeaderSetting, SendProxy};
 use super::setting::Setting;
-use super::{Plan, Shared, Shell, Upstream};
+use super::{Plan, PoolRef, Shared, Upstream};
 use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::health::{CheckSettings, HealthCheck};
@@ -96,14 +96,14 @@ impl UpstreamBuilder {
     }
 
     /// Sets whether connections wait if there is no backend for them, mostly because of
-    /// [`max_conns`](lb_core::Backend::max_conns). Default: `None`, they get no backend.
+    /// [`max_conns`](field@lb_core::Backend::max_conns). Default: `None`, they get no backend.
     pub fn queue(mut self, queue: Option<Queue>) -> Self {
         self.queue = queue;
         self
     }
 
     /// Sets what happens to the sessions of a backend that its source no longer reports, or reports as another
-    /// [instance](lb_core::Backend::instance). Default: [`OnBackendLoss::Keep`]. A backend that drains keeps its sessions in any case.
+    /// [instance](field@lb_core::Backend::instance). Default: [`OnBackendLoss::Keep`]. A backend that drains keeps its sessions in any case.
     pub fn on_removed(mut self, on_loss: OnBackendLoss) -> Self {
         self.on_loss.removed = on_loss;
         self
@@ -140,13 +140,13 @@ impl UpstreamBuilder {
     /// backends, none of them is ready. Not for [fixed](Self::fixed) upstreams.
     ///
     /// Failures that eject every backend make the server not ready until the first ejection ends; a backend that is the only
-    /// one is never ejected for them. Active [checks](Self::health_check) tell more reliably.
+    /// one is never ejected for them. Active [checks](Self::health_check) are more reliable.
     pub fn essential(mut self, essential: bool) -> Self {
         self.essential = essential;
         self
     }
 
-    /// Sets a text that stands for what a [reload](crate::Handle::reload) cannot compare by itself: the functions of
+    /// Sets a text that represents what a [reload](crate::Handle::reload) cannot compare by itself: the functions of
     /// [`Map`](lb_discovery::Map)s and the settings of sources that their
     /// [identities](lb_discovery::Source::identity) leave out.
     ///
@@ -160,14 +160,14 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Builds an upstream of `backends`, which is ready at once and never changes: no server has to follow it, so no proxy
-    /// has to know it. Sources and checks that were added before are not used. Costs no task.
+    /// Builds an upstream of `backends`, which is ready at once and never changes: it needs no server that follows it, so
+    /// no proxy needs its handle. Sources and checks that were added before are not used. Costs no task.
     ///
     /// It is meant for a [route](crate::Listener::route) that learns the backends when the session arrives. The state of
     /// the backends (their failures, the connections that `max_conns` and `least_conn` count) lives as long as the
     /// upstream does. So an upstream that is built for one session lets that session try each backend once, as nginx does,
-    /// and limits no other; one that the embedder keeps, by its address for instance, counts all sessions that it is
-    /// given to.
+    /// and limits no other. An upstream that the embedder keeps, by its address for instance, counts all sessions that
+    /// use it.
     ///
     /// # Errors
     ///
@@ -261,7 +261,7 @@ impl UpstreamBuilder {
             planned: Notify::new(),
             counters: OnceLock::new(),
         });
-        let joined = OnceLock::new();
-        Ok(Upstream(Arc::new(Shell { own, joined })))
+        let adopted_by = OnceLock::new();
+        Ok(Upstream(Arc::new(PoolRef { own, adopted_by })))
     }
 }

@@ -1,4 +1,4 @@
-//! What a reload compares of two upstreams.
+//! The description of an upstream, by which a reload compares two of them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What happens to open sessions when their backend is removed, ejected or unhealthy.
+//! The end of open sessions when their backend is removed, ejected or unhealthy.
 //!
 //! An upstream with an [`OnBackendLoss`] other than `Keep` has a [`LossSignal`] for each backend with sessions. The updater
 //! and the leases write it, the sessions watch it. An upstream without one has no signals.
@@ -205,14 +205,14 @@ impl LossSignal {
             on_loss,
         };
         self.loss.send_if_modified(|loss| {
-            let news = on_loss != OnBackendLoss::Keep
+            let replaces = on_loss != OnBackendLoss::Keep
                 && loss.is_none_or(|old| {
                     old.reason != reason && reason == CloseReason::BackendRemoved
                 });
-            if news {
+            if replaces {
                 *loss = Some(lost);
             }
-            news
+            replaces
         });
     }
 

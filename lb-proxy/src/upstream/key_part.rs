@@ -1,4 +1,4 @@
-//! What the hashing policies of an upstream hash of each connection.
+//! The parts of a connection that the hashing policies of an upstream hash.
 
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};

@@ -6,27 +6,27 @@ use std::sync::Arc;
 use lb_core::{Backend, Endpoint, FailureEffect, Pick, Timestamp};
 
 use super::Upstream;
-use super::attempt_times::AttemptTimes;
+use crate::attempt_times::AttemptTimes;
 
 /// A backend's connection in flight. When it ends, the first session in the wait queue gets it.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(super) held: Held,
+    pub(super) state: LeaseState,
     /// The upstream, if it has a wait queue: the end of the lease serves the queue.
     pub(super) queue: Option<Upstream>,
 }
 
-/// What a lease holds of its backend.
+/// How far a lease has come, and what it holds of its backend.
 #[derive(Debug)]
-pub(super) enum Held {
+pub(super) enum LeaseState {
     /// A connection in flight.
     Pick(Pick),
     /// A connection in flight whose times the policy weighs.
     Timed(Box<TimedPick>),
     /// No connection any more, only the backend's description.
     Ended(Arc<Backend>),
-    /// Nothing. Only while a lease is dropped.
-    Nothing,
+    /// It holds nothing, because it is being dropped.
+    Dropped,
 }
 
 /// A connection in flight and its times.
@@ -46,23 +46,23 @@ impl Drop for RunningTimes {
     }
 }
 
-impl Held {
+impl LeaseState {
     fn pick(&self) -> Option<&Pick> {
         match self {
             Self::Pick(pick) => Some(pick),
             Self::Timed(timed) => Some(&timed.pick),
-            Self::Ended(_) | Self::Nothing => None,
+            Self::Ended(_) | Self::Dropped => None,
         }
     }
 }
 
 impl Lease {
     pub(crate) fn addr(&self) -> SocketAddr {
-        match &self.held {
-            Held::Pick(pick) => pick.addr(),
-            Held::Timed(timed) => timed.pick.addr(),
-            Held::Ended(backend) => backend.addr,
-            Held::Nothing => unreachable!("held until dropped"),
+        match &self.state {
+            LeaseState::Pick(pick) => pick.addr(),
+            LeaseState::Timed(timed) => timed.pick.addr(),
+            LeaseState::Ended(backend) => backend.addr,
+            LeaseState::Dropped => unreachable!("only a lease that is dropped holds nothing"),
         }
     }
 
@@ -76,11 +76,11 @@ impl Lease {
     }
 
     pub(crate) fn backend(&self) -> Arc<Backend> {
-        match &self.held {
-            Held::Pick(pick) => pick.backend(),
-            Held::Timed(timed) => timed.pick.backend(),
-            Held::Ended(backend) => Arc::clone(backend),
-            Held::Nothing => unreachable!("held until dropped"),
+        match &self.state {
+            LeaseState::Pick(pick) => pick.backend(),
+            LeaseState::Timed(timed) => timed.pick.backend(),
+            LeaseState::Ended(backend) => Arc::clone(backend),
+            LeaseState::Dropped => unreachable!("only a lease that is dropped holds nothing"),
         }
     }
 
@@ -89,23 +89,23 @@ impl Lease {
         &self,
         create: impl FnOnce(&Arc<Backend>) -> Arc<T>,
     ) -> Option<Arc<T>> {
-        self.held.pick()?.data(create)
+        self.state.pick()?.data(create)
     }
 
     /// Updates the backend's state: a connection was established.
     pub(super) fn report_connected(&self, now: Timestamp) {
-        if let Some(pick) = self.held.pick() {
+        if let Some(pick) = self.state.pick() {
             pick.connected(now);
         }
-        if let Held::Timed(timed) = &self.held {
+        if let LeaseState::Timed(timed) = &self.state {
             timed.times.0.connected(now);
         }
     }
 
     /// The times of the attempt, if the relay has to report the first byte of the backend.
     pub(crate) fn first_byte_times(&self) -> Option<Arc<AttemptTimes>> {
-        match &self.held {
-            Held::Timed(timed) if timed.times.0.needs_first_byte() => {
+        match &self.state {
+            LeaseState::Timed(timed) if timed.times.0.needs_first_byte() => {
                 Some(Arc::clone(&timed.times.0))
             }
             _ => None,
@@ -118,28 +118,30 @@ impl Lease {
             true => pick.unanswered(now),
             false => pick.failed(now),
         };
-        match std::mem::replace(&mut self.held, Held::Nothing) {
-            Held::Pick(pick) => failed(pick),
-            Held::Timed(timed) => {
+        match std::mem::replace(&mut self.state, LeaseState::Dropped) {
+            LeaseState::Pick(pick) => failed(pick),
+            LeaseState::Timed(timed) => {
                 timed.times.0.failed(now);
                 failed(timed.pick)
             }
-            Held::Ended(_) | Held::Nothing => unreachable!("only an established connection ends"),
+            LeaseState::Ended(_) | LeaseState::Dropped => {
+                unreachable!("only an established connection ends")
+            }
         }
     }
 
     /// Ends the lease before its session: the connection no longer counts, and the backend's description stays known.
     pub(crate) fn end(&mut self) {
-        let Some(pick) = self.held.pick() else {
+        let Some(pick) = self.state.pick() else {
             return;
         };
-        let ended = Held::Ended(pick.backend());
-        self.give_back(ended);
+        let ended = LeaseState::Ended(pick.backend());
+        self.release(ended);
     }
 
-    fn give_back(&mut self, rest: Held) {
-        let was = std::mem::replace(&mut self.held, rest);
-        if matches!(was, Held::Ended(_)) {
+    fn release(&mut self, rest: LeaseState) {
+        let was = std::mem::replace(&mut self.state, rest);
+        if matches!(was, LeaseState::Ended(_)) {
             return;
         }
         drop(was);
@@ -151,6 +153,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.give_back(Held::Nothing);
+        self.release(LeaseState::Dropped);
     }
 }

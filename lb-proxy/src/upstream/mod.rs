@@ -1,6 +1,6 @@
 //! A named pool of backends: a policy, the sources that fill it, and the state of its backends.
 
-pub(crate) mod attempt_times;
+mod adopt;
 mod builder;
 pub(crate) mod checks;
 mod description;
@@ -13,14 +13,15 @@ pub(crate) mod key_part;
 mod lease;
 mod membership;
 pub(crate) mod outcome;
-pub(crate) mod overrides;
+mod override_control;
+mod overrides;
 mod pick;
+mod publish;
 mod readiness;
 mod record_transition;
 mod saved;
 pub(crate) mod send_proxy;
 mod setting;
-mod steering;
 pub(crate) mod transitions;
 pub(crate) mod wait_queue;
 mod waiting;
@@ -59,13 +60,13 @@ pub(crate) use waiting::WaitError;
 /// It follows its sources while a [`Server`](crate::Server) with a listener of it runs. Between servers it keeps its
 /// backends and their state.
 #[derive(Clone)]
-pub struct Upstream(Arc<Shell>);
+pub struct Upstream(Arc<PoolRef>);
 
 /// The pool that a handle means.
-struct Shell {
+struct PoolRef {
     own: Arc<Shared>,
     /// The running upstream that adopted this one: the handle means it from then on.
-    joined: OnceLock<Arc<Shared>>,
+    adopted_by: OnceLock<Arc<Shared>>,
 }
 
 struct Shared {
@@ -111,7 +112,7 @@ impl Upstream {
     }
 
     fn shared(&self) -> &Arc<Shared> {
-        self.0.joined.get().unwrap_or(&self.0.own)
+        self.0.adopted_by.get().unwrap_or(&self.0.own)
     }
 
     /// A number that is equal for the handles of one pool and for no other.
@@ -122,58 +123,6 @@ impl Upstream {
     /// Whether it has no sources, so that its backends never change.
     pub(crate) fn is_fixed(&self) -> bool {
         self.description().sources.is_empty()
-    }
-
-    /// Whether no server follows its sources, so that another upstream can [adopt](Self::adopt) it.
-    pub(crate) fn is_idle(&self) -> bool {
-        let follower = self.shared().follower.try_lock();
-        follower.is_ok_and(|follower| follower.is_some())
-    }
-
-    /// Whether a reload keeps this upstream where `described` is described.
-    pub(crate) fn is_same_as(&self, described: &Self) -> bool {
-        self.id() == described.id() || {
-            let (running, new) = (self.description(), described.description());
-            running.is_same_as(&new)
-        }
-    }
-
-    fn description(&self) -> Arc<UpstreamDescription> {
-        Arc::clone(&lock(&self.shared().description))
-    }
-
-    /// Whether the last attempt of a source has failed, or has found that there is nothing.
-    fn has_failing_source(&self) -> bool {
-        let sources = self.discovery().sources;
-        sources.iter().any(|source| source.last_error.is_some())
-    }
-
-    /// Takes over the description of `new`, whose handles mean this pool from then on. The state of the backends stays.
-    /// So do the sources if the descriptions are the same and no source fails. False if a server runs `new`.
-    pub(crate) fn adopt(&self, new: &Self) -> bool {
-        let from = new.shared();
-        let Some(plan) = from.follower.try_lock().ok().and_then(|mut f| f.take()) else {
-            return false;
-        };
-        let into = self.shared();
-        // Only a handle whose upstream runs could be joined to another upstream already.
-        if self.is_same_as(new) && !self.has_failing_source() {
-            // Functions of one identity may be of different configurations of the embedder.
-            into.hash_key.set(new.hash_key());
-            let _ = new.0.joined.set(Arc::clone(into));
-            return true;
-        }
-        let description = new.description();
-        into.drain.set(description.on_loss);
-        into.wait_queue.set(description.queue);
-        into.header.set(description.header.clone());
-        into.hash_key.set(description.hash_key.clone());
-        *lock(&into.description) = description;
-        *write(&into.discovery) = plan.discovery.clone();
-        *lock(&into.plan) = Some(plan);
-        into.planned.notify_one();
-        let _ = new.0.joined.set(Arc::clone(into));
-        true
     }
 
     /// The upstream's name.
@@ -225,8 +174,8 @@ impl Upstream {
     /// unhealthy backend gets no new connections; [`on_unhealthy`](UpstreamBuilder::on_unhealthy) sets what happens to
     /// its sessions. Returns false for an unknown address.
     pub fn set_health(&self, addr: SocketAddr, health: Health) -> bool {
-        let news = self.shared().balancer.set_health(addr, health, self.now());
-        if news {
+        let changed = self.shared().balancer.set_health(addr, health, self.now());
+        if changed {
             match health {
                 Health::Healthy => self.shared().drain.healthy(addr),
                 _ => self.shared().drain.unhealthy(addr),
@@ -241,7 +190,7 @@ impl Upstream {
             self.serve_queue();
         }
         self.note_forgiven();
-        news
+        changed
     }
 
     fn drain(&self) -> &SessionDrain {

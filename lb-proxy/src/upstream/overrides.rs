@@ -1,200 +1,205 @@
-//! What operators and agent checks set of a backend above what its source reports.
+//! The overrides that an upstream has, by backend, kind and origin.
 
-mod store;
-
-use std::fmt;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use lb_core::{AdminState, Backend, Endpoint, Weight};
+use lb_core::{Backend, Endpoint, Snapshot};
 
-pub(super) use store::Overrides;
+use crate::backend_override::{
+    ActiveOverride, Override, OverrideKind, OverrideOrigin, UnknownBackend,
+};
 
-/// A setting of one backend that replaces what its source reports.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Override {
-    /// Whether it takes new connections. [`AdminState::Ready`] also replaces the drain of a source or of an origin of lower
-    /// precedence.
-    #[doc(alias = "set server state")]
-    Admin(AdminState),
-    /// The most connections in flight. `None`: no limit.
-    #[doc(alias = "set server maxconn")]
-    MaxConns(Option<NonZeroU32>),
-    /// Its share among the backends of its priority.
-    #[doc(alias = "set server weight")]
-    Weight(WeightOverride),
+/// The overrides of an upstream.
+#[derive(Debug, Default)]
+pub(crate) struct Overrides(BTreeMap<SocketAddr, Overridden>);
+
+/// The overrides of one backend.
+#[derive(Debug)]
+struct Overridden {
+    endpoint: Endpoint,
+    /// The instance that they were set for.
+    instance: Option<Arc<str>>,
+    /// One of each kind and origin, in this order.
+    settings: BTreeMap<(OverrideKind, OverrideOrigin), Stamped>,
 }
 
-/// A weight, or a part of the weight that the source reports.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum WeightOverride {
-    /// So many percent of the source's weight, rounded up, so that only 0 % and a source's 0 are 0. At most 65535.
-    ///
-    /// Weights are whole numbers, so 1 to 99 percent of a weight of 1 are 1: give backends weights such as 100 where
-    /// percentages are to act. HAProxy rounds as well.
-    Percent(u16),
-    /// This weight.
-    Value(Weight),
+#[derive(Debug)]
+struct Stamped {
+    setting: Override,
+    by: Arc<str>,
+    /// The identity of the check that reported it.
+    check: Option<Arc<str>>,
+    since: SystemTime,
 }
 
-/// Which setting an [`Override`] replaces.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum OverrideKind {
-    /// [`Override::Admin`].
-    Admin,
-    /// [`Override::MaxConns`].
-    MaxConns,
-    /// [`Override::Weight`].
-    Weight,
-}
-
-/// What sets an [`Override`], in ascending precedence. Each kind of setting is taken from the highest origin that has one.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum OverrideOrigin {
-    /// What a health check reads from the answer of the backend, as
-    /// [`NodePortCheck`](crate::health::NodePortCheck) does. Forgotten when the backend leaves the membership.
-    HealthCheck,
-    /// What the backend reports of itself to a check. Forgotten when the backend leaves the membership.
-    AgentCheck,
-    /// A person, or a program that acts for one. Kept while the backend is absent.
-    Operator,
-}
-
-/// An [`Override`] in force or of lower precedence than another one.
-#[non_exhaustive]
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ActiveOverride {
-    /// The backend's address, or the key of its path.
-    pub addr: SocketAddr,
-    /// Where sessions connect to it.
-    pub endpoint: Endpoint,
-    /// The setting.
-    pub setting: Override,
-    /// What set it.
-    pub origin: OverrideOrigin,
-    /// The person, program or check, as the caller named it.
-    pub by: Arc<str>,
-    /// When it got this value.
-    pub since: SystemTime,
-    /// Whether no origin of higher precedence replaces it.
-    pub in_force: bool,
-}
-
-/// What a check reports of a backend: an override, or the end of one of this kind.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct ReportedOverride {
-    pub(super) addr: SocketAddr,
-    pub(super) setting: Result<Override, OverrideKind>,
-}
-
-/// A percentage that a check reported and that leaves the weight of the source as it is.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct OverrideWithoutEffect {
-    pub(super) endpoint: Endpoint,
-    pub(super) setting: Override,
-    pub(super) weight: Weight,
-}
-
-/// No backend of the upstream has this address.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("no backend of this upstream has the address {addr}")]
-#[non_exhaustive]
-pub struct UnknownBackend {
-    /// The address.
-    pub addr: SocketAddr,
-}
-
-impl OverrideWithoutEffect {
-    /// What there is to say of `setting` of a backend that its source reports as `backend`.
-    pub(super) fn of(backend: &Backend, setting: Override) -> Option<Self> {
-        setting.is_without_effect(backend.weight).then(|| Self {
-            endpoint: backend.endpoint(),
+impl Overrides {
+    /// Sets an override of a backend, which is `present` unless it has an override already. Returns whether the value is new.
+    pub(crate) fn set(
+        &mut self,
+        addr: SocketAddr,
+        present: Option<&Backend>,
+        origin: OverrideOrigin,
+        by: Arc<str>,
+        setting: Override,
+    ) -> Result<bool, UnknownBackend> {
+        if let Some(backend) = present {
+            self.0.entry(addr).or_insert_with(|| Overridden {
+                endpoint: backend.endpoint(),
+                instance: backend.instance.clone(),
+                settings: BTreeMap::new(),
+            });
+        }
+        let overridden = self.0.get_mut(&addr).ok_or(UnknownBackend { addr })?;
+        let key = (setting.kind(), origin);
+        let old = overridden.settings.get(&key);
+        if old.is_some_and(|old| old.setting == setting) {
+            return Ok(false);
+        }
+        let since = SystemTime::now();
+        let stamped = Stamped {
             setting,
-            weight: backend.weight,
-        })
+            by,
+            check: None,
+            since,
+        };
+        overridden.settings.insert(key, stamped);
+        Ok(true)
     }
-}
 
-impl Override {
-    /// Which setting it replaces.
-    pub const fn kind(self) -> OverrideKind {
-        match self {
-            Self::Admin(_) => OverrideKind::Admin,
-            Self::MaxConns(_) => OverrideKind::MaxConns,
-            Self::Weight(_) => OverrideKind::Weight,
+    /// Sets an override of a present backend that the check with the identity `check` reports. Returns whether the value is
+    /// new.
+    pub(crate) fn report(
+        &mut self,
+        backend: &Backend,
+        origin: OverrideOrigin,
+        by: &Arc<str>,
+        check: &Arc<str>,
+        setting: Override,
+    ) -> bool {
+        let set = self.set(backend.addr, Some(backend), origin, Arc::clone(by), setting);
+        let overridden = self.0.get_mut(&backend.addr);
+        let key = (setting.kind(), origin);
+        if let Some(stamped) = overridden.and_then(|all| all.settings.get_mut(&key)) {
+            // An equal value is that of the check that reported it last.
+            stamped.by = Arc::clone(by);
+            stamped.check = Some(Arc::clone(check));
         }
+        set == Ok(true)
     }
 
-    /// Whether it is a percentage other than 100 that leaves the weight `source` as it is.
-    fn is_without_effect(self, source: Weight) -> bool {
-        match self {
-            Self::Weight(part @ WeightOverride::Percent(percent)) => {
-                percent != 100 && source.get() != 0 && part.of(source) == source
+    /// Removes what the check with this identity reported. Returns whether there was something.
+    pub(crate) fn end_reports(&mut self, check: &Arc<str>) -> bool {
+        let mut ended = false;
+        for overridden in self.0.values_mut() {
+            overridden.settings.retain(|_, stamped| {
+                let is_of_check = stamped.check.as_ref() == Some(check);
+                ended |= is_of_check;
+                !is_of_check
+            });
+        }
+        self.forget_unused();
+        ended
+    }
+
+    /// Removes an override. Returns whether there was one.
+    pub(crate) fn clear(
+        &mut self,
+        addr: SocketAddr,
+        origin: OverrideOrigin,
+        kind: OverrideKind,
+    ) -> bool {
+        let overridden = self.0.get_mut(&addr);
+        let removed = overridden.and_then(|all| all.settings.remove(&(kind, origin)));
+        self.forget_unused();
+        removed.is_some()
+    }
+
+    /// Forgets the overrides of former instances, and those of agent checks whose backends are gone. Returns the forgotten ones.
+    pub(crate) fn renew(&mut self, discovered: &Snapshot) -> Vec<ActiveOverride> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let before = self.list();
+        let present: BTreeMap<_, _> = discovered.iter().map(|b| (b.addr, b)).collect();
+        for (addr, overridden) in &mut self.0 {
+            match present.get(addr) {
+                Some(backend) => overridden.keep_instance(backend.instance.as_ref()),
+                None => overridden
+                    .settings
+                    .retain(|(_, origin), _| *origin == OverrideOrigin::Operator),
             }
-            _ => false,
         }
+        self.forget_unused();
+        let is_gone = |old: &ActiveOverride| {
+            let key = (old.setting.kind(), old.origin);
+            let left = self.0.get(&old.addr);
+            !left.is_some_and(|left| left.settings.contains_key(&key))
+        };
+        before.into_iter().filter(is_gone).collect()
     }
 
-    fn apply(self, backend: &mut Backend) {
-        match self {
-            Self::Admin(admin) => backend.admin = admin,
-            Self::MaxConns(limit) => backend.max_conns = limit,
-            Self::Weight(weight) => backend.weight = weight.of(backend.weight),
+    /// The snapshot with the overrides. Without overrides it costs a reference count.
+    pub(crate) fn apply(&self, discovered: &Snapshot) -> Snapshot {
+        if self.0.is_empty() {
+            return discovered.clone();
         }
-    }
-}
-
-impl WeightOverride {
-    fn of(self, source: Weight) -> Weight {
-        match self {
-            Self::Percent(percent) => {
-                let product = u32::from(source.get()) * u32::from(percent);
-                let weight = u16::try_from(product.div_ceil(100));
-                Weight::new(weight.unwrap_or(u16::MAX))
+        let overridden = discovered.iter().map(|backend| {
+            let mut backend = backend.clone();
+            if let Some(overridden) = self.0.get(&backend.addr) {
+                overridden.in_force().for_each(|s| s.apply(&mut backend));
             }
-            Self::Value(weight) => weight,
+            backend
+        });
+        overridden.collect()
+    }
+
+    pub(crate) fn list(&self) -> Vec<ActiveOverride> {
+        let all = self.0.iter().flat_map(|(addr, overridden)| {
+            overridden
+                .settings
+                .iter()
+                .map(|((kind, origin), stamped)| ActiveOverride {
+                    addr: *addr,
+                    endpoint: overridden.endpoint.clone(),
+                    setting: stamped.setting,
+                    origin: *origin,
+                    by: Arc::clone(&stamped.by),
+                    since: stamped.since,
+                    in_force: overridden.highest(*kind) == Some(*origin),
+                })
+        });
+        all.collect()
+    }
+
+    fn forget_unused(&mut self) {
+        self.0.retain(|_, all| !all.settings.is_empty());
+    }
+}
+
+impl Overridden {
+    /// The settings that no other replaces, one of each kind at most.
+    fn in_force(&self) -> impl Iterator<Item = Override> {
+        let settings = self.settings.iter();
+        settings
+            .filter(|((kind, origin), _)| self.highest(*kind) == Some(*origin))
+            .map(|(_, stamped)| stamped.setting)
+    }
+
+    fn highest(&self, kind: OverrideKind) -> Option<OverrideOrigin> {
+        let of_kind = (kind, OverrideOrigin::HealthCheck)..=(kind, OverrideOrigin::Operator);
+        let ((_, origin), _) = self.settings.range(of_kind).next_back()?;
+        Some(*origin)
+    }
+
+    /// Forgets all if another instance has the address now.
+    fn keep_instance(&mut self, now: Option<&Arc<str>>) {
+        if let (Some(before), Some(now)) = (&self.instance, now)
+            && before != now
+        {
+            self.settings.clear();
         }
-    }
-}
-
-/// As in `drain`, `ready`, `weight 5`, `weight 50%`, `max_conns 100`, `max_conns unlimited`.
-impl fmt::Display for Override {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Admin(AdminState::Drain) => f.write_str("drain"),
-            Self::Admin(_) => f.write_str("ready"),
-            Self::MaxConns(Some(limit)) => write!(f, "max_conns {limit}"),
-            Self::MaxConns(None) => f.write_str("max_conns unlimited"),
-            Self::Weight(WeightOverride::Percent(percent)) => write!(f, "weight {percent}%"),
-            Self::Weight(WeightOverride::Value(weight)) => write!(f, "weight {}", weight.get()),
-        }
-    }
-}
-
-/// `admin`, `max_conns` or `weight`.
-impl fmt::Display for OverrideKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Admin => "admin",
-            Self::MaxConns => "max_conns",
-            Self::Weight => "weight",
-        })
-    }
-}
-
-impl fmt::Display for OverrideOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::HealthCheck => "health check",
-            Self::AgentCheck => "agent check",
-            Self::Operator => "operator",
-        })
     }
 }
 

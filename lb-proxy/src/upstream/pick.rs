@@ -7,9 +7,9 @@ use std::sync::Arc;
 use lb_core::{Explanation, Pick, PickError, PickRequest, Rng, SplitMix64, Tried};
 
 use super::Upstream;
-use super::attempt_times::AttemptTimes;
 use super::hash_key::HashKey;
-use super::lease::{Held, Lease, RunningTimes, TimedPick};
+use super::lease::{Lease, LeaseState, RunningTimes, TimedPick};
+use crate::attempt_times::AttemptTimes;
 use crate::connection::Connection;
 
 thread_local! {
@@ -28,21 +28,21 @@ impl Upstream {
     }
 
     pub(super) fn pick_now(&self, key: &HashKey, tried: &Tried) -> Result<Pick, PickError> {
-        let request = PickRequest::new(tried).with_key(key.as_bytes());
+        let request = PickRequest::new(tried).key(key.as_bytes());
         with_rng(|rng| self.shared().balancer.pick(&request, self.now(), rng))
     }
 
     pub(super) fn lease(&self, pick: Pick) -> Lease {
-        let held = match pick.response_timer() {
-            None => Held::Pick(pick),
+        let state = match pick.response_timer() {
+            None => LeaseState::Pick(pick),
             Some(timer) => {
                 let times = AttemptTimes::new(timer, self.shared().clock);
                 let times = RunningTimes(Arc::new(times));
-                Held::Timed(Box::new(TimedPick { times, pick }))
+                LeaseState::Timed(Box::new(TimedPick { times, pick }))
             }
         };
         Lease {
-            held,
+            state,
             queue: self.shared().wait_queue.is_used().then(|| self.clone()),
         }
     }
@@ -55,7 +55,7 @@ impl Upstream {
     /// [`PickError::NotReady`] before the first membership is known.
     pub fn explain(&self, key: &[u8]) -> Result<Explanation, PickError> {
         let tried = Tried::new();
-        let request = PickRequest::new(&tried).with_key(key);
+        let request = PickRequest::new(&tried).key(key);
         with_rng(|rng| self.shared().balancer.explain(&request, self.now(), rng))
     }
 
@@ -98,7 +98,7 @@ mod tests {
 
     fn backend(port: u16) -> Backend {
         let backend = Backend::new(([127, 0, 0, 1], port).into());
-        backend.with_max_conns(std::num::NonZeroU32::new(3))
+        backend.max_conns(std::num::NonZeroU32::new(3))
     }
 
     fn upstream(policy: PolicyKind, sni: bool, backends: u16) -> Upstream {

@@ -1,4 +1,4 @@
-//! What an upstream contributes to the readiness of a server.
+//! An upstream's conditions of the readiness of a server.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What an upstream stores about changes of its backends.
+//! Records changes of an upstream's backends.
 
 use std::net::SocketAddr;
 use std::time::SystemTime;

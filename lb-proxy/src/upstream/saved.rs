@@ -1,4 +1,4 @@
-//! What another process may begin with, and beginning with it.
+//! The state of an upstream that another process may begin with, and beginning with it.
 
 use std::sync::Arc;
 use std::time::Duration;

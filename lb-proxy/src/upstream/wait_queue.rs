@@ -50,14 +50,14 @@ impl Queue {
         }
     }
 
-    /// Sets [`timeout`](Self::timeout).
+    /// Sets [`timeout`](field@Self::timeout).
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets [`wait_for`](Self::wait_for).
+    /// Sets [`wait_for`](field@Self::wait_for).
     #[must_use]
     pub const fn wait_for(mut self, wait_for: WaitFor) -> Self {
         self.wait_for = wait_for;

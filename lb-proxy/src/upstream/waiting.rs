@@ -46,7 +46,7 @@ impl Upstream {
 
     /// Whether a backend is eligible but for its `max_conns`, now or at the time of the refusal.
     fn may_have_room(&self, key: &HashKey, tried: &Tried) -> bool {
-        let request = PickRequest::new(tried).with_key(key.as_bytes());
+        let request = PickRequest::new(tried).key(key.as_bytes());
         self.shared().balancer.has_candidate(&request, self.now())
     }
 
@@ -103,7 +103,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_takes_room_that_became_free_before_it() {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let backend = Backend::new(addr).with_max_conns(NonZeroU32::new(1));
+        let backend = Backend::new(addr).max_conns(NonZeroU32::new(1));
         let (source, _handle) = Manual::new(Snapshot::from_backends([backend]));
         let upstream = Upstream::builder("test")
             .discovery(source)

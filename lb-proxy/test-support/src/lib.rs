@@ -1,4 +1,4 @@
-//! What the tests of several crates share, compiled once. Unpublished, and only ever a dev-dependency.
+//! Support for the tests of several crates, compiled once. Unpublished, and only ever a dev-dependency.
 //!
 //! | module | contents | feature |
 //! |---|---|---|

@@ -1,4 +1,4 @@
-//! What TLS clients send.
+//! First bytes of TLS clients.
 
 use std::sync::Arc;
 

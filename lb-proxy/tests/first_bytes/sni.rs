@@ -307,7 +307,7 @@ async fn the_name_is_the_hash_key() {
     let names = [
         "one", "two", "three", "four", "five", "six", "seven", "eight",
     ];
-    let backends = names.map(|name| Backend::new(tls.serve(name)).with_name(name));
+    let backends = names.map(|name| Backend::new(tls.serve(name)).name(name));
     let upstream = Upstream::builder("hashed")
         .discovery(Static::new(backends.into_iter().collect()))
         .policy(Maglev::new())

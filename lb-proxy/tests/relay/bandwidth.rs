@@ -1,4 +1,4 @@
-//! How fast a session relays, on the runtime's own clock.
+//! The rate of a session's relay, on the runtime's own clock.
 
 use std::num::NonZeroU64;
 use std::time::Duration;

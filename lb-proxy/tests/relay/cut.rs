@@ -201,7 +201,7 @@ async fn a_drain_does_not_wait_for_bytes_that_the_kernel_delivers_alone() {
 async fn the_lease_ends_before_the_client_has_read(leave: impl FnOnce(TcpStream)) {
     let listener = TcpListener::bind(loopback()).await.unwrap();
     let backend = Backend::new(listener.local_addr().unwrap());
-    let upstream = upstream([backend.with_max_conns(NonZeroU32::new(1))]);
+    let upstream = upstream([backend.max_conns(NonZeroU32::new(1))]);
     let listens = Listener::new(loopback(), &upstream).half_close(HalfClose::End);
     let proxy = RunningProxy::start(listens, None).await;
     let mut client = connect_narrowly(&proxy).await;

@@ -1,4 +1,4 @@
-//! Where sessions go: what a route function decides, virtual servers, connections that are passed on.
+//! Routing of sessions: decisions of a route function, virtual servers, connections that are passed on.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! What a route function decides.
+//! Decisions of a route function.
 
 use std::future::pending;
 use std::sync::Arc;

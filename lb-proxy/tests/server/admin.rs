@@ -1,12 +1,12 @@
 //! The admin server over real sockets.
 
 mod access;
+mod control;
 mod documents;
 mod hostile;
 mod readiness;
 mod sessions;
 mod status;
-mod steering;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -92,7 +92,7 @@ impl AdminScene {
         let snapshot: Snapshot = backends
             .into_iter()
             .zip(names)
-            .map(|(addr, name)| Backend::new(addr).with_name(name))
+            .map(|(addr, name)| Backend::new(addr).name(name))
             .collect();
         let upstream = Upstream::builder("pool")
             .discovery(Static::new(snapshot))

@@ -42,7 +42,7 @@ async fn the_sums_of_a_real_prometheus_are_what_the_clients_saw() {
     let (_held, dead) = refusing();
     let (leaving, staying) = (echo(0).await, echo(5).await);
     // The dead backend is tried again and again.
-    let backend = |addr| Backend::new(addr).with_fail_limit(None);
+    let backend = |addr| Backend::new(addr).fail_limit(None);
     let backends = [dead, leaving, staying].map(backend);
     let (source, handle) = Manual::new(Snapshot::from_backends(backends));
     let upstream = Upstream::builder("chaos")

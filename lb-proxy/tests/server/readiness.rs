@@ -97,7 +97,7 @@ async fn an_ejection_of_all_backends_ends_readiness_until_it_is_over_or_a_connec
     let timeout = Duration::from_millis(500);
     let limit = lb_core::FailLimit::new(std::num::NonZeroU32::MIN, timeout);
     let (described, backends) = essential(&[]);
-    let failing = [addr, other].map(|addr| Backend::new(addr).with_fail_limit(Some(limit)));
+    let failing = [addr, other].map(|addr| Backend::new(addr).fail_limit(Some(limit)));
     backends.set(failing.into_iter().collect());
     let (proxy, mut watch) = serving(&described.build().unwrap()).await;
     // The client is reset after both attempts.

@@ -52,7 +52,7 @@ async fn a_reload_changes_the_balancer_config_too() {
     let (near, far) = (named("n").await, named("f").await);
     let in_zones = |config| {
         let backends = [(near, "a"), (far, "b")];
-        let backends = backends.map(|(addr, zone)| Backend::new(addr).with_zone(zone));
+        let backends = backends.map(|(addr, zone)| Backend::new(addr).zone(zone));
         Upstream::builder("pool")
             .discovery(Static::new(Snapshot::from_backends(backends)))
             .policy(PolicyKind::WeightedRoundRobin.build())
@@ -60,7 +60,7 @@ async fn a_reload_changes_the_balancer_config_too() {
             .build()
             .unwrap()
     };
-    let zone = BalancerConfig::default().with_zone(ZonePreference::new("b"));
+    let zone = BalancerConfig::default().zone(ZonePreference::new("b"));
     let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &in_zones(zone))).await;
     for _ in 0..4 {
         assert_eq!(ask(proxy.addr).await.unwrap(), "f");
@@ -127,7 +127,7 @@ async fn a_key_function_of_the_same_identity_replaces_the_former_one_and_keeps_t
     let nodes = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let mut backends = Vec::new();
     for node in nodes {
-        backends.push(Backend::new(named(node).await).with_name(node));
+        backends.push(Backend::new(named(node).await).name(node));
     }
     let hashed = |identity: &str, key: &'static str| {
         Upstream::builder("hashed")

@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 /// A failure ejects for longer than any test.
 fn limited(backend: Backend) -> Backend {
     let limit = FailLimit::new(NonZeroU32::MIN, Duration::from_secs(600));
-    backend.with_fail_limit(Some(limit))
+    backend.fail_limit(Some(limit))
 }
 
 fn followed(name: &str, source: Arc<dyn Source>) -> Upstream {
@@ -183,16 +183,16 @@ async fn health_is_restored_where_a_check_can_change_it() {
 fn every_part_of_a_set_survives_the_file() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let backend = limited(Backend::new(([10, 0, 0, 1], 446).into()))
-        .with_name("node1")
-        .with_weight(Weight::new(7))
-        .with_admin(AdminState::Drain)
-        .with_priority(Priority::BACKUP)
-        .with_max_conns(NonZeroU32::new(5))
-        .with_zone("a")
-        .with_for_zones([Arc::from("a"), Arc::from("b")])
-        .with_node("machine")
-        .with_instance("uid");
-    let plain = Backend::unix(Path::new("/run/echo.sock")).with_fail_limit(None);
+        .name("node1")
+        .weight(Weight::new(7))
+        .admin(AdminState::Drain)
+        .priority(Priority::BACKUP)
+        .max_conns(NonZeroU32::new(5))
+        .zone("a")
+        .for_zones([Arc::from("a"), Arc::from("b")])
+        .node("machine")
+        .instance("uid");
+    let plain = Backend::unix(Path::new("/run/echo.sock")).fail_limit(None);
     let backends: Snapshot = [backend, plain].into_iter().collect();
     let upstream = followed("u", answering(backends.clone()));
     let state = runtime.block_on(known(&upstream, async |_| {}));
@@ -210,7 +210,7 @@ fn every_part_of_a_set_survives_the_file() {
         let proxy = restored(&again, read, 1).await;
         eventually("the membership", || again.is_ready()).await;
         let found = again.discovered();
-        let expected = backends.iter().map(|b| b.clone().with_source("script"));
+        let expected = backends.iter().map(|b| b.clone().source("script"));
         assert_eq!(found, expected.collect());
         proxy.end().await;
     });

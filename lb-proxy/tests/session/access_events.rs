@@ -37,7 +37,7 @@ async fn a_session_is_one_line_with_all_its_attempts() {
     let log = Capture::install();
     let (_held, dead) = refusing();
     let alive = named("b").await;
-    let backends = [dead, alive].map(|addr| Backend::new(addr).with_source("manual test"));
+    let backends = [dead, alive].map(|addr| Backend::new(addr).source("manual test"));
     let upstream = upstream(backends);
     let (json, lines) = recorder();
     let hooks = HookList::new([json as Arc<dyn Hooks>, Arc::new(TracingEvents::new())]);
@@ -71,7 +71,7 @@ async fn a_session_is_one_line_with_all_its_attempts() {
     assert_eq!(event["bytes_to_client"], 1);
     proxy.end().await;
     let logged = log.take();
-    let mut logged = logged.iter().filter(|line| line.contains("Session closed"));
+    let mut logged = logged.iter().filter(|line| line.contains("Session ended"));
     let line = logged.next().unwrap();
     for part in [
         "INFO",

@@ -106,7 +106,7 @@ async fn a_client_without_an_eligible_backend_is_logged() {
         .unzip::<_, _, Vec<_>, Vec<_>>();
     let limit = FailLimit::new(NonZeroU32::MIN, Duration::from_secs(600));
     let backends = dead.into_iter().map(Backend::new);
-    let backends = backends.map(|backend| backend.with_fail_limit(Some(limit)));
+    let backends = backends.map(|backend| backend.fail_limit(Some(limit)));
     let proxy = over(backends, |listener| listener).await;
     assert_refused(proxy.addr).await;
     eventually("both ejections", || proxy.metrics().ejections == 2).await;
@@ -115,7 +115,7 @@ async fn a_client_without_an_eligible_backend_is_logged() {
 
 #[tokio::test]
 async fn a_client_without_a_ready_backend_is_logged() {
-    let down = Backend::new(named("a").await).with_admin(AdminState::Drain);
+    let down = Backend::new(named("a").await).admin(AdminState::Drain);
     let proxy = over([down], |listener| listener).await;
     let parts = [
         "ERROR",

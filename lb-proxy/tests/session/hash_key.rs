@@ -1,4 +1,4 @@
-//! What the hashing policies of an upstream hash.
+//! The hash keys of an upstream.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ async fn an_upstream_names_its_hash_key() {
     let nodes = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let mut backends = Vec::new();
     for node in nodes {
-        backends.push(Backend::new(named(node).await).with_name(node));
+        backends.push(Backend::new(named(node).await).name(node));
     }
     let mut answers = BTreeSet::new();
     for key in [

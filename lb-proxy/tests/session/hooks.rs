@@ -1,4 +1,4 @@
-//! What hooks observe, and what they refuse.
+//! Hooks: observations and refusals.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

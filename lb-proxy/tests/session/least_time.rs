@@ -66,7 +66,7 @@ async fn chosen(policy: LeastTime, first: u64, last: u64) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_that_answers_late_is_avoided_once_its_time_is_known() {
     let first_byte = LeastTime::first_byte();
-    let [at_end, at_once] = [false, true].map(|in_flight| first_byte.with_in_flight(in_flight));
+    let [at_end, at_once] = [false, true].map(|in_flight| first_byte.in_flight(in_flight));
     let (at_end, at_once, last_byte) = tokio::join!(
         chosen(at_end, 400, 0),
         chosen(at_once, 400, 0),

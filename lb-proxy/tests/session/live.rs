@@ -59,7 +59,7 @@ async fn in_phase(proxy: &RunningProxy, phase: SessionPhase) -> SessionReport {
 
 #[tokio::test]
 async fn a_session_is_listed_from_its_first_bytes_to_its_end() {
-    let backend = Backend::new(listening("b").await).with_name("pod-7");
+    let backend = Backend::new(listening("b").await).name("pod-7");
     let upstream = upstream([backend.clone()]);
     let header = ProxyProtocol::required([loopback().ip().into()].into_iter().collect());
     let listener = Listener::new(loopback(), &upstream)
@@ -103,7 +103,7 @@ async fn a_session_is_listed_from_its_first_bytes_to_its_end() {
 #[tokio::test]
 async fn a_session_that_waits_or_connects_is_listed_and_can_be_closed() {
     let hole = BlackHole::open();
-    let backend = Backend::new(hole.addr).with_max_conns(NonZeroU32::new(1));
+    let backend = Backend::new(hole.addr).max_conns(NonZeroU32::new(1));
     let source = Static::new(Snapshot::from_backends([backend]));
     let capacity = NonZeroUsize::new(10).unwrap();
     let upstream = Upstream::builder("test")

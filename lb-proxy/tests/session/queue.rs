@@ -33,7 +33,7 @@ fn upstream(source: Manual, queue: Queue) -> Upstream {
 
 /// A proxy over one backend with `max_conns` of one.
 async fn narrow(queue: Queue) -> (RunningProxy, Upstream) {
-    let backend = Backend::new(named("a").await).with_max_conns(NonZeroU32::new(1));
+    let backend = Backend::new(named("a").await).max_conns(NonZeroU32::new(1));
     let (source, _handle) = Manual::new(Snapshot::from_backends([backend]));
     let upstream = upstream(source, queue);
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
@@ -69,7 +69,7 @@ async fn queued_sessions_are_served_in_their_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_session_of_a_crowd_is_served() {
     let backends = [named("a").await, named("b").await];
-    let backends = backends.map(|addr| Backend::new(addr).with_max_conns(NonZeroU32::new(3)));
+    let backends = backends.map(|addr| Backend::new(addr).max_conns(NonZeroU32::new(3)));
     let (source, _handle) = Manual::new(Snapshot::from_backends(backends));
     let upstream = upstream(source, queue(1000));
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
@@ -185,7 +185,7 @@ async fn a_queue_for_any_backend_waits_for_a_recovery() {
     let (held, addr) = refusing();
     let (_held_too, dead) = refusing();
     let limit = FailLimit::new(NonZeroU32::MIN, Duration::from_millis(100));
-    let backends = [addr, dead].map(|addr| Backend::new(addr).with_fail_limit(Some(limit)));
+    let backends = [addr, dead].map(|addr| Backend::new(addr).fail_limit(Some(limit)));
     let (source, _handle) = Manual::new(Snapshot::from_backends(backends));
     let upstream = upstream(source, queue(10).wait_for(WaitFor::Anything));
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;

@@ -80,7 +80,7 @@ async fn a_backend_that_never_answers_costs_the_connect_timeout_once() {
 async fn a_recovered_backend_serves_again_after_its_ejection() {
     let (held, addr) = refusing();
     let limit = FailLimit::new(NonZeroU32::MIN, Duration::from_millis(200));
-    let recovering = Backend::new(addr).with_fail_limit(Some(limit));
+    let recovering = Backend::new(addr).fail_limit(Some(limit));
     let upstream = upstream([recovering, Backend::new(named("b").await)]);
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "b");
@@ -112,15 +112,15 @@ async fn a_recovered_backend_serves_again_after_its_ejection() {
 async fn an_outlier_is_ejected_and_explained() {
     let (_held, dead) = refusing();
     let lively = named("b").await;
-    let endless = Backend::new(dead).with_fail_limit(None);
+    let endless = Backend::new(dead).fail_limit(None);
     let snapshot = Snapshot::from_backends([endless, Backend::new(lively)]);
     let detection = OutlierDetection::default()
-        .with_consecutive_failures(NonZeroU32::new(3).unwrap())
-        .with_max_ejected_percent(50);
+        .consecutive_failures(NonZeroU32::new(3).unwrap())
+        .max_ejected_percent(50);
     let upstream = Upstream::builder("outliers")
         .discovery(Static::new(snapshot))
         .policy(WeightedRoundRobin::new())
-        .balancer_config(BalancerConfig::default().with_outlier_detection(detection))
+        .balancer_config(BalancerConfig::default().outlier_detection(detection))
         .build()
         .unwrap();
     assert_eq!(upstream.explain(b"").unwrap_err(), PickError::NotReady);
@@ -174,8 +174,8 @@ async fn the_deadline_ends_all_attempts_and_the_last_does_not_count_against_its_
 
 #[tokio::test]
 async fn a_full_backend_is_skipped_and_backups_serve() {
-    let full = Backend::new(named("a").await).with_max_conns(NonZeroU32::new(1));
-    let spare = Backend::new(named("b").await).with_priority(Priority::BACKUP);
+    let full = Backend::new(named("a").await).max_conns(NonZeroU32::new(1));
+    let spare = Backend::new(named("b").await).priority(Priority::BACKUP);
     let upstream = upstream([full, spare]);
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
     let mut first = proxy.connect().await;

@@ -1,4 +1,4 @@
-//! What the summary of a session reports: attempts, bytes, times, ends.
+//! The summary of a session: attempts, bytes, times, ends.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

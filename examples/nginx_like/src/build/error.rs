@@ -1,4 +1,4 @@
-//! Why a configuration cannot be turned into a proxy.
+//! Errors of turning a configuration into a proxy.
 
 use std::io;
 use std::path::Path;
@@ -10,7 +10,7 @@ use lb_discovery::DiscoveryError;
 use crate::syntax::error::Os;
 use crate::syntax::span::Span;
 
-/// Why a configuration cannot be turned into a proxy.
+/// An error of turning a configuration into a proxy.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildError {
     #[cfg(not(feature = "kubernetes"))]

@@ -118,7 +118,7 @@ impl CachedHost {
         let mut last = self.last.lock().await;
         let has_waited = self.outcomes.load(Relaxed) != before;
         let holds = |answer: &Answer| answer.holds(Instant::now());
-        // A failure is for the sessions that waited for it. A later one asks anew, as in nginx.
+        // A failure is for the sessions that waited for it. A later one asks again, as in nginx.
         let known = last.as_ref();
         if let Some(known) = known.filter(|last| has_waited || last.as_ref().is_ok_and(holds)) {
             return known.clone().map(|answer| answer.ips);

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use lb_proxy::{Limits, Listener, Proxy, Workers};
+use lb_proxy::{Limits, Listener, Proxy, ProxyBuilder, Upstream, Workers};
 use tracing::info;
 
 use super::error::BuildError;
@@ -15,7 +15,9 @@ use super::resolvers::RunTimeResolvers;
 use super::session::Sessions;
 use super::upstream::upstreams;
 use super::virtual_servers::virtual_servers;
+use crate::config::listen::Listen;
 use crate::config::main::{Config, WorkerProcesses};
+use crate::config::stream::Stream;
 use crate::logs::sinks::Sinks;
 
 /// What lb-proxy reserves by default for everything but sessions.
@@ -34,32 +36,10 @@ pub(crate) fn proxy(
     let stream = config.stream.as_ref().ok_or_else(no_server)?;
     let upstreams = upstreams(&stream.upstreams, &stream.variables)?;
     state.take_zones(&stream.limit_conn_zones);
-    // SIGTERM does not drain.
     let workers = workers(config.worker_processes);
     let most_sessions = most_sessions(config, workers);
-    let mut proxy = Proxy::builder()
-        .drain_timeout(config.worker_shutdown_timeout)
-        .pre_stop_delay(config.withdraw_delay)
-        .orphan_timeout(stream.orphan_timeout)
-        .workers(match workers {
-            NonZeroUsize::MIN => Workers::CurrentRuntime,
-            several => Workers::Threads(several),
-        })
-        .limits(Limits::default().sessions(Some(most_sessions)));
-    let withdraw_delay = config.withdraw_delay;
-    if !withdraw_delay.is_zero() {
-        // lb-proxy's own line does not have the name of the directive.
-        proxy = proxy.pre_stop_hook(move || async move {
-            info!(lb_withdraw_delay = ?withdraw_delay, "New connections still accepted");
-        });
-    }
-    if stream.admin.is_some() {
-        proxy = proxy
-            .detailed_metrics(true)
-            .reserve_descriptors(RESERVED + lb_proxy::admin::DESCRIPTORS)
-            .track_sessions(true);
-    }
-    // Those that no server names now as well: a later reload may name them, and finds their state.
+    let mut proxy = settings(config, stream, workers, most_sessions);
+    // Upstreams that no server names are included: a later reload may name them and then finds their state.
     for upstream in &upstreams {
         proxy = proxy.upstream(upstream);
     }
@@ -69,31 +49,16 @@ pub(crate) fn proxy(
     for (number, server) in stream.servers.iter().enumerate() {
         for listen in server.listens.iter().filter(|listen| listen.is_default) {
             let upstream = sessions.upstream(server);
-            let opened = match inherited.listener(listen, number, upstream)? {
-                SocketMatch::Listener(listener) => *listener,
-                SocketMatch::None => match &listen.unix {
-                    Some(path) => Listener::unix(Arc::clone(path), upstream),
-                    None => Listener::new(listen.addr, upstream),
-                },
-                SocketMatch::Covered => continue,
-            };
-            let opened = match &state.socket_opener {
-                Some(opener) => opened.opener(Arc::clone(opener)),
-                None => opened,
+            let Some(opened) = sockets(listen, number, upstream, &mut inherited, state)? else {
+                continue;
             };
             let others = virtual_servers(listen, stream, |index| sessions.of(index))?;
             let opened = opened
                 .sessions(sessions.of(number)?)
                 .virtual_servers(others)
                 .removal_deadline(config.worker_shutdown_timeout);
-            proxy = proxy.listener(listener(
-                opened,
-                server,
-                listen,
-                stream,
-                state,
-                sessions.log(number),
-            ));
+            let log = sessions.log(number);
+            proxy = proxy.listener(listener(opened, server, listen, stream, state, log));
         }
     }
     inherited.warn_of_unclaimed();
@@ -104,7 +69,63 @@ pub(crate) fn proxy(
     Ok(proxy.build()?)
 }
 
-/// A worker is a thread. One alone is the main thread.
+/// A proxy without upstreams and listeners.
+fn settings(
+    config: &Config,
+    stream: &Stream,
+    workers: NonZeroUsize,
+    most_sessions: NonZeroUsize,
+) -> ProxyBuilder {
+    let withdraw_delay = config.withdraw_delay;
+    let mut proxy = Proxy::builder()
+        // Of a shutdown that drains, as that by SIGQUIT. SIGTERM does not.
+        .drain_timeout(config.worker_shutdown_timeout)
+        .pre_stop_delay(withdraw_delay)
+        .orphan_timeout(stream.orphan_timeout)
+        .workers(match workers {
+            NonZeroUsize::MIN => Workers::CurrentRuntime,
+            several => Workers::Threads(several),
+        })
+        .limits(Limits::default().sessions(Some(most_sessions)));
+    if !withdraw_delay.is_zero() {
+        // lb-proxy logs the delay too, but without the name of the directive.
+        proxy = proxy.pre_stop_hook(move || async move {
+            info!(lb_withdraw_delay = ?withdraw_delay, "New connections still accepted");
+        });
+    }
+    if stream.admin.is_some() {
+        proxy = proxy
+            .detailed_metrics(true)
+            .reserve_descriptors(RESERVED + lb_proxy::admin::DESCRIPTORS)
+            .track_sessions(true);
+    }
+    proxy
+}
+
+/// The listener of `listen`, on an inherited socket if there is one. `None` if the socket of another `listen` of its server,
+/// which is number `server`, accepts for it.
+fn sockets(
+    listen: &Listen,
+    server: usize,
+    upstream: &Upstream,
+    inherited: &mut InheritedSockets,
+    state: &ReloadState,
+) -> Result<Option<Listener>, BuildError> {
+    let listener = match inherited.listener(listen, server, upstream)? {
+        SocketMatch::Listener(listener) => *listener,
+        SocketMatch::None => match &listen.unix {
+            Some(path) => Listener::unix(Arc::clone(path), upstream),
+            None => Listener::new(listen.addr, upstream),
+        },
+        SocketMatch::Covered => return Ok(None),
+    };
+    Ok(Some(match &state.socket_opener {
+        Some(opener) => listener.opener(Arc::clone(opener)),
+        None => listener,
+    }))
+}
+
+/// The number of worker threads. With one, the main thread is the worker.
 fn workers(wanted: WorkerProcesses) -> NonZeroUsize {
     match wanted {
         WorkerProcesses::Auto => available_parallelism().unwrap_or(NonZeroUsize::MIN),

@@ -1,4 +1,4 @@
-//! What a reload takes over from the former configuration.
+//! State that a reload takes over from the former configuration.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the handler of a server means for lb-proxy.
+//! Translates the handler of a `server` block into a route of lb-proxy.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Where `proxy_pass` with variables leads.
+//! The targets of a `proxy_pass` with variables.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,7 +15,11 @@ use crate::syntax::address::{Address, AddressError, Host};
 
 /// The upstreams of a configuration by their names in small letters: those of blocks, and those that a `proxy_pass` creates.
 #[derive(Debug)]
-pub(super) struct Targets(HashMap<String, Upstream>);
+pub(super) struct Targets {
+    by_name: HashMap<String, Upstream>,
+    /// The bytes of the longest name.
+    longest: usize,
+}
 
 impl Targets {
     /// `upstreams` are those of `stream`, in its order.
@@ -26,7 +30,8 @@ impl Targets {
             let name = config.name.to_ascii_lowercase();
             by_name.entry(name).or_insert_with(|| upstream.clone());
         }
-        Arc::new(Self(by_name))
+        let longest = by_name.keys().map(String::len).max().unwrap_or(0);
+        Arc::new(Self { by_name, longest })
     }
 
     /// Where `text` leads: to the upstream of that name, to an address, or to the addresses of a host that `hosts` looks
@@ -36,7 +41,6 @@ impl Targets {
             let text = String::from_utf8_lossy(text);
             return refuse(AddressError::InvalidHost, &text);
         };
-        // No name of an upstream is longer than a host may be, so a long text is not copied.
         if let Some(upstream) = self.named(text) {
             return upstream.clone().into();
         }
@@ -64,9 +68,13 @@ impl Targets {
     }
 
     fn named(&self, text: &str) -> Option<&Upstream> {
+        // A text from a client may be long. It is copied only if its length is that of a name.
+        if text.len() > self.longest {
+            return None;
+        }
         match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            true => self.0.get(&text.to_ascii_lowercase()),
-            false => self.0.get(text),
+            true => self.by_name.get(&text.to_ascii_lowercase()),
+            false => self.by_name.get(text),
         }
     }
 }

@@ -79,7 +79,7 @@ fn upstream(
 /// The settings around the policy. nginx never forgives an ejection before its time.
 fn balancing(config: &Upstream) -> BalancerConfig {
     let outage = config.forgives.then(CommonOutage::default);
-    BalancerConfig::default().with_common_outage(outage)
+    BalancerConfig::default().common_outage(outage)
 }
 
 /// What the identities of the sources leave out: the parameters of servers with names, the resolver, and how Kubernetes is
@@ -147,7 +147,7 @@ fn policy(method: &Method) -> Arc<dyn Policy> {
                 ExpectedTime::FirstByte => LeastTime::first_byte(),
                 ExpectedTime::LastByte => LeastTime::last_byte(),
             };
-            return Arc::new(policy.with_in_flight(*in_flight));
+            return Arc::new(policy.in_flight(*in_flight));
         }
         Method::Random => PolicyKind::Random,
         Method::RandomTwo => PolicyKind::RandomTwo,
@@ -186,11 +186,11 @@ fn source(
         match &server.host {
             Host::Ip(ip) => {
                 let backend = Backend::new(SocketAddr::new(*ip, server.port));
-                addrs.push(configured(backend, server).with_source(Arc::clone(&source)));
+                addrs.push(configured(backend, server).source(Arc::clone(&source)));
             }
             Host::Unix(path) => {
                 let backend = Backend::unix(path.as_path());
-                addrs.push(configured(backend, server).with_source(Arc::clone(&source)));
+                addrs.push(configured(backend, server).source(Arc::clone(&source)));
             }
             Host::Name(name) => {
                 let resolver = resolvers.of(server)?;
@@ -216,15 +216,15 @@ fn source(
 fn configured(backend: Backend, server: &UpstreamServer) -> Backend {
     let max_fails = NonZeroU32::new(server.max_fails);
     backend
-        .with_weight(Weight::new(server.weight.get()))
-        .with_max_conns(server.max_conns)
-        .with_fail_limit(max_fails.map(|max| FailLimit::new(max, server.fail_timeout)))
-        .with_priority(if server.backup {
+        .weight(Weight::new(server.weight.get()))
+        .max_conns(server.max_conns)
+        .fail_limit(max_fails.map(|max| FailLimit::new(max, server.fail_timeout)))
+        .priority(if server.backup {
             Priority::BACKUP
         } else {
             Priority::PRIMARY
         })
-        .with_admin(if server.down {
+        .admin(if server.down {
             AdminState::Drain
         } else {
             AdminState::Ready
@@ -244,10 +244,10 @@ fn configured_service(backend: Backend, server: &UpstreamServer) -> Option<Backe
     }
     let mut backend = configured(backend, server);
     if server.weight == NonZeroU16::MIN {
-        backend = backend.with_weight(weight);
+        backend = backend.weight(weight);
     }
     if !preferred {
-        backend = backend.with_priority(Priority::BACKUP);
+        backend = backend.priority(Priority::BACKUP);
     }
     Some(backend)
 }

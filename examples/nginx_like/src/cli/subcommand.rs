@@ -1,4 +1,4 @@
-//! The subcommands, which stand beside nginx's options.
+//! The subcommands, beside nginx's options.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -16,11 +16,11 @@ use crate::syntax::units;
 /// `supervise`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct SuperviseCommand {
-    /// How long the first start after a failure waits; each further one waits twice as long, until the server has run for 10 s
+    /// The delay of the first start after a failure; each further delay is twice as long, until the server has run for 10 s
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time)]
     restart_delay: Duration,
 
-    /// The longest of these times
+    /// The longest delay
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     max_restart_delay: Duration,
 
@@ -28,11 +28,11 @@ pub(super) struct SuperviseCommand {
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
 
-    /// The number that says in it that the server is not ready [default: that of lb_ready_file, or -254]
+    /// The number in the readiness file of a server that is not ready [default: that of lb_ready_file, or -254]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     not_ready: Option<i32>,
 
-    /// The age that the readiness file of a server that lives never has [default: that of lb_ready_file, or 1s]
+    /// The age of the readiness file from which the server counts as frozen [default: that of lb_ready_file, or 1s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     heartbeat: Option<Duration>,
 

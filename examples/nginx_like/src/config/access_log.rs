@@ -189,7 +189,7 @@ impl AccessLog {
 }
 
 impl AccessLog {
-    /// Checks that each of `logs`, those of a server, names one of `formats`, and that their interim lines can be told apart
+    /// Checks that each of `logs`, those of a server, names one of `formats`, and that their interim lines can be distinguished
     /// and have one interval.
     pub(crate) fn check_formats(
         logs: &[Self],

@@ -1,4 +1,4 @@
-//! `error_log`, which may stand on every level, and `lb_error_log_rate`.
+//! `error_log`, which is allowed on every level, and `lb_error_log_rate`.
 
 use std::path::PathBuf;
 

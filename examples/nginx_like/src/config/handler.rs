@@ -1,4 +1,4 @@
-//! What serves the connections of a server: `proxy_pass`, `pass` or `return`.
+//! The handler of a server's connections: `proxy_pass`, `pass` or `return`.
 
 use super::pass::PassTo;
 use super::proxy_pass::ProxyPass;

@@ -56,7 +56,7 @@ pub(crate) struct HealthCheck {
     /// A server gets no sessions before its first probe.
     pub(crate) mandatory: bool,
     pub(crate) port: Option<u16>,
-    /// What tells it apart from others of its type, behind the type: parameters, each behind a blank.
+    /// What distinguishes it from others of its type, behind the type: parameters, each behind a blank.
     pub(crate) distinction: String,
     span: Span,
 }

@@ -22,12 +22,12 @@ pub(crate) fn misplaced(name: &str) -> SyntaxError {
     }
 }
 
-/// The names of all directives, once for each kind of block they may stand in.
+/// The names of all directives, once for each kind of block that allows them.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     tables().map(|known| known.name)
 }
 
-/// Whether the directive of this name opens a block wherever it may stand.
+/// Whether the directive of this name opens a block wherever it is allowed.
 pub(super) fn is_block(name: &str) -> bool {
     let mut of_name = tables().filter(|known| known.name == name).peekable();
     of_name.peek().is_some() && of_name.all(|known| known.is_block)
@@ -60,7 +60,7 @@ fn table<B: Block>(block: &'static str) -> impl Iterator<Item = Known> {
     })
 }
 
-/// Where a directive stands, in words.
+/// The blocks that allow a directive, in words.
 pub(super) fn blocks_of(name: &str) -> String {
     let of_name = tables().filter(|known| known.name == name);
     let blocks: Vec<_> = of_name

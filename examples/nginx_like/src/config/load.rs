@@ -195,7 +195,7 @@ impl Config {
         let knows_all = !mistakes.iter().any(defines);
         let mut errors: Vec<_> = mistakes.into_iter().map(|mistake| mistake.error).collect();
         if let Err(error) = read {
-            // What stands behind the place where a file ends to make sense is unknown.
+            // The text after the place where a file stops making sense is unknown.
             errors.push(error);
             return Err(errors);
         }

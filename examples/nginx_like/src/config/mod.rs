@@ -12,7 +12,7 @@
 //!   [`ssl_preread`]).
 //! - Any other directive: add a line to the table of its file: the name, the number of its arguments, and a closure that
 //!   reads the statement into the block.
-//! - A new module: add a file, and its group to [`server_settings`] if it may stand in `server` and `stream` blocks.
+//! - A new module: add a file, and its group to [`server_settings`] if `server` and `stream` blocks allow it.
 //!
 //! Then remove it from [`unsupported`], show it in `conf/all.conf`, use its value in `build`, and write `COVERAGE.md` again:
 //! `LB_WRITE_COVERAGE=1 cargo test -p nginx_like --lib coverage`.

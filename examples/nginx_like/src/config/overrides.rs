@@ -1,4 +1,4 @@
-//! What the command line adds to a configuration: `-g` and `-e`.
+//! Additions of the command line to a configuration: `-g` and `-e`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -52,7 +52,7 @@ impl ProxyPass {
 }
 
 impl PassTarget {
-    /// Reads `url`, which stands at `span`.
+    /// Reads `url`, which is at `span`.
     pub(crate) fn parse(url: &str, span: &Span) -> Result<Self, ConfigError> {
         let url = url.to_owned();
         let address = if url.contains('$') {

@@ -87,7 +87,7 @@ impl<B: Has<NameResolution>> Directive<B> {
 }
 
 impl Resolver {
-    /// The same wherever it stands in the text.
+    /// The same wherever it is in the text.
     pub(crate) fn without_span(&self) -> Self {
         Self {
             span: Span::none(),

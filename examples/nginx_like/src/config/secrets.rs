@@ -1,4 +1,4 @@
-//! Which words of a configuration are not shown.
+//! Words of a configuration that are not shown.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Settings of a `server` block, which may stand in the `stream` block as defaults for all servers.
+//! Settings of a `server` block, which the `stream` block allows as defaults for all servers.
 //!
 //! Each field is a group of directives: a file beside this one, named as nginx's module.
 

@@ -52,7 +52,7 @@ struct Draft {
     no_hostname: bool,
 }
 
-/// Reads what stands behind `syslog:` in the first argument of `statement`.
+/// Reads what follows `syslog:` in the first argument of `statement`.
 pub(crate) fn read(statement: &Statement) -> Result<Syslog, ConfigError> {
     let text = statement.arg().strip_prefix("syslog:").unwrap_or_default();
     let mut draft = Draft::default();

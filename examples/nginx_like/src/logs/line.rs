@@ -22,7 +22,7 @@ pub(crate) fn line(level: LogLevel, message: fmt::Arguments<'_>) -> String {
     line
 }
 
-/// Writes what stands before the message.
+/// Writes the part of a line before its message.
 pub(crate) fn begin(level: LogLevel, line: &mut impl Write) -> fmt::Result {
     let level = level.name();
     let pid = getpid().as_raw_nonzero();

@@ -13,6 +13,12 @@ use tokio::time;
 use super::chunk::Chunk;
 use super::writer::Writer;
 
+use state::{State, Thread};
+
+pub(super) use state::{Batch, Entry, Output, is_due};
+
+mod state;
+
 /// How many bytes of messages may wait for one log, besides those that a chunk gathers. Its thread may hold as many again.
 pub(super) const CAPACITY: usize = 4 << 20;
 
@@ -21,9 +27,6 @@ pub(super) const LONGEST: usize = 64 << 10;
 
 /// The longest file name, as the kernel has it. Clients may choose the values of variables in file names.
 const LONGEST_PATH: usize = 4096;
-
-/// How often the error log is told of the same fault of a log.
-const COMPLAINT: Duration = Duration::from_secs(60);
 
 /// How long the thread that writes each line at once waits for more before it ends. One that writes gathered lines ends when
 /// it has written them: the next ones come later than a thread takes to start.
@@ -50,69 +53,6 @@ pub(super) struct Queue {
     written: Condvar,
 }
 
-#[derive(Debug)]
-struct State {
-    /// `None` while a thread writes.
-    output: Option<Output>,
-    entries: VecDeque<Entry>,
-    /// Lines that wait for more.
-    gathered: Chunk,
-    /// When `gathered` is written although it is not full.
-    due: Option<time::Instant>,
-    /// Whether a timer waits until lines are due.
-    has_timer: bool,
-    /// Where in `entries` the file is that the thread will switch to.
-    switch: Option<usize>,
-    /// Of the messages in `entries` and `gathered`. Those with a file name count with it and their entry.
-    bytes: usize,
-    /// Messages that did not fit behind `entries`.
-    dropped: u64,
-    /// When the error log was last told of a gap.
-    told_at: Option<Instant>,
-    /// Messages whose file name is too long.
-    refused: u64,
-    is_closed: bool,
-    thread: Thread,
-}
-
-/// What the thread that writes is doing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Thread {
-    /// There is none.
-    Ended,
-    /// It is being started, or writes.
-    Writing,
-    /// It waits for messages.
-    Waiting,
-}
-
-/// What messages are written to.
-#[derive(Debug)]
-pub(super) struct Output {
-    pub(super) writer: Writer,
-    /// Messages that are missing in the log and not yet counted in it.
-    pub(super) lost: u64,
-    /// When the error log was last told of lost messages.
-    pub(super) told_at: Option<Instant>,
-}
-
-#[derive(Debug)]
-pub(super) enum Entry {
-    Lines(Chunk),
-    /// Later messages go to this file, or to files that are opened again.
-    Reopen(Option<File>),
-}
-
-/// The entries that the thread writes next.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) entries: VecDeque<Entry>,
-    /// Messages that were dropped after these entries.
-    pub(super) dropped: u64,
-    /// Messages whose file name is too long.
-    pub(super) refused: u64,
-}
-
 /// What the caller of [`Queue::push`] must do.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Pushed {
@@ -120,7 +60,7 @@ pub(super) struct Pushed {
     pub(super) needs_thread: bool,
     /// No timer waits for the chunk that the line begins: one must be started that waits until this time.
     pub(super) needs_timer: Option<time::Instant>,
-    /// The line is the first that was dropped in a row, and the error log was not told of such a line for a minute.
+    /// The line is the first that was dropped in a row, and the error log did not report such a line for a minute.
     pub(super) begins_gap: bool,
 }
 
@@ -136,7 +76,7 @@ impl Queue {
                 output: Some(Output {
                     writer,
                     lost: 0,
-                    told_at: None,
+                    reported_at: None,
                 }),
                 entries: VecDeque::new(),
                 gathered: Chunk::default(),
@@ -145,7 +85,7 @@ impl Queue {
                 switch: None,
                 bytes: 0,
                 dropped: 0,
-                told_at: None,
+                reported_at: None,
                 refused: 0,
                 is_closed: false,
                 thread: Thread::Writing,
@@ -171,7 +111,8 @@ impl Queue {
         } else if state.dropped > 0 || state.bytes + held > CAPACITY + self.chunk_size {
             state.dropped += 1;
             self.note_missing(1);
-            pushed.begins_gap = state.dropped == 1 && is_due(&mut state.told_at, Instant::now());
+            pushed.begins_gap =
+                state.dropped == 1 && is_due(&mut state.reported_at, Instant::now());
         } else {
             state.bytes += held;
             let gathers = message.len() <= self.chunk_size && path.is_none();
@@ -354,31 +295,6 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl State {
-    /// Moves the lines that wait for more to those that are written.
-    fn ripen(&mut self) {
-        self.due = None;
-        if self.gathered.lines > 0 {
-            let chunk = std::mem::take(&mut self.gathered);
-            self.entries.push_back(Entry::Lines(chunk));
-        }
-    }
-
-    /// Whether the thread has entries to write or dropped messages to report.
-    fn has_work(&self) -> bool {
-        !self.entries.is_empty() || self.dropped > 0 || self.refused > 0
-    }
-}
-
-/// Whether the error log is told of a fault again. Notes it if so.
-pub(super) fn is_due(told_at: &mut Option<Instant>, now: Instant) -> bool {
-    let is_due = told_at.is_none_or(|told| now.duration_since(told) >= COMPLAINT);
-    if is_due {
-        *told_at = Some(now);
-    }
-    is_due
 }
 
 /// The message, or as much of it as a line may have and how much is missing.

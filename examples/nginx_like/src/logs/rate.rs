@@ -82,7 +82,7 @@ impl fmt::Display for Client {
 
 /// What happens to a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Verdict {
+pub(crate) enum RateDecision {
     Write,
     /// It is not written. `begins` is its bucket if that suppressed no line since the last [`take`](StormLimit::take), so
     /// that the caller must see to it that the number is written.
@@ -93,7 +93,7 @@ pub(crate) enum Verdict {
 
 impl StormLimit {
     /// Counts a line of `kind` about `client`.
-    pub(crate) fn admit(&self, kind: &'static str, client: Client, now: Instant) -> Verdict {
+    pub(crate) fn admit(&self, kind: &'static str, client: Client, now: Instant) -> RateDecision {
         let mut buckets = self.lock();
         let key = buckets.key(kind, client, now);
         let bucket = buckets.by_key.entry(key).or_insert(Bucket {
@@ -103,12 +103,12 @@ impl StormLimit {
         let full_at = bucket.full_at.max(now) + EVERY;
         if full_at > now + EVERY * BURST {
             bucket.suppressed += 1;
-            return Verdict::Suppress {
+            return RateDecision::Suppress {
                 begins: (bucket.suppressed == 1).then_some(key),
             };
         }
         bucket.full_at = full_at;
-        Verdict::Write
+        RateDecision::Write
     }
 
     /// How many lines a bucket suppressed since the last call.
@@ -161,7 +161,7 @@ mod tests {
     fn written(limit: &StormLimit, client: Client, count: u32, now: Instant) -> usize {
         let verdicts = (0..count).map(|_| limit.admit("refused", client, now));
         verdicts
-            .filter(|verdict| *verdict == Verdict::Write)
+            .filter(|verdict| *verdict == RateDecision::Write)
             .count()
     }
 
@@ -174,12 +174,12 @@ mod tests {
             client: Some(ONE),
         };
         assert_eq!(written(&limit, ONE, 5000, begin), 1000);
-        assert_eq!(limit.admit("denied", ONE, begin), Verdict::Write);
+        assert_eq!(limit.admit("denied", ONE, begin), RateDecision::Write);
         assert_eq!(limit.take(key), 4000);
         assert_eq!(limit.take(key), 0);
-        let first = Verdict::Suppress { begins: Some(key) };
+        let first = RateDecision::Suppress { begins: Some(key) };
         assert_eq!(limit.admit("refused", ONE, begin), first);
-        let second = Verdict::Suppress { begins: None };
+        let second = RateDecision::Suppress { begins: None };
         assert_eq!(limit.admit("refused", ONE, begin), second);
         let later = |seconds| begin + Duration::from_secs(seconds);
         assert_eq!(written(&limit, ONE, 5000, later(1)), 100);

@@ -304,7 +304,7 @@ impl Output {
 
     /// How many messages were lost, if they are due to be reported.
     fn take_lost(&mut self, now: Instant) -> Option<u64> {
-        let is_due = self.lost > 0 && is_due(&mut self.told_at, now);
+        let is_due = self.lost > 0 && is_due(&mut self.reported_at, now);
         is_due.then(|| std::mem::take(&mut self.lost))
     }
 }

@@ -1,4 +1,4 @@
-//! What health checks say of a backend, for the last column of tables.
+//! Notes of health checks about a backend, for the last column of tables.
 
 use lb_proxy::admin::status::CheckStateReport;
 

@@ -1,4 +1,4 @@
-//! Why a subcommand has no answer.
+//! Errors of a subcommand that has no answer.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Whether two replicas send connections to the same backends.
+//! Compares two replicas: do they send connections to the same backends?
 
 mod difference;
 

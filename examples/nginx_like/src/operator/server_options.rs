@@ -1,4 +1,4 @@
-//! Where a subcommand finds the server, and what it shows it.
+//! Options of a subcommand that find the server and hold its token.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -60,11 +60,11 @@ fn inherits_sockets() -> bool {
 
 /// Reports to the process that started this one that the server listens.
 #[derive(Debug)]
-pub(crate) struct Readiness {
+pub(crate) struct StartReport {
     is_awaited: bool,
 }
 
-impl Readiness {
+impl StartReport {
     /// Of a process in the foreground: nothing waits for it.
     pub(crate) const fn foreground() -> Self {
         Self { is_awaited: false }

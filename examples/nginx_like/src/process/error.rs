@@ -1,4 +1,4 @@
-//! Why the server does not start, or does not apply a configuration.
+//! Errors of a start and of a reload.
 
 use std::io;
 use std::net::SocketAddr;

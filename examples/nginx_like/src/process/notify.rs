@@ -1,4 +1,4 @@
-//! What systemd is told (`sd_notify`), without waiting for it.
+//! Notifications to systemd (`sd_notify`), without waiting for it.
 //!
 //! `sd_notify::notify` waits while the queue of systemd's socket is full, and the threads that call this carry traffic or handle
 //! signals.

@@ -1,8 +1,7 @@
 //! SIGHUP: reads the configuration again and applies the difference.
 
-use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::Escaped;
@@ -13,15 +12,14 @@ use tracing::{error, info, warn};
 use super::admin::{DesiredAdmin, RunningAdmin};
 use super::files::access::FileAccess;
 use super::files::file_threads::FileThreads;
-use super::files::pid::PidGuard;
+use super::files::pid_slot::{self, PidSlot};
 use super::logs::logging::Logging;
-use super::metrics::ReloadRecord;
+use super::metrics::LoadCounters;
 use crate::build::inherited::InheritedSockets;
 use crate::build::loops;
 use crate::build::proxy::proxy;
 use crate::build::reload_state::ReloadState;
 use crate::config::main::Config;
-use crate::config::pid::PidPath;
 use crate::logs::sink::EMERG_TARGET;
 use crate::process::error::StartError;
 
@@ -33,13 +31,10 @@ pub(crate) struct Reloader {
     state: ReloadState,
     pid_file: PidSlot,
     admin: RunningAdmin,
-    record: Arc<ReloadRecord>,
+    record: Arc<LoadCounters>,
     upgrade_timeout: Duration,
     unix_paths: Vec<Arc<Path>>,
 }
-
-/// The pid file, if there is one. The main thread empties the slot at the end, even if the control thread hangs then.
-pub(crate) type PidSlot = Arc<Mutex<Option<PidGuard>>>;
 
 impl Reloader {
     /// Counts the reloads in `record`.
@@ -48,7 +43,7 @@ impl Reloader {
         state: ReloadState,
         pid_file: PidSlot,
         admin: RunningAdmin,
-        record: Arc<ReloadRecord>,
+        record: Arc<LoadCounters>,
     ) -> Self {
         Self {
             upgrade_timeout: started.lb_upgrade_timeout,
@@ -74,55 +69,13 @@ impl Reloader {
         self.upgrade_timeout
     }
 
+    pub(crate) const fn pid_file(&self) -> &PidSlot {
+        &self.pid_file
+    }
+
     /// The paths of the unix sockets that the configuration in use listens on.
     pub(crate) fn unix_paths(&self) -> Vec<Arc<Path>> {
         self.unix_paths.clone()
-    }
-
-    /// Writes the pid file that was opened at the start.
-    pub(crate) fn write_pid_file(&self, threads: &FileThreads) {
-        self.change_pid_file(threads, "Pid file not written", PidGuard::write);
-    }
-
-    /// Renames the pid file for a new binary.
-    pub(crate) fn retire_pid_file(&self, threads: &FileThreads) -> Result<(), StartError> {
-        let renamed = self.try_change_pid_file(threads, PidGuard::retire);
-        renamed.map_err(StartError::upgrade("renaming the pid file"))
-    }
-
-    /// Undoes [`retire_pid_file`](Self::retire_pid_file).
-    pub(crate) fn restore_pid_file(&self, threads: &FileThreads) {
-        self.change_pid_file(threads, "Pid file not renamed", PidGuard::restore);
-    }
-
-    fn change_pid_file(
-        &self,
-        threads: &FileThreads,
-        failed: &str,
-        change: fn(&mut PidGuard) -> io::Result<()>,
-    ) {
-        if let Err(error) = self.try_change_pid_file(threads, change) {
-            error!(%error, "{failed}");
-        }
-    }
-
-    /// The slot is empty meanwhile: at the end of the process nothing waits for a file that hangs.
-    fn try_change_pid_file(
-        &self,
-        threads: &FileThreads,
-        change: fn(&mut PidGuard) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let Some(mut guard) = self.pid_file().take() else {
-            return Ok(());
-        };
-        let slot = Arc::clone(&self.pid_file);
-        let changed = threads.run(move || {
-            let changed = change(&mut guard);
-            let slot = slot.lock();
-            slot.unwrap_or_else(PoisonError::into_inner).replace(guard);
-            changed
-        });
-        changed.flatten()
     }
 
     /// Applies the configuration as it is now. If it has an error, or a listener cannot be bound, nothing changes.
@@ -181,11 +134,9 @@ impl Reloader {
         });
         let (proxy, state) =
             built.map_err(StartError::hung("reading the files that it names"))??;
-        let pid_stays =
-            self.pid_file().as_ref().map(PidGuard::path) == Some(config.pid.path.as_path());
-        let pid_file = match pid_stays {
+        let pid_file = match self.pid_file.is_at(&config.pid.path) {
             true => None,
-            false => open_pid(files, threads, &config.pid)?,
+            false => Some(pid_slot::open(files, threads, &config.pid)?),
         };
         let (described, running) = (Arc::clone(&config), self.admin.listening());
         let opener = Arc::clone(files);
@@ -199,35 +150,12 @@ impl Reloader {
         self.upgrade_timeout = config.lb_upgrade_timeout;
         self.unix_paths = unix_paths(&config);
         logging.replace(logs);
-        if !pid_stays {
-            self.move_pid_file(threads, pid_file);
+        if let Some(new) = pid_file {
+            self.pid_file.replace(threads, new);
         }
         self.warn_of_fixed_settings(&config);
         loops::warn_of(&config);
         Ok(reloaded)
-    }
-
-    /// Writes the new pid file and removes the old one. The configuration is applied already, so errors are only logged.
-    fn move_pid_file(&self, threads: &FileThreads, new: Option<PidGuard>) {
-        let written = new.map(|mut new| {
-            let written = threads.run(move || new.write().map(|()| new));
-            written.flatten()
-        });
-        match written.transpose() {
-            Ok(new) => {
-                let before = std::mem::replace(&mut *self.pid_file(), new);
-                if let Err(error) = threads.run(move || drop(before)) {
-                    error!(%error, "Old pid file not removed");
-                }
-            }
-            Err(error) => error!(%error, "Pid file not written, the old one remains"),
-        }
-    }
-
-    /// No code that can panic or block runs under the lock.
-    fn pid_file(&self) -> MutexGuard<'_, Option<PidGuard>> {
-        let slot = self.pid_file.lock();
-        slot.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Warns of changed settings that need a new process.
@@ -283,14 +211,4 @@ fn log(report: &ReloadReport) {
         upstreams.removed = ?upstreams.removed,
         "Configuration applied"
     );
-}
-
-fn open_pid(
-    files: &Arc<FileAccess>,
-    threads: &FileThreads,
-    pid: &PidPath,
-) -> Result<Option<PidGuard>, StartError> {
-    let (files, pid) = (Arc::clone(files), pid.clone());
-    let opened = threads.run(move || files.open_pid(&pid));
-    opened.map_err(StartError::hung("opening the pid file"))?
 }

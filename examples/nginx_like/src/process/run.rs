@@ -1,7 +1,7 @@
 //! Runs the server from the start to the end of the process.
 
 use std::future::Future;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use lb_proxy::network_watch::NetworkWatch;
 use lb_proxy::settings::InheritableSockets;
@@ -16,18 +16,20 @@ use super::admin::{DesiredAdmin, RunningAdmin};
 use super::build_as_user::build_as_user;
 use super::control::{Control, ControlContext};
 use super::credentials::Credentials;
-use super::daemon::Readiness;
+use super::daemon::StartReport;
 use super::error::StartError;
 use super::files::access::FileAccess;
 use super::files::conf_path::ConfPath;
+use super::files::pid_slot::PidSlot;
 use super::helper::sockets::HelperSockets;
 use super::limits::{limit_core, limit_files, set_priority};
 use super::logs::configured::writes_to_stderr;
-use super::logs::logging::{Logging, Logs};
-use super::metrics::ReloadRecord;
+use super::logs::logging::Logging;
+use super::logs::open_logs::Logs;
+use super::metrics::LoadCounters;
 use super::metrics::collector::registry;
 use super::readiness::{ReadinessReporter, SharedReadyFile};
-use super::reload::{PidSlot, Reloader};
+use super::reload::Reloader;
 use super::signals::Signals;
 use super::state_file::{self, LAST_WRITE, StateSaver};
 use super::upgrade::invocation::Invocation;
@@ -81,7 +83,7 @@ pub(crate) fn run(
     let logs = Logs::open(&config, &files)?;
     let user = credentials.as_ref();
     let proxy = build_as_user(&config, user, &mut state, inherited, logs.sinks());
-    let logging = logs.install();
+    let logging = Logging::install(logs);
     let _flush = FlushGuard(&logging);
     let served = proxy.and_then(|proxy| {
         let prepared = Prepared {
@@ -106,7 +108,7 @@ pub(crate) fn run(
 pub(crate) struct Start {
     pub(crate) invocation: Invocation,
     /// Reports that the server listens.
-    pub(crate) readiness: Readiness,
+    pub(crate) readiness: StartReport,
     /// The process of the old binary, and its sockets.
     pub(crate) predecessor: Option<(Predecessor, Vec<InheritableSockets>)>,
 }
@@ -126,96 +128,115 @@ struct Prepared {
 
 impl Prepared {
     /// Opens the sockets, and serves until a signal ends it.
-    fn serve(self, logging: &Logging, readiness: Readiness) -> Result<(), StartError> {
+    fn serve(mut self, logging: &Logging, report: StartReport) -> Result<(), StartError> {
+        loops::warn_of(&self.config);
+        // With the rights of the superuser, as a file of root's may be the token.
+        let admin = DesiredAdmin::open(&self.config, None, self.admin_socket.take(), &self.files)?;
+        self.limit_process()?;
+        let outputs = self.outputs()?;
+        let pid_file = PidSlot::default();
+        let files = Arc::clone(&self.files);
+        let done = block_on(self.accept(logging, report, admin, outputs, pid_file.clone()));
+        files.end();
+        // The control thread may hang on a file and keep its reference, so the guard is taken out of the slot.
+        drop(pid_file.take());
+        done
+    }
+
+    /// Sets the limits of the process, and makes it that of its user.
+    ///
+    /// Before the sockets are opened: the kernel lets sockets share an address only if one user has opened them, and sockets
+    /// that a reload adds belong to this user.
+    fn limit_process(&self) -> Result<(), StartError> {
+        limit_files(self.config.worker_rlimit_nofile);
+        limit_core(self.config.worker_rlimit_core);
+        set_priority(self.config.worker_priority);
+        if let Some(credentials) = &self.credentials {
+            credentials.switch_to(self.config.has_transparent_source())?;
+        }
+        Ok(())
+    }
+
+    /// Creates the readiness file, and restores the saved state.
+    ///
+    /// As the user of the process, which writes the file to the end; and before anything can go wrong: the file of a process
+    /// that was killed may say that the server is ready.
+    fn outputs(&self) -> Result<Outputs, StartError> {
+        let config = &self.config;
+        let ready_file = match &self.predecessor {
+            None => SharedReadyFile::create(config.ready_file.as_ref()),
+            // It says that the service is ready, and the old binary's process writes it.
+            Some(_) => Ok(SharedReadyFile::deferred(config.ready_file.as_ref())),
+        };
+        let ready_file = ready_file.map_err(StartError::ready_file(config))?;
+        if let Some(state) = &config.state {
+            state_file::restore(state, &self.proxy);
+        }
+        Ok(Outputs {
+            ready_file,
+            state: config.state.clone(),
+            reloaded: Arc::default(),
+        })
+    }
+
+    /// Binds and serves, on the runtime of the main thread.
+    async fn accept(
+        self,
+        logging: &Logging,
+        report: StartReport,
+        admin: DesiredAdmin,
+        outputs: Outputs,
+        pid_file: PidSlot,
+    ) -> Result<(), StartError> {
         let Self {
             config,
-            credentials,
             state,
             files,
             proxy,
             invocation,
             predecessor,
-            admin_socket,
+            ..
         } = self;
-        loops::warn_of(&config);
-        // With the rights of the superuser, as a file of root's may be the token.
-        let admin = DesiredAdmin::open(&config, None, admin_socket, &files)?;
-        limit_files(config.worker_rlimit_nofile);
-        limit_core(config.worker_rlimit_core);
-        set_priority(config.worker_priority);
-        // Before the sockets are opened: the kernel lets sockets share an address only if one user has opened them, and
-        // sockets that a reload adds belong to this user.
-        if let Some(credentials) = &credentials {
-            credentials.switch_to(config.has_transparent_source())?;
+        let signals = Signals::listen()?;
+        let server = proxy.bind().await?;
+        let mut opened = files.open_pid(&config.pid)?;
+        // Beside an old binary's process it is written when that knows that this one accepts.
+        if let Some(file) = &mut opened
+            && predecessor.is_none()
+        {
+            file.write().map_err(StartError::open(file.path()))?;
         }
-        // As the user of the process, which has to write it to the end; and before anything can go wrong: the file of a process
-        // that was killed may say that the server is ready.
-        let ready_file = match &predecessor {
-            None => SharedReadyFile::create(config.ready_file.as_ref()),
-            // It says that the service is ready, and the old binary's process writes it.
-            Some(_) => Ok(SharedReadyFile::deferred(config.ready_file.as_ref())),
-        };
-        let ready_file = ready_file.map_err(StartError::ready_file(&config))?;
-        if let Some(state) = &config.state {
-            state_file::restore(state, &proxy);
+        pid_file.set(opened);
+        let is_daemon = report.is_daemon();
+        report.announce(writes_to_stderr(&config))?;
+        let record = Arc::new(LoadCounters::started());
+        let registry = registry(server.handle(), Arc::clone(&record), logging.clone());
+        let mut running = RunningAdmin::new(server.handle(), registry, logging);
+        running.apply(admin);
+        if predecessor.is_some() {
+            running.pause();
         }
-        let outputs = Outputs {
-            ready_file,
-            state: config.state.clone(),
-            reloaded: Arc::default(),
+        let context = ControlContext {
+            reloader: Reloader::new(config, state, pid_file, running, record),
+            files,
+            upgrader: Upgrader::new(
+                invocation,
+                signals.requests(),
+                predecessor.clone(),
+                outputs.ready_file.clone(),
+                is_daemon,
+            ),
+            reloaded: Arc::clone(&outputs.reloaded),
         };
-        let pid_file = PidSlot::default();
-        let done = block_on(async {
-            let signals = Signals::listen()?;
-            let server = proxy.bind().await?;
-            let mut opened = files.open_pid(&config.pid)?;
-            // Beside an old binary's process it is written when that knows that this one accepts.
-            if let Some(file) = &mut opened
-                && predecessor.is_none()
-            {
-                file.write().map_err(StartError::open(file.path()))?;
-            }
-            *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
-            let is_daemon = readiness.is_daemon();
-            readiness.announce(writes_to_stderr(&config))?;
-            let record = Arc::new(ReloadRecord::started());
-            let registry = registry(server.handle(), Arc::clone(&record), logging.clone());
-            let mut running = RunningAdmin::new(server.handle(), registry, logging);
-            running.apply(admin);
-            if predecessor.is_some() {
-                running.pause();
-            }
-            let old = predecessor.clone();
-            let context = ControlContext {
-                reloader: Reloader::new(config, state, Arc::clone(&pid_file), running, record),
-                files: Arc::clone(&files),
-                upgrader: Upgrader::new(
-                    invocation,
-                    signals.requests(),
-                    old,
-                    outputs.ready_file.clone(),
-                    is_daemon,
-                ),
-                reloaded: Arc::clone(&outputs.reloaded),
-            };
-            serve(
-                server,
-                signals,
-                logging,
-                outputs,
-                Some(context),
-                predecessor,
-            )
-            .await
-        });
-        files.end();
-        // The control thread may hang on a file and keep its reference, so the guard is taken out of the slot.
-        let pid_file = pid_file
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        drop(pid_file);
-        done
+        serve(
+            server,
+            signals,
+            logging,
+            outputs,
+            Some(context),
+            predecessor,
+        )
+        .await
     }
 }
 

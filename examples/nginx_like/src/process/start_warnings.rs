@@ -1,4 +1,4 @@
-//! What stops nginx at its start, and stops nginx_like there or not at all. `-t` warns of it.
+//! Mistakes that stop nginx at its start, and stop nginx_like there or not at all. `-t` warns of them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

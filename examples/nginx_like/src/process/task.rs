@@ -1,4 +1,4 @@
-//! What the control thread is asked to do.
+//! Tasks of the control thread.
 
 /// A task of the control thread: that of a signal, or of an event of an upgrade.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

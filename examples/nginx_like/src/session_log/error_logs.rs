@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::config::error_log::LogLevel;
 use crate::logs::level::LevelOverride;
 use crate::logs::line::line;
-use crate::logs::rate::{BucketKey, Client, REPORT_AFTER, StormLimit, Verdict};
+use crate::logs::rate::{BucketKey, Client, REPORT_AFTER, RateDecision, StormLimit};
 use crate::logs::sink::Sink;
 
 /// The error logs of a server, with their levels.
@@ -69,7 +69,7 @@ impl ErrorLogs {
                 Endpoint::Tcp(client) => client.ip().into(),
                 Endpoint::Unix(_) => Client::Unix,
             };
-            if let Verdict::Suppress { begins } = limit.admit(kind, client, Instant::now()) {
+            if let RateDecision::Suppress { begins } = limit.admit(kind, client, Instant::now()) {
                 if let Some(bucket) = begins {
                     self.report_later(level, bucket, limit);
                 }

@@ -1,4 +1,4 @@
-//! How values of variables are written to the access log.
+//! Escapes values of variables for the access log.
 
 use crate::config::log_format::LogEscape;
 

@@ -1,4 +1,4 @@
-//! What the logs have of sessions: the lines of the access log and of the error log, as nginx writes them.
+//! Lines of the logs about sessions: those of the access log and of the error log, as nginx writes them.
 //!
 //! [`hooks`] observes the sessions of one server and writes the lines; [`messages`], [`attempts`] and [`refusals`] have the texts of
 //! the error log.

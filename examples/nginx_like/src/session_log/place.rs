@@ -1,4 +1,4 @@
-//! What the lines about a session say of it: its number, its client and server, and its bytes.
+//! The part of a line that names its session: number, client, server and bytes.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! How the process ends: nginx writes no lines about sessions that SIGTERM cuts off.
+//! The kind of a shutdown: nginx writes no lines about sessions that SIGTERM cuts off.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 

@@ -1,4 +1,4 @@
-//! Whether a process descends from this one.
+//! Finds out whether a process descends from this one.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Whether the server still renews its readiness file.
+//! Watches whether the server still renews its readiness file.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const MARGIN: Duration = Duration::from_millis(50);
 const SHORTEST_PERIOD: Duration = Duration::from_millis(5);
 const LONGEST_PERIOD: Duration = Duration::from_millis(250);
 
-/// What tells one state of the file from another: its inode and the time of its change.
+/// A state of the file: its inode and the time of its change.
 pub(super) type FileState = (u64, i64, i64);
 
 /// Whether the server still renews its readiness file.
@@ -27,7 +27,7 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// `heartbeat`: the age that the file of a server that lives never has.
+    /// `heartbeat`: the age of the file from which the server counts as frozen.
     pub(super) fn new(heartbeat: Duration, now: Instant) -> Self {
         Self {
             limit: heartbeat + MARGIN.max(heartbeat / 4),

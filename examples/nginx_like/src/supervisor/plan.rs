@@ -1,4 +1,4 @@
-//! What to supervise.
+//! The settings of a supervision.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,9 +19,9 @@ pub(crate) struct SupervisionPlan {
     /// The configuration that these arguments name.
     pub(crate) path: ConfPath,
     pub(crate) ready_file: ReadyFileOptions,
-    /// How long the first start after a failure waits. Each further one waits twice as long.
+    /// The delay of the first start after a failure. Each further delay is twice as long.
     pub(crate) restart_delay: Duration,
-    /// The longest of these times.
+    /// The longest delay.
     pub(crate) longest_delay: Duration,
 }
 

@@ -67,7 +67,7 @@ impl ReadyMark {
         self.heartbeat.accept(self.state());
     }
 
-    /// Writes that the server is not ready if it has not renewed the file in time. A server that goes on writes it anew.
+    /// Writes that the server is not ready if it has not renewed the file in time. A server that goes on writes it again.
     pub(super) fn look(&mut self) {
         let state = self.state();
         let was_late = self.is_late;

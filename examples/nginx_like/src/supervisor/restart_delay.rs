@@ -1,4 +1,4 @@
-//! How long a start after a failure waits.
+//! The delay of a start after a failure.
 
 use std::time::Duration;
 

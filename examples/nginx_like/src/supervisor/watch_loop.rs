@@ -56,7 +56,7 @@ enum Stage {
     },
     /// The server is started again then.
     Waiting { until: Instant },
-    /// The server was told to end, or has ended by itself without an error.
+    /// The server got a signal to end, or has ended by itself without an error.
     Ending,
 }
 

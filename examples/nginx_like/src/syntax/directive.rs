@@ -1,4 +1,4 @@
-//! What a directive is: its name, its arguments, the block that it stands in, and its handler.
+//! A directive: its name, its arguments, the block that it is allowed in, and its handler.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use super::{
 
 /// A kind of block. The values of its statements are collected in it as they are read.
 pub(crate) trait Block: Sized + 'static {
-    /// The directives that stand in this kind of block only. `include` may stand in every block.
+    /// The directives that only this kind of block allows. Every block allows `include`.
     const DIRECTIVES: &'static [Directive<Self>];
 
-    /// Tables of directives that stand in other kinds of blocks too.
+    /// Tables of directives that other kinds of blocks allow too.
     const SHARED: &'static [&'static [Directive<Self>]] = &[];
 
     /// The directive of every other word, in a block of arbitrary words.
@@ -36,7 +36,7 @@ pub(crate) trait Has<T>: Block {
 pub(crate) type ReadDirective<B> =
     fn(&mut B, &Statement, &mut Reader<'_>) -> Result<(), ConfigError>;
 
-/// A directive that may stand in the block `B`.
+/// A directive that the block `B` allows.
 #[derive(Debug)]
 pub(crate) struct Directive<B> {
     pub(crate) name: &'static str,

@@ -32,7 +32,7 @@ pub(crate) struct ListedLine<'a> {
     pub(crate) file: &'a Path,
     /// The line in which it begins, from 1. 0 if the place has no lines.
     pub(crate) number: usize,
-    /// How many blocks it stands in.
+    /// How many blocks are around it.
     pub(crate) depth: usize,
     /// Words that need quotes have them. Has no line break.
     pub(crate) text: &'a str,

@@ -288,7 +288,7 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| statement.error((self.context.misplaced)(name)))
     }
 
-    /// Reads the files of an `include`, as if their text stood in its place.
+    /// Reads the files of an `include`, as if their text were in its place.
     fn include<B: Block>(
         &mut self,
         block: &mut B,
@@ -343,7 +343,7 @@ impl<'a> Reader<'a> {
 }
 
 impl<B: Block> Directive<B> {
-    /// May stand in every block.
+    /// Allowed in every block.
     const INCLUDE: &'static Self =
         &Self::simple("include", Args::Exactly(1), |block, statement, reader| {
             reader.include(block, statement)

@@ -14,7 +14,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// No place, for values that are compared wherever they stand.
+    /// No line, for values that are compared without their places.
     pub(crate) fn none() -> Self {
         Self {
             file: Path::new("").into(),
@@ -32,7 +32,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// Something in the configuration that works, but not as one could expect.
+/// A warning of something that works, but not as its author may expect.
 ///
 /// It displays as `MESSAGE in FILE:LINE`.
 #[derive(Clone, Debug, Eq, PartialEq)]

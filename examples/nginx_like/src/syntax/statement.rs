@@ -8,7 +8,7 @@ use super::{
     units,
 };
 
-/// A statement as it stands in a file: the name of a directive and its arguments.
+/// A statement as a file has it: the name of a directive and its arguments.
 #[derive(Debug)]
 pub(crate) struct Statement {
     pub(crate) words: Vec<String>,

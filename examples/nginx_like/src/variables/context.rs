@@ -1,4 +1,4 @@
-//! What values are evaluated for: a session.
+//! The session that values are evaluated for.
 
 use std::cell::{Cell, RefCell};
 use std::sync::{Mutex, MutexGuard, PoisonError};

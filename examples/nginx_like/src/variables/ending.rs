@@ -1,4 +1,4 @@
-//! What nginx's words for the end of a session are.
+//! nginx's words for the end of a session.
 
 use lb_proxy::events::{
     AttemptOutcome, AttemptReport, AttemptStep, CloseReason, NoBackendCause, PrereadFailure,

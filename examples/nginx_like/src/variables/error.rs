@@ -1,4 +1,4 @@
-//! What is wrong with a text with variables, or with the name of a variable.
+//! Errors in a text with variables, or in the name of a variable.
 
 /// A variant without a comment is worded as in nginx.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

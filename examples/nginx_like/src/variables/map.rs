@@ -78,7 +78,7 @@ impl Map {
         let index = self.add_value(value, span);
         let lower = key.to_ascii_lowercase().into_bytes().into_boxed_slice();
         if self.has_names && !["", "."].contains(&key) {
-            // ".a.test" means "a.test", too, which may stand in front of "hostnames".
+            // ".a.test" means "a.test", too, also in front of "hostnames".
             let itself = lower.strip_prefix(b".").unwrap_or(&lower);
             if self.exact.contains_key(itself) {
                 let pattern = key.into();

@@ -1,4 +1,4 @@
-//! Where values are written to.
+//! Outputs that values are written to.
 
 use std::net::{IpAddr, SocketAddr};
 

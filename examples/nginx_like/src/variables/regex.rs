@@ -32,7 +32,7 @@ struct RegexError {
 }
 
 impl Regex {
-    /// Compiles `pattern`, which stands in `statement`. Its named groups become variables.
+    /// Compiles `pattern`, an argument of `statement`. Its named groups become variables.
     pub(crate) fn compile(
         statement: &Statement,
         pattern: &str,

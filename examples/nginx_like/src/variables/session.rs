@@ -1,4 +1,4 @@
-//! What a session stores: values that must not change, what `set` assigned, and captures.
+//! Values that a session stores: those that must not change, those that `set` assigned, and captures.
 //!
 //! In nginx a session stores every value but those of a few variables that change. Here it computes again what cannot
 //! change, such as `$remote_addr` or a `map` of it, which costs less than storing. It stores the first value of a variable

@@ -48,7 +48,7 @@ pub(crate) struct Traits {
     pub(crate) changes: bool,
     /// Evaluating it changes captures, or reads them.
     pub(crate) captures: bool,
-    /// A session evaluates it anew each time. A variable does not have this from those that it evaluates.
+    /// A session evaluates it each time. A variable does not have this from those that it evaluates.
     pub(crate) volatile: bool,
 }
 

@@ -29,7 +29,7 @@ pub(crate) enum Part {
 }
 
 impl Value {
-    /// Compiles `text`, which stands in `statement`. The names are looked up when the `stream` block was read.
+    /// Compiles `text`, an argument of `statement`. The names are looked up when the `stream` block was read.
     pub(crate) fn compile(
         statement: &Statement,
         text: &str,

@@ -1,6 +1,6 @@
 //! A corpus of configurations in the style of what people run, and what their clients must see.
 //!
-//! Each file in `cases` is a configuration as it would stand on a machine, with instructions in lines that begin with
+//! Each file in `cases` is a configuration as a machine would have it, with instructions in lines that begin with
 //! `#:`. [`case`] documents them. The addresses and paths of a case are replaced by free ports of the loopback address and
 //! by a directory of the case, so that all cases run at the same time and without rights.
 //!

@@ -13,7 +13,7 @@ use crate::case::{Case, PlaceKind};
 /// The time to live of DNS records, in seconds.
 const TTL: u32 = 60;
 
-/// What stands in the place of the addresses and paths of a case.
+/// What replaces the addresses and paths of a case.
 pub(crate) struct Places {
     root: PathBuf,
     addrs: BTreeMap<String, SocketAddr>,

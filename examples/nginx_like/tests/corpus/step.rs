@@ -1,4 +1,4 @@
-//! What happens while a case runs, and what must be seen.
+//! Steps of a case: an event while it runs, and the expected effect.
 //!
 //! | step | meaning |
 //! |---|---|
@@ -25,7 +25,7 @@ use std::ops::RangeInclusive;
 
 use crate::client::Client;
 
-/// A step, and the line that it stands on.
+/// A step, and its line.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) line: usize,

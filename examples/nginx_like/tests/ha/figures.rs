@@ -1,4 +1,4 @@
-//! What a fault costs, over several runs.
+//! The cost of a fault, over several runs.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

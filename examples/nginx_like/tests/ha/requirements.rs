@@ -1,4 +1,4 @@
-//! What the laboratory needs of the machine.
+//! The laboratory's requirements of the machine.
 
 use std::process::Command;
 use std::sync::LazyLock;

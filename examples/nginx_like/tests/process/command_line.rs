@@ -1,4 +1,4 @@
-//! What the binary prints without serving.
+//! Output of the binary without serving.
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -18,7 +18,7 @@ struct Site {
 }
 
 impl Site {
-    /// A server in front of an echo server. `main` stands on the main level.
+    /// A server in front of an echo server. `main` is on the main level.
     async fn new(main: &str) -> Self {
         let (listen, node) = (Reserved::any(), Reserved::any());
         drop(node.serve("node").await); // detached: it lives as long as the test's runtime

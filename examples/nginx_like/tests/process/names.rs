@@ -1,4 +1,4 @@
-//! How a name is looked up: by `resolver`, or as the system does.
+//! Lookups of names: by `resolver`, or as the system does.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,4 +1,4 @@
-//! What the process tells keepalived, systemd and supervisors: `lb_ready_file`, `lb_essential`, `lb_withdraw_delay`, `NOTIFY_SOCKET`.
+//! Reports of readiness to keepalived, systemd and supervisors: `lb_ready_file`, `lb_essential`, `lb_withdraw_delay`, `NOTIFY_SOCKET`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What SIGHUP changes and what it keeps.
+//! SIGHUP: the changes it applies, and the state it keeps.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};

@@ -70,8 +70,8 @@ async fn no_client_changes_its_server_when_one_of_two_replicas_is_killed() {
         }
         let dir = tempfile::tempdir().unwrap();
         let [first, second] = ["first.sock", "second.sock"].map(|name| dir.path().join(name));
-        // One replica begins with other servers and is killed. Its successor begins with some servers, and is then told of the
-        // others, in another order where the method does not go by the order.
+        // One replica begins with other servers and is killed. Its successor begins with some servers, and then gets the
+        // others, in another order where the method does not depend on the order.
         let state = format!("lb_state {}/state interval=100ms;", dir.path().display());
         let mut last = addrs;
         if !is_ordered {

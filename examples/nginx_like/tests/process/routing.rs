@@ -1,4 +1,4 @@
-//! Where a connection goes: `return`, `pass`, `server_name`, and `proxy_pass` with variables.
+//! Routes of connections: `return`, `pass`, `server_name`, and `proxy_pass` with variables.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -68,7 +68,7 @@ async fn names_choose_the_server_of_an_address() {
     }
     assert_eq!(say(proxy.addr, b"no TLS").await, "default");
 
-    // A reload chooses anew.
+    // A reload chooses again.
     let stream = format!(
         "server {{ listen LISTEN; ssl_preread on; proxy_pass {one}; }}
         server {{ listen LISTEN; server_name mail.example.com; return mail; }}"

@@ -1,4 +1,4 @@
-//! What `-t` accepts, refuses and warns of.
+//! `-t`: configurations that it accepts, refuses and warns of.
 
 use std::fs;
 use std::path::Path;

@@ -49,8 +49,8 @@ impl BalancerTable {
         replace(&mut set.zone, &self.zone, ZoneTable::preference);
         match &self.panic_threshold {
             // The method turns 0 into off.
-            Some(Switch::On(threshold)) => config.with_panic_threshold(percent(*threshold)),
-            Some(Switch::Off) => config.with_panic_threshold(0),
+            Some(Switch::On(threshold)) => config.panic_threshold(percent(*threshold)),
+            Some(Switch::Off) => config.panic_threshold(0),
             None => config,
         }
     }

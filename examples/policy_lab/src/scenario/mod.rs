@@ -171,7 +171,7 @@ impl Scenario {
 
     /// The same scenario with `factor` times as many arrivals, within the limits of a rate. For tests and quick runs.
     #[must_use]
-    pub fn with_load(mut self, factor: f64) -> Self {
+    pub fn scale_load(mut self, factor: f64) -> Self {
         if let Ok(rate) = (self.arrivals.rate.get() * factor).try_into() {
             self.arrivals.rate = rate;
         }

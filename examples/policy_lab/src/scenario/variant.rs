@@ -134,10 +134,10 @@ fn policy(table: &VariantTable, given: &[Given<'_>]) -> Result<Arc<dyn Policy>, 
     }
     let factor = factor(&table.balance_factor)?;
     Ok(match kind {
-        PolicyKind::Ketama => Arc::new(ketama(&table.max_points)?.with_balance_factor(factor)),
-        PolicyKind::Maglev => Arc::new(maglev(&table.table_size)?.with_balance_factor(factor)),
-        PolicyKind::Rendezvous => Arc::new(Rendezvous::new().with_balance_factor(factor)),
-        PolicyKind::RingHash => Arc::new(ring_hash(table)?.with_balance_factor(factor)),
+        PolicyKind::Ketama => Arc::new(ketama(&table.max_points)?.balance_factor(factor)),
+        PolicyKind::Maglev => Arc::new(maglev(&table.table_size)?.balance_factor(factor)),
+        PolicyKind::Rendezvous => Arc::new(Rendezvous::new().balance_factor(factor)),
+        PolicyKind::RingHash => Arc::new(ring_hash(table)?.balance_factor(factor)),
         kind => kind.build(),
     })
 }
@@ -164,7 +164,7 @@ fn ketama(setting: &Setting) -> Result<Ketama, Problem> {
         Some(points) if *points.get_ref() > MAX_POINTS => {
             problem(points.span(), format!("use at most {MAX_POINTS} points"))
         }
-        _ => Ok(Ketama::new().with_max_points(value(setting, Ketama::DEFAULT_MAX_POINTS))),
+        _ => Ok(Ketama::new().max_points(value(setting, Ketama::DEFAULT_MAX_POINTS))),
     }
 }
 
@@ -172,9 +172,9 @@ fn maglev(setting: &Setting) -> Result<Maglev, Problem> {
     let Some(size) = setting else {
         return Ok(Maglev::new());
     };
-    Maglev::with_table_size(*size.get_ref()).or_else(|error| {
+    Maglev::try_new(*size.get_ref()).or_else(|error| {
         let mut above = *size.get_ref()..Maglev::MAX_TABLE_SIZE;
-        let prime = above.find(|n| Maglev::with_table_size(*n).is_ok());
+        let prime = above.find(|n| Maglev::try_new(*n).is_ok());
         let near = prime.unwrap_or(Maglev::MAX_TABLE_SIZE);
         problem(size.span(), format!("{error}, such as {near}"))
     })
@@ -182,7 +182,7 @@ fn maglev(setting: &Setting) -> Result<Maglev, Problem> {
 
 fn ring_hash(table: &VariantTable) -> Result<RingHash, Problem> {
     let (least, most) = (&table.minimum_ring_size, &table.maximum_ring_size);
-    let sizes = RingHash::with_sizes(
+    let sizes = RingHash::try_new(
         value(least, RingHash::DEFAULT_MIN_SIZE),
         value(most, RingHash::MAX_SIZE),
     );

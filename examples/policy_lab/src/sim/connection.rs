@@ -66,7 +66,7 @@ impl Engine<'_> {
         };
         let tries = retry.tries.map_or(u32::MAX, std::num::NonZeroU32::get);
         let tried = connection.tried.len() as u64;
-        let request = PickRequest::new(&connection.tried).with_key(connection.key.as_bytes());
+        let request = PickRequest::new(&connection.tried).key(connection.key.as_bytes());
         let picked = if left == 0 || tried >= u64::from(tries) {
             None
         } else {

@@ -98,7 +98,7 @@ impl<'a> KeyProbe<'a> {
         for &key in &self.order {
             let name = format!("key-{key}");
             let tried = Tried::new();
-            let request = PickRequest::new(&tried).with_key(name.as_bytes());
+            let request = PickRequest::new(&tried).key(name.as_bytes());
             let Ok(pick) = self.balancer.pick(&request, now, &mut self.rng) else {
                 continue;
             };

@@ -27,11 +27,11 @@ impl Membership {
             let limit = NonZeroU32::new(group.max_fails)
                 .map(|fails| FailLimit::new(fails, group.fail_timeout.duration()));
             let mut backend = Backend::new(addr(number))
-                .with_name(spec.name.as_str())
-                .with_weight(Weight::new(group.weight))
-                .with_priority(Priority::new(group.priority()))
-                .with_max_conns(group.max_conns)
-                .with_fail_limit(limit);
+                .name(spec.name.as_str())
+                .weight(Weight::new(group.weight))
+                .priority(Priority::new(group.priority()))
+                .max_conns(group.max_conns)
+                .fail_limit(limit);
             backend.zone = group
                 .zone
                 .as_ref()
@@ -82,7 +82,7 @@ impl Membership {
     /// The snapshot without limits on connections.
     pub(super) fn unlimited(&self) -> Snapshot {
         self.present()
-            .map(|backend| backend.clone().with_max_conns(None))
+            .map(|backend| backend.clone().max_conns(None))
             .collect()
     }
 

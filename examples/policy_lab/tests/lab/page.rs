@@ -5,7 +5,7 @@ use policy_lab::{Run, Scenario, page, simulate};
 
 fn page_of(name: &str) -> String {
     let scenario = Scenario::load(name).expect("built-in scenarios are right");
-    let scenario = scenario.with_load(0.1);
+    let scenario = scenario.scale_load(0.1);
     let runs = PolicyKind::ALL.map(|policy| simulate(&scenario, policy.build(), 1));
     page(1, &[(scenario, runs.to_vec())]).expect("every run can be drawn")
 }

@@ -12,7 +12,7 @@ fn builtins() -> impl Iterator<Item = Scenario> {
 
 fn builtin(name: &str) -> Scenario {
     let scenario = Scenario::load(name).expect("built-in scenarios are right");
-    scenario.with_load(0.1)
+    scenario.scale_load(0.1)
 }
 
 /// A run of `scenario` under each of its variants, or else under every policy.

@@ -26,9 +26,9 @@ fn world(policy: impl Policy, config: BalancerConfig) -> (Updater, Balancer) {
 
 /// Equal weights and no limit on failures.
 fn snapshot(ports: impl IntoIterator<Item = u16>, weight: u16) -> Snapshot {
-    let backend = |port| Backend::new(addr(port)).with_weight(Weight::new(weight));
+    let backend = |port| Backend::new(addr(port)).weight(Weight::new(weight));
     let backends = ports.into_iter().map(backend);
-    backends.map(|b| b.with_fail_limit(None)).collect()
+    backends.map(|b| b.fail_limit(None)).collect()
 }
 
 fn pick(balancer: &Balancer, tried: &Tried, now: Timestamp) -> Result<Pick, PickError> {
@@ -37,13 +37,13 @@ fn pick(balancer: &Balancer, tried: &Tried, now: Timestamp) -> Result<Pick, Pick
 
 fn one_failure_ejects() -> OutlierDetection {
     OutlierDetection::default()
-        .with_consecutive_failures(NonZeroU32::MIN)
-        .with_max_ejected_percent(100)
+        .consecutive_failures(NonZeroU32::MIN)
+        .max_ejected_percent(100)
 }
 
 #[test]
 fn a_tier_panics_while_another_thread_recomputes_tier_health() {
-    let config = BalancerConfig::default().with_panic_threshold(50);
+    let config = BalancerConfig::default().panic_threshold(50);
     let (mut updater, balancer) = world(First::new(), config);
     updater.apply(&snapshot([1, 2], 1), at(0));
     let tried = Tried::new();
@@ -65,8 +65,8 @@ fn a_tier_panics_while_another_thread_recomputes_tier_health() {
 #[test]
 fn a_new_membership_ignores_ejections_that_have_ended() {
     let config = BalancerConfig::default()
-        .with_panic_threshold(50)
-        .with_outlier_detection(one_failure_ejects());
+        .panic_threshold(50)
+        .outlier_detection(one_failure_ejects());
     let (mut updater, balancer) = world(First::new(), config);
     updater.apply(&snapshot(1..5, 1), at(1));
     for (port, now) in [(2, at(100)), (3, at(200)), (4, at(300))] {
@@ -89,7 +89,7 @@ fn a_new_membership_ignores_ejections_that_have_ended() {
 
 #[test]
 fn a_success_after_an_ejection_clears_the_suspicion() {
-    let config = BalancerConfig::default().with_outlier_detection(one_failure_ejects());
+    let config = BalancerConfig::default().outlier_detection(one_failure_ejects());
     let (mut updater, balancer) = world(First::new(), config);
     updater.apply(&snapshot([1, 2], 1), at(0));
     let _ = pick(&balancer, &Tried::new(), at(0)).unwrap().failed(at(0));
@@ -107,7 +107,7 @@ fn a_success_after_an_ejection_clears_the_suspicion() {
 #[test]
 fn leases_of_a_backend_without_a_load_index_update_none() {
     let (mut updater, balancer) = world(LeastConn::new(), BalancerConfig::default());
-    let backup = |port| Backend::new(addr(port)).with_priority(Priority::BACKUP);
+    let backup = |port| Backend::new(addr(port)).priority(Priority::BACKUP);
     let of = |backups: u16| -> Snapshot {
         let primaries = (1..41).map(|port| Backend::new(addr(port)));
         primaries.chain((101..101 + backups).map(backup)).collect()

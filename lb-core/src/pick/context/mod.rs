@@ -1,4 +1,4 @@
-//! What a policy sees while it picks.
+//! The view that a policy has while it picks.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -94,7 +94,7 @@ impl<'a> PickContext<'a> {
 
     /// The connection's hash key, if it has one; never empty.
     pub const fn key(&self) -> Option<&'a [u8]> {
-        self.request.key()
+        self.request.key
     }
 
     /// A random number below `bound`.
@@ -119,14 +119,14 @@ impl<'a> PickContext<'a> {
         self.slot(i).is_some_and(|slot| {
             !slot.is_full()
                 && self.environment.admits(slot)
-                && (self.request.tried().is_empty() || !self.was_tried(slot))
+                && (self.request.tried.is_empty() || !self.was_tried(slot))
         })
     }
 
     #[cold]
     #[inline(never)]
     fn was_tried(&self, slot: &Slot) -> bool {
-        self.request.tried().contains(slot.state().addr())
+        self.request.tried.contains(slot.state().addr())
     }
 
     /// The weight of the backend at `i`; 0 for an index outside the tier.

@@ -166,7 +166,7 @@ impl PickContext<'_> {
     /// Whether the connection has failed on a backend before.
     #[inline]
     pub(crate) fn is_retry(&self) -> bool {
-        !self.request.tried().is_empty()
+        !self.request.tried.is_empty()
     }
 
     /// Whether backends start slowly.

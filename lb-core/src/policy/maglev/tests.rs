@@ -73,10 +73,10 @@ proptest! {
 #[test]
 fn table_sizes_are_primes_within_the_limit() {
     for size in [2, 3, 251, 4093, 16_381, 65_537, 655_373, 5_000_011] {
-        assert!(Maglev::with_table_size(size).is_ok(), "{size}");
+        assert!(Maglev::try_new(size).is_ok(), "{size}");
     }
     for size in [0, 1, 4, 65_536, 65_539 * 3, 5_000_077, u32::MAX] {
-        let error = Maglev::with_table_size(size).unwrap_err();
+        let error = Maglev::try_new(size).unwrap_err();
         assert!(error.to_string().contains(&size.to_string()));
     }
 }

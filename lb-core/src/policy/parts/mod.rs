@@ -1,4 +1,4 @@
-//! What policies are made of.
+//! Parts of policies.
 
 pub(crate) mod alias_table;
 pub(crate) mod bound;

@@ -104,7 +104,7 @@ impl OutlierRecord {
                 .min(ANSWERED_STREAK - 1)
     }
 
-    /// The ejection at `now`, if there is one. It began up to [`max_jitter`](OutlierDetection::max_jitter) before
+    /// The ejection at `now`, if there is one. It began up to [`max_jitter`](field@OutlierDetection::max_jitter) before
     /// its `since`, and at another moment if the settings have changed.
     pub(crate) fn ejection(
         &self,
@@ -253,8 +253,8 @@ mod tests {
 
     fn detection() -> OutlierDetection {
         OutlierDetection::default()
-            .with_ejection(seconds(30), seconds(100))
-            .with_interval(seconds(10))
+            .ejection(seconds(30), seconds(100))
+            .interval(seconds(10))
     }
 
     #[test]
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn jitter_stays_below_its_limit_and_differs() {
-        let detection = detection().with_max_jitter(seconds(10));
+        let detection = detection().max_jitter(seconds(10));
         let lasts = |salt| {
             let record = OutlierRecord::new();
             record.eject(&detection, salt, at(0));
@@ -343,8 +343,8 @@ mod tests {
     fn times_saturate() {
         let record = OutlierRecord::new();
         let end = Timestamp::from_nanos(u64::MAX);
-        let never = OutlierDetection::default().with_interval(Duration::ZERO);
-        assert!(record.eject(&never.with_ejection(Duration::MAX, Duration::MAX), 1, end));
+        let never = OutlierDetection::default().interval(Duration::ZERO);
+        assert!(record.eject(&never.ejection(Duration::MAX, Duration::MAX), 1, end));
         record.readmit(end);
     }
 

@@ -1,4 +1,4 @@
-//! Which backends get the connections.
+//! The shares of the backends.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -56,8 +56,8 @@ pub fn shares_stay_in_proportion_while_some_are_out(
     let weights = [4, 9, 3, 5, 2, 1, 6];
     let numbered = weights.into_iter().enumerate();
     let snapshot = numbered.map(|(i, weight)| match i {
-        3 => backend(i, weight).with_admin(AdminState::Drain),
-        4 => backend(i, weight).with_max_conns(NonZeroU32::new(1)),
+        3 => backend(i, weight).admin(AdminState::Drain),
+        4 => backend(i, weight).max_conns(NonZeroU32::new(1)),
         _ => backend(i, weight),
     });
     let mut rig = Rig::new(policy(), &snapshot.collect());

@@ -17,7 +17,7 @@ use crate::test_util::stopping::Stopping;
 pub fn threads_share_without_loss(policy: impl Fn() -> Arc<dyn Policy>) {
     const MAX: u32 = 3;
     let name = policy().name();
-    let limited = |i| backend(i, 1).with_max_conns(NonZeroU32::new(MAX));
+    let limited = |i| backend(i, 1).max_conns(NonZeroU32::new(MAX));
     let snapshot: Snapshot = (0..4).map(limited).collect();
     let (mut updater, balancer) = balancer(policy());
     updater.apply(&snapshot, at(0));
@@ -31,7 +31,7 @@ pub fn threads_share_without_loss(policy: impl Fn() -> Arc<dyn Policy>) {
         let tried = Tried::new();
         for n in 0..5_000_u32 {
             let key = n.to_le_bytes();
-            let request = PickRequest::new(&tried).with_key(&key);
+            let request = PickRequest::new(&tried).key(&key);
             match balancer.pick(&request, at(0), &mut rng) {
                 Ok(pick) => held.push_back(pick),
                 // Four threads of four leases each can fill all twelve slots.
@@ -61,13 +61,13 @@ pub fn threads_share_without_loss(policy: impl Fn() -> Arc<dyn Policy>) {
 pub fn a_stopped_pick_blocks_no_other_thread(policy: impl Fn() -> Arc<dyn Policy>) {
     let (stopping, gate) = Stopping::new(policy());
     let (mut updater, balancer) = balancer(Arc::new(stopping));
-    let unlimited = |weight, i| backend(i, weight).with_fail_limit(None);
+    let unlimited = |weight, i| backend(i, weight).fail_limit(None);
     let of = |weight| -> Snapshot { (0..3).map(|i| unlimited(weight, i)).collect() };
     updater.apply(&of(7), at(0));
     let next = policy();
     let pick = |seed| {
         let tried = Tried::new();
-        let request = PickRequest::new(&tried).with_key(b"key");
+        let request = PickRequest::new(&tried).key(b"key");
         balancer.pick(&request, at(0), &mut SplitMix64::new(seed))
     };
     let (done, is_done) = mpsc::channel();

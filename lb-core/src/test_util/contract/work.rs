@@ -1,4 +1,4 @@
-//! What a pick costs, and whether it sees load.
+//! The cost of a pick, and its view of the load.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub fn work_is_bounded(policy: impl Fn() -> Arc<dyn Policy>, cost: Cost) {
         // All but one are full.
         let full = |i| {
             let max = NonZeroU32::new(1).filter(|_| i != n / 2);
-            backend(i, 1).with_max_conns(max)
+            backend(i, 1).max_conns(max)
         };
         if n <= 100 {
             let mut rig = Rig::new(policy(), &(0..n).map(full).collect());
@@ -73,7 +73,7 @@ pub fn picks_allocate_nothing(
         let mut connections = || {
             for n in 0..50_u64 {
                 let (key, now) = (n.to_le_bytes(), at(20 * n));
-                let request = PickRequest::new(&tried).with_key(&key);
+                let request = PickRequest::new(&tried).key(&key);
                 let pick = balancer.pick(&request, now, &mut rng);
                 pick.iter().for_each(|pick| pick.connected(now));
                 drop(pick);

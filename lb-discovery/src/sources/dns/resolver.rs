@@ -10,7 +10,7 @@ use hickory_resolver::proto::rr::Name;
 
 use crate::error::DiscoveryError;
 use crate::ip_family::IpFamily;
-use crate::sources::dns::config::active_config::{ActiveConfig, ResolverOptions};
+use crate::sources::dns::config::lookup_config::{LookupConfig, ResolverOptions};
 use crate::sources::dns::config::system_files::SystemFiles;
 use crate::sources::dns::lookup::addresses::{Addresses, PARTIAL_VALIDITY};
 use crate::sources::dns::lookup::host::LookupState;
@@ -60,7 +60,7 @@ impl Resolver {
     }
 
     /// The current configuration: that of the files, as last read successfully.
-    pub(crate) fn conf(&self) -> Arc<ActiveConfig> {
+    pub(crate) fn conf(&self) -> Arc<LookupConfig> {
         let inner = &*self.inner;
         let mut guard = inner.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (files, conf) = &mut *guard;
@@ -253,5 +253,5 @@ impl ResolverBuilder {
 struct Inner {
     options: ResolverOptions,
     families: Vec<IpFamily>,
-    state: Mutex<(SystemFiles, Arc<ActiveConfig>)>,
+    state: Mutex<(SystemFiles, Arc<LookupConfig>)>,
 }

@@ -26,8 +26,8 @@ use crate::sources::polled::source::Polled;
 /// # A host name
 ///
 /// [`try_new`](Self::try_new) follows A and AAAA records. They are joined and sorted, IPv4 first, so that equal records make
-/// equal snapshots, whatever order the server rotates them to. [`Backend::name`] is the name as configured. The set holds
-/// for the shortest TTL of the records, those of a CNAME chain included; entries of a hosts file have none and are looked
+/// equal snapshots, whatever order the server rotates them to. [`Backend::name`](field@Backend::name) is the name as
+/// configured. The set holds for the shortest TTL of the records, those of a CNAME chain included; entries of a hosts file have none and are looked
 /// up again every [`interval`](Self::interval). An IP address is used as it is, without a question.
 ///
 /// # A service
@@ -229,7 +229,7 @@ impl Lookup for DnsLookup {
     }
 
     async fn lookup(&self) -> Result<Resolved, DiscoveryError> {
-        let named = |addr| Backend::new(addr).with_name(Arc::clone(&self.name));
+        let named = |addr| Backend::new(addr).name(Arc::clone(&self.name));
         let (backends, valid_for) = match &self.wanted {
             Subject::Addr(addr) => (vec![named(*addr)], Some(Duration::MAX)),
             Subject::Host { name, port, state } => {

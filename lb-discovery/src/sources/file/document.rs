@@ -123,12 +123,12 @@ impl BackendEntry {
             .map_or(Some(default.max_fails), NonZeroU32::new);
         let fail_timeout = self.fail_timeout.unwrap_or(default.fail_timeout);
         let mut backend = Backend::new(self.addr)
-            .with_weight(Weight::new(self.weight))
-            .with_priority(Priority::new(self.priority))
-            .with_max_conns(NonZeroU32::new(self.max_conns))
-            .with_fail_limit(max_fails.map(|max| FailLimit::new(max, fail_timeout)))
-            .with_source(self.source.map_or_else(|| Arc::clone(label), Arc::from))
-            .with_admin(match self.state {
+            .weight(Weight::new(self.weight))
+            .priority(Priority::new(self.priority))
+            .max_conns(NonZeroU32::new(self.max_conns))
+            .fail_limit(max_fails.map(|max| FailLimit::new(max, fail_timeout)))
+            .source(self.source.map_or_else(|| Arc::clone(label), Arc::from))
+            .admin(match self.state {
                 EntryState::Drain => AdminState::Drain,
                 EntryState::Ready => AdminState::Ready,
             });

@@ -90,11 +90,13 @@
 //! - `watch`: lists, watches and versions, the current objects, and the stream of sets;
 //! - `cluster`, `api`: requests to the API server;
 //! - `config`: kubeconfigs, proxies and credentials;
+//! - [`controller`]: watches and requests for programs that follow and change objects by themselves;
 //! - `objects`: the fields that the sources use of each kind of object.
 
 mod api;
 mod cluster;
 mod config;
+pub mod controller;
 mod endpoint_slices;
 mod error;
 mod node_port;

@@ -1,4 +1,4 @@
-//! What a source that must be polled implements.
+//! The trait of a source that must be polled.
 
 use std::fmt;
 use std::sync::Arc;

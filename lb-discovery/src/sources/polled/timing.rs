@@ -1,4 +1,4 @@
-//! When to look up again.
+//! The time of the next lookup.
 
 use std::num::NonZeroU64;
 use std::time::Duration;

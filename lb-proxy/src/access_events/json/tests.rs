@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::close_reason::CloseReason;
 use crate::hooks::{AttemptOutcome, AttemptReport, RefusalDetail};
-use crate::live_sessions::{SessionId, SessionPhase};
+use crate::live_sessions::SessionPhase;
 use crate::preread_info::PrereadInfo;
+use crate::session_id::SessionId;
 
 fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -74,7 +75,7 @@ fn event(connection: &Connection, summary: &Summary<'_>) -> Value {
 #[test]
 fn the_fields_of_an_event_are_those_of_the_document() {
     let backend = Backend::new(addr("10.0.0.1:446"));
-    let backend = backend.with_name("pod-7").with_source("dns echo");
+    let backend = backend.name("pod-7").source("dns echo");
     let attempts = [
         attempt(Backend::new(addr("10.0.0.2:446")), AttemptOutcome::Timeout),
         attempt(backend, AttemptOutcome::Connected),
@@ -152,7 +153,7 @@ proptest! {
         name in "\\PC{0,300}|[\\x00-\\x1f\"\\\\\u{2028}]{0,300}",
         reason in any::<String>(),
     ) {
-        let backend = Backend::new(addr("10.0.0.1:446")).with_name(name.as_str());
+        let backend = Backend::new(addr("10.0.0.1:446")).name(name.as_str());
         let attempts = [attempt(backend, AttemptOutcome::Failed)];
         let refusal = RefusalDetail::Route(Cow::Owned(reason.clone()));
         let mut summary = summary(CloseReason::RouteRefused, &attempts);

@@ -1,4 +1,4 @@
-//! Which backends a request means.
+//! Finds the backends that a request names.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What the routes read and change.
+//! The state that the routes read and change.
 
 use tokio::sync::Semaphore;
 

@@ -1,4 +1,4 @@
-//! Which listener a request means.
+//! Finds the listener that a request names.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What each request does. No file here knows HTTP or sockets.
+//! The routes: one function a request. No file here knows HTTP or sockets.
 
 mod backends;
 mod config;

@@ -1,4 +1,4 @@
-//! What the task, the thread and the connections of an admin server share.
+//! State that the task, the thread and the connections of an admin server share.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 
-use lb_core::BackendStatus;
+use lb_core::{BackendSet, Timestamp};
 use lb_discovery::SourceStatus;
 use serde::{Deserialize, Serialize};
 
@@ -116,59 +116,9 @@ impl UpstreamReport {
         overrides: &[ActiveOverride],
         counted: Option<&UpstreamMetrics>,
     ) -> Self {
-        let now = upstream.now();
         let set = upstream.backends();
-        // `None` before the first membership, which has no backends.
-        let explanation = upstream.explain(&[]).ok();
-        let explained = explanation.iter().flat_map(|all| &all.backends);
-        let explained: Vec<_> = explained.collect();
-        let status: Vec<BackendStatus<'_>> = set.status(now).collect();
-        let discovered = upstream.discovered();
-        let overridden: HashSet<SocketAddr> = overrides.iter().map(|o| o.addr).collect();
-        let mut checks: HashMap<SocketAddr, Vec<CheckStateReport>> = HashMap::new();
-        for check in upstream.health_checks() {
-            let of = checks.entry(check.backend.addr).or_default();
-            of.push(CheckStateReport::of(&check, now));
-        }
-        let counters = |addr| {
-            // In the order of the addresses.
-            let backends = &counted?.backends;
-            let at = backends.binary_search_by_key(&addr, |backend| backend.backend.key());
-            Some(BackendCountersReport::from(&backends[at.ok()?]))
-        };
-        let backends: Vec<BackendReport> = status
-            .iter()
-            .enumerate()
-            .map(|(i, status)| {
-                let addr = status.backend.addr;
-                // The membership may have changed between the two calls.
-                let explained = explained
-                    .get(i)
-                    .filter(|explained| explained.backend.addr == addr)
-                    .copied();
-                // Overrides keep the order of the sources.
-                let source = discovered.iter().nth(i).filter(|b| b.addr == addr);
-                let source = source.or_else(|| discovered.find(addr));
-                let checks = checks.remove(&addr).unwrap_or_default();
-                let counters = counters(addr);
-                BackendReport::of(
-                    status,
-                    explained,
-                    source,
-                    &overridden,
-                    checks,
-                    counters,
-                    now,
-                )
-            })
-            .collect();
-        let mut tiers = tiers(&backends);
-        for (priority, digest) in upstream.digests() {
-            let of = tiers.iter_mut().find(|t| t.priority == priority.get());
-            if let Some(tier) = of {
-                tier.digest.get_or_insert_with(|| format!("{digest:016x}"));
-            }
-        }
+        let backends = backends(upstream, &set, overrides, counted);
+        let tiers = tiers(upstream, &backends);
         Self {
             name: upstream.name().to_owned(),
             digest: format!("{:016x}", set.digest()),
@@ -203,7 +153,64 @@ impl UpstreamReport {
     }
 }
 
-fn tiers(backends: &[BackendReport]) -> Vec<TierReport> {
+/// The backends of `set`, in its order.
+fn backends(
+    upstream: &Upstream,
+    set: &BackendSet,
+    overrides: &[ActiveOverride],
+    counted: Option<&UpstreamMetrics>,
+) -> Vec<BackendReport> {
+    let now = upstream.now();
+    // `None` before the first membership, which has no backends.
+    let explanation = upstream.explain(&[]).ok();
+    let explained = explanation.iter().flat_map(|all| &all.backends);
+    let explained: Vec<_> = explained.collect();
+    let discovered = upstream.discovered();
+    let overridden: HashSet<SocketAddr> = overrides.iter().map(|o| o.addr).collect();
+    let mut checks = checks(upstream, now);
+    let counters = |addr| {
+        // In the order of the addresses.
+        let backends = &counted?.backends;
+        let at = backends.binary_search_by_key(&addr, |backend| backend.backend.key());
+        Some(BackendCountersReport::from(&backends[at.ok()?]))
+    };
+    let status = set.status(now).enumerate();
+    let backends = status.map(|(i, status)| {
+        let addr = status.backend.addr;
+        // The membership may have changed between the two calls.
+        let explained = explained
+            .get(i)
+            .filter(|explained| explained.backend.addr == addr)
+            .copied();
+        // Overrides keep the order of the sources.
+        let source = discovered.iter().nth(i).filter(|b| b.addr == addr);
+        let source = source.or_else(|| discovered.find(addr));
+        let checks = checks.remove(&addr).unwrap_or_default();
+        let counters = counters(addr);
+        BackendReport::of(
+            &status,
+            explained,
+            source,
+            &overridden,
+            checks,
+            counters,
+            now,
+        )
+    });
+    backends.collect()
+}
+
+/// The states of all checks, by backend.
+fn checks(upstream: &Upstream, now: Timestamp) -> HashMap<SocketAddr, Vec<CheckStateReport>> {
+    let mut checks: HashMap<_, Vec<_>> = HashMap::new();
+    for check in upstream.health_checks() {
+        let of = checks.entry(check.backend.addr).or_default();
+        of.push(CheckStateReport::of(&check, now));
+    }
+    checks
+}
+
+fn tiers(upstream: &Upstream, backends: &[BackendReport]) -> Vec<TierReport> {
     let mut tiers: Vec<TierReport> = Vec::new();
     for backend in backends {
         let at = tiers.binary_search_by_key(&backend.priority, |tier| tier.priority);
@@ -222,6 +229,12 @@ fn tiers(backends: &[BackendReport]) -> Vec<TierReport> {
         tier.backends += 1;
         tier.eligible += usize::from(backend.is_eligible());
         tier.panic |= backend.panic;
+    }
+    for (priority, digest) in upstream.digests() {
+        let of = tiers.iter_mut().find(|t| t.priority == priority.get());
+        if let Some(tier) = of {
+            tier.digest.get_or_insert_with(|| format!("{digest:016x}"));
+        }
     }
     tiers
 }

@@ -6,7 +6,7 @@ use lb_core::Backend;
 use super::super::attempt::AttemptReport;
 use super::super::refusal::PrereadRefusal;
 use super::*;
-use crate::live_sessions::SessionId;
+use crate::session_id::SessionId;
 
 const SECOND: Option<Duration> = Some(Duration::from_secs(1));
 

@@ -1,4 +1,4 @@
-//! How a direction moves bytes: through the scratch buffer, through a pipe, or from what it holds.
+//! Moves the bytes of a direction: through the scratch buffer, through a pipe, or from the held bytes.
 
 use std::io;
 use std::task::{Context, Poll, ready};

@@ -1,4 +1,4 @@
-//! How many probes run at once, all checks of all upstreams of a server together.
+//! The limit on simultaneous probes, for all checks of all upstreams of a server together.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::list::most_probes;
 
-/// What a probe needs beside its check's own limit. Probes that wait get it in the order of their requests, whatever their
-/// upstream. A clone shares the permits.
+/// The permits of probes, besides the limit of each check. Probes that wait acquire a permit in the order of their requests,
+/// across upstreams. Clones share the permits.
 #[derive(Clone, Debug)]
 pub(crate) struct ProbePermits(Arc<Semaphore>);
 
 impl Default for ProbePermits {
-    /// As many as all probes may take descriptors.
+    /// One permit for each descriptor that all probes together may take.
     fn default() -> Self {
         Self::new(most_probes())
     }
@@ -23,9 +23,9 @@ impl ProbePermits {
         Self(Arc::new(Semaphore::new(probes.min(Semaphore::MAX_PERMITS))))
     }
 
-    /// Waits for a permit. It is returned when the value is dropped.
+    /// Waits for a permit, which its drop releases.
     pub(super) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
-        // An error would say that the semaphore is closed, which nothing does.
+        // An error would mean that the semaphore is closed. No code closes it.
         Arc::clone(&self.0).acquire_owned().await.ok()
     }
 }

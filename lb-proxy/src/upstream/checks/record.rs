@@ -1,4 +1,4 @@
-//! What a check found of each backend. It outlives updates and reloads.
+//! A check's results by backend. They outlive updates and reloads.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

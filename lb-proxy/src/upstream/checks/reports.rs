@@ -1,4 +1,4 @@
-//! What checks read from the answers of backends: weights, limits and drains, gathered so that many need one update.
+//! Overrides that checks read from the answers of backends: weights, limits and drains, gathered so that many need one update.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use lb_core::AdminState;
 use tokio::time::Instant;
 
+use crate::backend_override::{Override, OverrideKind, ReportedOverride, WeightOverride};
 use crate::health::{CheckReport, ReportedAdmin};
-use crate::upstream::overrides::{Override, OverrideKind, ReportedOverride, WeightOverride};
 
 /// How long reports are gathered: an update of the membership costs time for each backend of the upstream.
 const GATHERED: Duration = Duration::from_millis(100);
@@ -32,13 +32,14 @@ impl PendingReports {
     /// Adds what `report` asks for and `asked` did not.
     pub(super) fn add(&mut self, addr: SocketAddr, report: &CheckReport, asked: &mut Asked) {
         let settings = [
-            news(&mut asked.weight, report.weight).map(|weight| match weight {
+            changed(&mut asked.weight, report.weight).map(|weight| match weight {
                 // What the source reports.
                 WeightOverride::Percent(100) => Err(OverrideKind::Weight),
                 weight => Ok(Override::Weight(weight)),
             }),
-            news(&mut asked.max_conns, report.max_conns).map(|limit| Ok(Override::MaxConns(limit))),
-            news(&mut asked.admin, report.admin).map(|admin| match admin {
+            changed(&mut asked.max_conns, report.max_conns)
+                .map(|limit| Ok(Override::MaxConns(limit))),
+            changed(&mut asked.admin, report.admin).map(|admin| match admin {
                 ReportedAdmin::Drain | ReportedAdmin::Maintenance => {
                     Ok(Override::Admin(AdminState::Drain))
                 }
@@ -69,8 +70,8 @@ impl PendingReports {
 }
 
 /// What `reported` says that `last` did not.
-fn news<T: Copy + PartialEq>(last: &mut Option<T>, reported: Option<T>) -> Option<T> {
-    let news = reported.filter(|reported| *last != Some(*reported));
-    *last = news.or(*last);
-    news
+fn changed<T: Copy + PartialEq>(last: &mut Option<T>, reported: Option<T>) -> Option<T> {
+    let new = reported.filter(|reported| *last != Some(*reported));
+    *last = new.or(*last);
+    new
 }

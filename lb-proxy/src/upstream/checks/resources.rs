@@ -1,4 +1,4 @@
-//! What all probes of a server share.
+//! Resources that all probes of a server share.
 
 use super::permits::ProbePermits;
 use super::probe_thread::ProbeRuntime;

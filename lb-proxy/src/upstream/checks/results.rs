@@ -1,4 +1,4 @@
-//! What the result of a probe changes: the record of the backend, its health, the log.
+//! Applies the result of a probe: to the record of the backend, its health, the log.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! When each backend is probed: the task of one check. Its probes run inside of it.
+//! The schedule of probes: the task of one check. Its probes run inside of it.
 
 mod targets;
 
@@ -25,9 +25,9 @@ use super::reports::PendingReports;
 use super::resources::ProbeResources;
 use super::results::Results;
 use super::run_probe::run_probe;
+use crate::backend_override::OverrideWithoutEffect;
 use crate::health::{CheckError, CheckReport};
 use crate::upstream::Upstream;
-use crate::upstream::overrides::OverrideWithoutEffect;
 use crate::upstream::pick::with_rng;
 
 /// Probes that are due within this time of each other begin together: a thread that wakes for each costs more than a probe.

@@ -115,7 +115,7 @@ async fn a_backend_that_returns_keeps_what_is_left() {
     change(&drain, &[], &one);
     assert_eq!(left_after(&mut sessions, 60 * SECOND).await, left);
     // Another instance at its address is not its return.
-    let other = [one[0].clone().with_instance("other")];
+    let other = [one[0].clone().instance("other")];
     change(&drain, &one, &other);
     assert_eq!(left_after(&mut sessions, spread).await, 0);
 }

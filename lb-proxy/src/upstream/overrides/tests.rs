@@ -1,6 +1,9 @@
-use lb_core::Snapshot;
+use std::num::NonZeroU32;
+
+use lb_core::{AdminState, Weight};
 
 use super::*;
+use crate::backend_override::WeightOverride;
 
 const OPERATOR: OverrideOrigin = OverrideOrigin::Operator;
 const AGENT: OverrideOrigin = OverrideOrigin::AgentCheck;
@@ -10,7 +13,7 @@ fn addr(port: u16) -> SocketAddr {
 }
 
 fn backend(port: u16) -> Backend {
-    Backend::new(addr(port)).with_weight(Weight::new(10))
+    Backend::new(addr(port)).weight(Weight::new(10))
 }
 
 fn set(overrides: &mut Overrides, discovered: &Snapshot, origin: OverrideOrigin, what: Override) {
@@ -46,48 +49,6 @@ fn each_setting_comes_from_the_highest_origin_that_has_one() {
 }
 
 #[test]
-fn a_percentage_is_rounded_up_and_bounded() {
-    let of = |percent, weight| {
-        WeightOverride::Percent(percent)
-            .of(Weight::new(weight))
-            .get()
-    };
-    assert_eq!(
-        [
-            of(1, 10),
-            of(0, 10),
-            of(50, 0),
-            of(33, 100),
-            of(150, 10),
-            of(u16::MAX, u16::MAX)
-        ],
-        [1, 0, 0, 33, 15, u16::MAX]
-    );
-}
-
-#[test]
-fn a_percentage_that_leaves_the_weight_as_it_is_has_no_effect() {
-    let is_useless = |percent, source| {
-        let backend = backend(1).with_weight(Weight::new(source));
-        OverrideWithoutEffect::of(&backend, weight(percent)).is_some()
-    };
-    let useless = [
-        (50, 1),
-        (1, 1),
-        (99, 10),
-        (50, 10),
-        (0, 1),
-        (100, 1),
-        (200, 1),
-        (50, 0),
-    ];
-    assert_eq!(
-        useless.map(|(percent, source)| is_useless(percent, source)),
-        [true, true, true, false, false, false, false, false]
-    );
-}
-
-#[test]
 fn an_unknown_address_is_an_error_and_an_equal_value_changes_nothing() {
     let discovered = Snapshot::from_backends([backend(1)]);
     let mut overrides = Overrides::default();
@@ -101,7 +62,7 @@ fn an_unknown_address_is_an_error_and_an_equal_value_changes_nothing() {
 
 #[test]
 fn absence_ends_what_a_check_found_and_another_instance_ends_all() {
-    let pod = |uid: &str| Snapshot::from_backends([backend(1).with_instance(uid)]);
+    let pod = |uid: &str| Snapshot::from_backends([backend(1).instance(uid)]);
     let mut overrides = Overrides::default();
     set(&mut overrides, &pod("a"), AGENT, weight(50));
     let limit = Override::MaxConns(NonZeroU32::new(3));
@@ -114,26 +75,4 @@ fn absence_ends_what_a_check_found_and_another_instance_ends_all() {
     assert_eq!(overrides.renew(&pod("b"))[0].setting, limit);
     assert!(overrides.list().is_empty());
     assert_eq!(overrides.apply(&pod("b")), pod("b"));
-}
-
-#[test]
-fn settings_have_a_short_text() {
-    let shown = [
-        Override::Admin(AdminState::Drain),
-        Override::Admin(AdminState::Ready),
-        Override::MaxConns(None),
-        Override::MaxConns(NonZeroU32::new(7)),
-        weight(50),
-        Override::Weight(WeightOverride::Value(Weight::new(5))),
-    ];
-    let texts = shown.map(|setting| setting.to_string());
-    let expected = [
-        "drain",
-        "ready",
-        "max_conns unlimited",
-        "max_conns 7",
-        "weight 50%",
-        "weight 5",
-    ];
-    assert_eq!(texts, expected);
 }

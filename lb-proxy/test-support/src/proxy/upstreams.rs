@@ -42,7 +42,7 @@ pub fn pool(
 ) -> Upstream {
     let backends = backends
         .into_iter()
-        .map(|(addr, weight)| Backend::new(addr).with_weight(Weight::new(weight)));
+        .map(|(addr, weight)| Backend::new(addr).weight(Weight::new(weight)));
     Upstream::builder(name)
         .discovery(Static::new(Snapshot::from_backends(backends)))
         .policy(policy.build())

@@ -86,7 +86,7 @@ async fn a_unix_backend_with_a_full_queue_counts_as_failed() {
     let alive = named("alive").await;
     let backends = [Backend::unix(&*full), Backend::new(alive)];
     let fail_limit = Some(FailLimit::default());
-    let upstream = upstream(backends.map(|backend| backend.with_fail_limit(fail_limit)));
+    let upstream = upstream(backends.map(|backend| backend.fail_limit(fail_limit)));
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
     for _ in 0..3 {
         let answer = test_support::streams::ask(proxy.addr).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is known of clients on unix sockets: rules, limits, headers.
+//! Clients on unix sockets: rules, limits, headers.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Which requests are admitted, and where the server listens.
+//! The admission of requests, and the address of the server.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;

@@ -116,7 +116,7 @@ async fn policies_have_the_names_of_configurations_and_metrics() {
     let maglev = Upstream::builder("hashed")
         .discovery(source())
         .discovery_config(eager())
-        .policy(Maglev::with_table_size(13).unwrap())
+        .policy(Maglev::try_new(13).unwrap())
         .build()
         .unwrap();
     let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &maglev)).await;

@@ -1,4 +1,4 @@
-//! What checks cost and how fast they find out, on request: they take seconds and a quiet machine.
+//! The cost of checks and the time until they notice a failure, on request: they take seconds and a quiet machine.
 //!
 //! `cargo test --release -p lb-proxy --test server health::cost -- --ignored --nocapture`
 

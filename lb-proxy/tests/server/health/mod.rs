@@ -56,8 +56,8 @@ impl Checked {
         describe: impl FnOnce(UpstreamBuilder) -> UpstreamBuilder,
     ) -> Self {
         let backends = addrs.iter().map(|&addr| {
-            let backend = Backend::new(addr).with_weight(Weight::new(10));
-            backend.with_fail_limit(None)
+            let backend = Backend::new(addr).weight(Weight::new(10));
+            backend.fail_limit(None)
         });
         let builder = Upstream::builder("checked")
             .discovery(Static::new(Snapshot::from_backends(backends)))
@@ -368,7 +368,7 @@ async fn if_all_are_down_sessions_are_refused_or_go_to_all_in_panic() {
     for (threshold, served) in [(0, false), (50, true)] {
         let backends = [named("a").await, named("b").await];
         let check = SendExpect::new().expect(Expect::try_bytes("never").unwrap());
-        let config = BalancerConfig::default().with_panic_threshold(threshold);
+        let config = BalancerConfig::default().panic_threshold(threshold);
         let describe = |u: UpstreamBuilder| u.balancer_config(config).health_check(check, often());
         let scene = Checked::with(&backends, describe).await;
         scene.becomes(0, Health::Unhealthy).await;

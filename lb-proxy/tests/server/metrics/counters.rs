@@ -1,4 +1,4 @@
-//! What is counted of sessions, attempts and backends.
+//! Counters of sessions, attempts and backends.
 
 use lb_core::{Backend, Health};
 use lb_proxy::reports::TransitionKind;

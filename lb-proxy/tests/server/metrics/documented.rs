@@ -71,7 +71,7 @@ fn families(text: &str) -> BTreeSet<(String, String, String)> {
 #[tokio::test]
 async fn a_scrape_has_every_documented_metric_and_no_other() {
     let addr = echo(0).await;
-    let backend = Backend::new(addr).with_max_conns(NonZeroU32::new(10));
+    let backend = Backend::new(addr).max_conns(NonZeroU32::new(10));
     let (source, _handle) = Manual::new(Snapshot::from_backends([backend]));
     let queue = Queue::new(NonZeroUsize::MIN);
     let upstream = Upstream::builder("hashed")

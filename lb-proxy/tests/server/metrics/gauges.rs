@@ -1,4 +1,4 @@
-//! What a scrape reads of upstreams, sources and sockets.
+//! A scrape of upstreams, sources and sockets.
 
 use lb_core::Backend;
 use lb_proxy::reports::Phase;
@@ -46,7 +46,7 @@ async fn equal_sets_have_equal_digests() {
     let [a, b] = backends;
     let one = digest(vec![a.clone(), b.clone()]).await;
     assert_eq!(one, digest(vec![b.clone(), a.clone()]).await);
-    let heavy = b.with_weight(lb_core::Weight::new(2));
+    let heavy = b.weight(lb_core::Weight::new(2));
     assert_ne!(one, digest(vec![a, heavy]).await);
 }
 

@@ -128,7 +128,7 @@ fn ours(stream: &Stream, clients: usize) -> String {
         let client = format!("127.77.{}.{}:5000", i / 250, 1 + i % 250);
         let key = HashKey::from_parts(&parts, client.parse().unwrap(), listen);
         let tried = Tried::new();
-        let request = PickRequest::new(&tried).with_key(key.as_bytes());
+        let request = PickRequest::new(&tried).key(key.as_bytes());
         let pick = balancer.pick(&request, now, &mut SplitMix64::new(1));
         match pick.unwrap().backend().addr.ip() {
             std::net::IpAddr::V4(ip) => char::from(b'a' + ip.octets()[3] - 1),

@@ -67,7 +67,7 @@ impl<'a> CheckParameters<'a> {
         Ok(())
     }
 
-    /// The parameters that tell a check apart from others of its type, each behind a blank. The query of a URI may have a
+    /// The parameters that distinguish a check from others of its type, each behind a blank. The query of a URI may have a
     /// secret, and is left out.
     pub(super) fn distinction(&self) -> String {
         const NAMES: &[&str] = &["match=", "uri=", "host=", "sni=", "port="];

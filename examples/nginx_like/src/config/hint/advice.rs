@@ -1,4 +1,4 @@
-//! What to do about errors whose words are nginx's, by these words: several modules have the same error.
+//! Advice for errors with nginx's words, by these words: several modules have the same error.
 
 use super::similar::similar;
 

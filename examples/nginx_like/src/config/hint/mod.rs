@@ -1,4 +1,4 @@
-//! What to do about an error whose words are nginx's, which say what is wrong only. `-t` prints it below the error.
+//! Hints for errors with nginx's words, which say only what is wrong. `-t` prints a hint below the error.
 
 mod advice;
 mod foreign;

@@ -1,4 +1,4 @@
-//! Statements without their end: nginx notices them only where something else stands that cannot be a word of theirs.
+//! Statements without their end: nginx notices them only at something that cannot be a word of theirs.
 
 use crate::config::known::{is_block, names};
 use crate::syntax::error::SyntaxError;

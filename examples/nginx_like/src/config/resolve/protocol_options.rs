@@ -1,4 +1,4 @@
-//! Whether the servers of one address agree on its protocols.
+//! Checks that the servers of one address agree on its protocols.
 
 /// What nginx remembers of the `proxy_protocol` parameters of one address.
 #[derive(Clone, Copy, Debug)]

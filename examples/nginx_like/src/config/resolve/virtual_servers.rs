@@ -1,4 +1,4 @@
-//! Which server of an address the names of clients choose.
+//! The servers of an address by the names of clients.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

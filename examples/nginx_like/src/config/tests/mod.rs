@@ -40,7 +40,7 @@ fn stream(text: &str) -> Stream {
         .unwrap()
 }
 
-/// The blocks that a piece of configuration stands in. It starts on line 2.
+/// The blocks around a piece of configuration. It starts on line 2.
 #[derive(Clone, Copy, Debug)]
 enum In {
     /// Nothing around it; starts on line 1.

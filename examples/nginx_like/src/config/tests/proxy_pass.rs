@@ -1,4 +1,4 @@
-//! How servers find their upstreams.
+//! Servers and their upstreams.
 
 use super::{secs, stream};
 use crate::config::handler::Handler;

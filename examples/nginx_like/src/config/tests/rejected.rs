@@ -20,7 +20,7 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Main, "stream\n;", 2, r#"directive "stream" has no opening "{""#),
     (Main, "include a { }", 1, r#"directive "include" is not terminated by ";""#),
     (UpstreamServer, "{ }", 2, r#"directive "server" is not terminated by ";""#),
-    // Directives and where they stand.
+    // Directives and their blocks.
     (Main, "foo;", 1, r#"unknown directive "foo""#),
     (Main, "user\nroot;\nUser\nroot;", 4, r#"unknown directive "User""#),
     (Main, "\"\";", 1, r#"unknown directive """#),

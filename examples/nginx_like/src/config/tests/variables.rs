@@ -248,7 +248,7 @@ fn a_session_that_goes_on_has_lasted_some_time() {
     assert_eq!(time().find('.'), Some(1), "{}", time());
 }
 
-/// Evaluating each use anew would take 2^40 steps.
+/// Evaluating each use again would take 2^40 steps.
 #[test]
 fn what_several_maps_need_is_computed_once() {
     const LEVELS: usize = 40;

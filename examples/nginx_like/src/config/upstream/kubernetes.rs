@@ -62,7 +62,7 @@ enum KubernetesError {
 }
 
 impl Kubernetes {
-    /// The same wherever it stands in the text.
+    /// The same wherever it is in the text.
     pub(crate) fn without_span(&self) -> Self {
         Self {
             span: Span::none(),

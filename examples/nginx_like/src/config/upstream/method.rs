@@ -69,7 +69,7 @@ impl<B: Has<Option<Method>>> Directive<B> {
 }
 
 impl Method {
-    /// Whether `backup` may stand beside it.
+    /// Whether `backup` is allowed beside it.
     pub(crate) const fn takes_backups(&self) -> bool {
         match self {
             Self::RoundRobin | Self::LeastConn | Self::LeastTime { .. } => true,

@@ -50,7 +50,7 @@ impl UpstreamServer {
         }
     }
 
-    /// The same wherever it stands in the text.
+    /// The same wherever it is in the text.
     pub(crate) fn without_span(&self) -> Self {
         Self {
             span: Span::none(),

@@ -36,7 +36,7 @@ fn messages_that_nothing_reads_are_kept_up_to_a_limit_and_then_dropped_with_a_co
     while next < sent {
         let read = lines.next().unwrap();
         match read.split_once(": Log messages dropped count=") {
-            // The count is that of the gap, and stands where the gap is.
+            // The count is that of the gap, at the place of the gap.
             Some((_, count)) => {
                 let count: usize = count.parse().unwrap();
                 (next, dropped) = (next + count, dropped + count);

@@ -1,4 +1,4 @@
-//! What several subcommands have.
+//! Arguments and steps that several subcommands have.
 
 use clap::Args;
 use lb_proxy::admin::status::{Status, VERSION};

@@ -1,4 +1,4 @@
-//! The status as text for a terminal of 80 columns: what is wrong stands first.
+//! The status as text for a terminal of 80 columns, problems first.
 
 mod problems;
 pub(super) mod upstream;

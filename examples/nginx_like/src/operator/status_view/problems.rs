@@ -1,4 +1,4 @@
-//! What is wrong, as sentences, the worst first: those of the page of the admin server.
+//! Problems as sentences, the worst first: those of the page of the admin server.
 
 use lb_core::Escaped;
 use lb_proxy::admin::status::{

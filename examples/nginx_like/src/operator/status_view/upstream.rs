@@ -9,7 +9,7 @@ use crate::operator::check_notes::check_notes;
 use crate::operator::table::{Align, Table};
 use crate::operator::units::{duration, plural};
 
-/// The backends that get no connections stand first.
+/// The backends that get no connections are first.
 pub(super) fn text(upstream: &UpstreamReport) -> String {
     let eligible = upstream.tiers.iter().map(|tier| tier.eligible);
     let usable = eligible.fold(0, usize::saturating_add);

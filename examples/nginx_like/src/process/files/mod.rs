@@ -6,4 +6,5 @@ pub(crate) mod file_threads;
 pub(crate) mod open_log;
 pub(crate) mod path_resolution;
 pub(crate) mod pid;
+pub(crate) mod pid_slot;
 pub(crate) mod socket_file;

@@ -1,4 +1,4 @@
-//! Which messages are logged at a level.
+//! The filter of messages by level.
 
 use lb_proxy::events::{ACCEPT_TARGET, AUDIT_TARGET, FAILURES_TARGET};
 use tracing::level_filters::LevelFilter;

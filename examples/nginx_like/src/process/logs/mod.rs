@@ -4,3 +4,5 @@ pub(crate) mod configured;
 mod event_line;
 mod filter;
 pub(crate) mod logging;
+mod message_writer;
+pub(crate) mod open_logs;

@@ -11,11 +11,11 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::proc_files::ProcessStatus;
-use super::reloads::ReloadRecord;
+use super::reloads::LoadCounters;
 use crate::process::logs::logging::Logging;
 
 /// All metrics of this process: those of the server of `handle`, of the configuration, of the logs and of the kernel.
-pub(crate) fn registry(handle: Handle, reloads: Arc<ReloadRecord>, logging: Logging) -> Registry {
+pub(crate) fn registry(handle: Handle, reloads: Arc<LoadCounters>, logging: Logging) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ServerCollector::new(handle)));
     registry.register_collector(Box::new(ProcessCollector { reloads, logging }));
@@ -25,7 +25,7 @@ pub(crate) fn registry(handle: Handle, reloads: Arc<ReloadRecord>, logging: Logg
 /// Collects what only the process knows.
 #[derive(Debug)]
 struct ProcessCollector {
-    reloads: Arc<ReloadRecord>,
+    reloads: Arc<LoadCounters>,
     logging: Logging,
 }
 
@@ -186,7 +186,7 @@ mod tests {
     use lb_proxy::{Proxy, Upstream};
 
     use super::*;
-    use crate::process::logs::logging::Logs;
+    use crate::process::logs::open_logs::Logs;
 
     /// The names and types of the table in the documents.
     fn documented() -> BTreeSet<(&'static str, &'static str)> {
@@ -206,8 +206,8 @@ mod tests {
         let addr = (Ipv4Addr::LOCALHOST, 0).into();
         let proxy = Proxy::builder().listen(addr, &upstream).build().unwrap();
         let server = proxy.bind().await.unwrap();
-        let logging = Logs::stderr().unwrap().install();
-        let reloads = Arc::new(ReloadRecord::started());
+        let logging = Logging::install(Logs::stderr().unwrap());
+        let reloads = Arc::new(LoadCounters::started());
         reloads.note(true);
         reloads.note(false);
         let registry = registry(server.handle(), reloads, logging);

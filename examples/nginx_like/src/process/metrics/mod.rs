@@ -4,4 +4,4 @@ pub(crate) mod collector;
 mod proc_files;
 mod reloads;
 
-pub(crate) use reloads::ReloadRecord;
+pub(crate) use reloads::LoadCounters;

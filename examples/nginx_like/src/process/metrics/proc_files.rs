@@ -1,4 +1,4 @@
-//! What the kernel says of this process, in Prometheus' standard terms.
+//! The kernel's figures of this process, in Prometheus' standard terms.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,13 +1,13 @@
-//! What is counted of the configuration's reloads.
+//! Counters of the configuration's reloads.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The loads of the configuration since the start of the process.
 #[derive(Debug)]
-pub(crate) struct ReloadRecord(Mutex<Loads>);
+pub(crate) struct LoadCounters(Mutex<Loads>);
 
-/// A copy of a [`ReloadRecord`].
+/// A copy of a [`LoadCounters`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Loads {
     pub(crate) applied: u64,
@@ -18,7 +18,7 @@ pub(crate) struct Loads {
     pub(crate) applied_at: f64,
 }
 
-impl ReloadRecord {
+impl LoadCounters {
     /// The record of a process whose first configuration was applied now.
     pub(crate) fn started() -> Self {
         Self(Mutex::new(Loads {

@@ -1,4 +1,4 @@
-//! What tells other programs whether the server should get new connections: a file and systemd.
+//! Reports to other programs whether the server should get new connections: a file and systemd.
 
 mod owner_lock;
 mod ready_file;

@@ -1,4 +1,4 @@
-//! What systemd is told: `Type=notify` and `WatchdogSec=`.
+//! Reports of readiness to systemd: `Type=notify` and `WatchdogSec=`.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::process::notify;
 
-/// The service manager that started the process, if it wants to be told (`NOTIFY_SOCKET`).
+/// The service manager that started the process, if it asks for notifications (`NOTIFY_SOCKET`).
 #[derive(Debug)]
 pub(crate) struct ServiceManager {
     /// `WATCHDOG_USEC`: the service manager ends a process that is silent for longer.
@@ -19,7 +19,7 @@ pub(crate) struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// `None` if no service manager wants to be told.
+    /// `None` if no service manager asks for notifications.
     pub(super) fn of_process(is_upgraded: bool) -> Option<Self> {
         std::env::var_os("NOTIFY_SOCKET")?;
         // `WATCHDOG_PID` is the id of the first process.

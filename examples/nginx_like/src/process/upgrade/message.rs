@@ -1,4 +1,4 @@
-//! What the two processes of an upgrade say to each other.
+//! Messages between the two processes of an upgrade.
 //!
 //! They may be of different versions: a frame with an unknown tag is ignored.
 

@@ -106,12 +106,12 @@ impl Upgrader {
         sockets.extend(admin.map_err(StartError::upgrade(
             "duplicating the socket of \"lb_admin\"",
         ))?);
-        context.reloader.retire_pid_file(context.threads)?;
+        context.reloader.pid_file().retire(context.threads)?;
         let started = Successor::start(&self.invocation, context.files.helper());
         let successor = match started {
             Ok(successor) => Arc::new(successor),
             Err(error) => {
-                context.reloader.restore_pid_file(context.threads);
+                context.reloader.pid_file().restore(context.threads);
                 return Err(StartError::upgrade("starting the process")(error));
             }
         };
@@ -189,7 +189,7 @@ impl Upgrader {
             true => warn!(pid, %status, "Process of the new binary ended"),
             false => error!(pid, %status, "Process of the new binary failed, nothing changed"),
         }
-        context.reloader.restore_pid_file(context.threads);
+        context.reloader.pid_file().restore(context.threads);
         if context.handle.phase() == Phase::Serving {
             keep_socket_files(context, false);
         }
@@ -222,7 +222,7 @@ impl Upgrader {
     pub(crate) fn predecessor_committed(&self, context: &mut UpgradeContext<'_>) {
         self.ready_file.claim_when_ready();
         context.reloader.admin_mut().resume();
-        context.reloader.write_pid_file(context.threads);
+        context.reloader.pid_file().write(context.threads);
     }
 
     /// The process of the old binary ends: files that both used belong to this one.

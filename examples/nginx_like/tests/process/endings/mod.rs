@@ -1,5 +1,5 @@
-//! How sessions end: for each of 68 endings that were recorded from nginx 1.31.5, the access log, the error log and what
-//! the client sees.
+//! Ends of sessions: for each of 68 that were recorded from nginx 1.31.5, the access log, the error log and the client's
+//! view.
 //!
 //! `cases.txt` has the cases. A case begins with `==` and its name. `main`, `stream` and `server` are its configuration, where
 //! `LISTEN` is the listener and `BACKEND`, `GOOD2`, `REFUSING1`, `BLACKHOLE1` … are servers that answer, refuse or do

@@ -1,4 +1,4 @@
-//! Where a subcommand finds the server and its token.
+//! A subcommand finds the server and its token.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

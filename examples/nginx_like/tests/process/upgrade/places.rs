@@ -1,4 +1,4 @@
-//! Where the processes of an upgrade run: with `user`, with `lb_admin`, as a daemon, under systemd.
+//! Surroundings of the processes of an upgrade: with `user`, with `lb_admin`, as a daemon, under systemd.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -4,7 +4,7 @@
 //! damped weight change all that follows. A compiled order cannot follow that. So the first retry, and the first turn
 //! that its backend does not take, turn the tier's counter to live mode: the highest bit of the counter is set, and the
 //! credits become those of the place in the compiled order. In this mode a pick reads all backends. After
-//! [`CALM_TURNS`] turns and two laps in which all took their turns, the compiled order goes on, so that a pick is O(1) again;
+//! [`UNDISTURBED_TURNS`] turns and two laps in which all took their turns, the compiled order goes on, so that a pick is O(1) again;
 //! nginx's may then be another one of equal shares. An update compiles another order and restarts that count, because the counter
 //! and the credits survive it and the count does not.
 //!
@@ -22,7 +22,7 @@ pub(super) const FEW: u32 = 32;
 pub(super) const LIVE: u64 = 1 << 63;
 
 /// After so many undisturbed turns, and two laps, live mode ends.
-const CALM_TURNS: u64 = 1000;
+const UNDISTURBED_TURNS: u64 = 1000;
 
 /// How often a thread tries to begin live mode, beside others that change the counter.
 const ATTEMPTS: u32 = 8;
@@ -33,7 +33,7 @@ pub(super) struct Live {
     len: u32,
     /// The turn, with [`LIVE`], since which all backends have taken their turns. Without that bit it is not known, as after an
     /// update: then the next turn counts as the first.
-    calm_since: AtomicU64,
+    undisturbed_since: AtomicU64,
 }
 
 impl Live {
@@ -42,7 +42,7 @@ impl Live {
         let len = u32::try_from(len).ok()?;
         (2..=FEW).contains(&len).then(|| Self {
             len,
-            calm_since: AtomicU64::new(0),
+            undisturbed_since: AtomicU64::new(0),
         })
     }
 
@@ -58,7 +58,7 @@ impl Live {
             let at = cursor.saturating_sub(lost);
             if cx.move_cursor(cursor, at | LIVE) {
                 if !cx.is_dry_run() {
-                    self.calm_since.store(at | LIVE, Relaxed);
+                    self.undisturbed_since.store(at | LIVE, Relaxed);
                 }
                 self.set_credits(order, cx, at % order.lap());
                 return true;
@@ -90,15 +90,15 @@ impl Live {
         cx: &PickContext<'_>,
         ticket: u64,
     ) -> Option<BackendIndex> {
-        let mut is_calm = !cx.is_retry();
+        let mut is_undisturbed = !cx.is_retry();
         let mut best: Option<(i64, BackendIndex)> = None;
         let mut sum = 0;
         for i in self.indices() {
             if !cx.is_eligible(i) {
-                is_calm = false;
+                is_undisturbed = false;
                 continue;
             }
-            is_calm &= cx.is_whole(i);
+            is_undisturbed &= cx.is_whole(i);
             let weight = cx.take_weight(i);
             let credit = cx.credit(i, weight);
             sum += weight;
@@ -110,8 +110,8 @@ impl Live {
         cx.credit(chosen, -sum);
         // A dry run picks once, so that it neither ends live mode nor needs to.
         if !cx.is_dry_run() {
-            if !is_calm {
-                self.calm_since.store(ticket, Relaxed);
+            if !is_undisturbed {
+                self.undisturbed_since.store(ticket, Relaxed);
             } else if self.may_end(order, ticket) {
                 self.end(order, cx, ticket, chosen);
             }
@@ -119,20 +119,20 @@ impl Live {
         Some(chosen)
     }
 
-    /// Whether the calm turn `ticket` is to try to end live mode. True for one thread at a time, and not again for
-    /// [`CALM_TURNS`] turns, because others may take turns during each attempt.
+    /// Whether the undisturbed turn `ticket` is to try to end live mode. True for one thread at a time, and not again for
+    /// [`UNDISTURBED_TURNS`] turns, because others may take turns during each attempt.
     pub(super) fn may_end(&self, order: &Order, ticket: u64) -> bool {
-        let since = self.calm_since.load(Relaxed);
+        let since = self.undisturbed_since.load(Relaxed);
         let laps = 2 * order.lap();
         let (is_due, since_then) = if since & LIVE == 0 {
             (false, ticket)
-        } else if ticket.saturating_sub(since) > CALM_TURNS + laps {
+        } else if ticket.saturating_sub(since) > UNDISTURBED_TURNS + laps {
             (true, ticket - laps)
         } else {
             return false;
         };
         let replaced = self
-            .calm_since
+            .undisturbed_since
             .compare_exchange(since, since_then, Relaxed, Relaxed);
         is_due && replaced.is_ok()
     }

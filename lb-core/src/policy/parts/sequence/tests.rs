@@ -206,7 +206,7 @@ fn addr(port: u16) -> SocketAddr {
 }
 
 fn snapshot(weights: &[u16]) -> Snapshot {
-    let weighted = |(port, &w)| Backend::new(addr(port)).with_weight(Weight::new(w));
+    let weighted = |(port, &w)| Backend::new(addr(port)).weight(Weight::new(w));
     (0..).zip(weights).map(weighted).collect()
 }
 

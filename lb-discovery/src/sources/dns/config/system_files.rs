@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::error::DiscoveryError;
-use crate::sources::dns::config::active_config::{ActiveConfig, ResolverOptions};
 use crate::sources::dns::config::hosts::Hosts;
+use crate::sources::dns::config::lookup_config::{LookupConfig, ResolverOptions};
 use crate::sources::dns::config::resolv_conf::ResolvConf;
 
 /// The minimum time between two checks of a file. A check costs one system call.
@@ -23,7 +23,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// unchanged.
 const REST: Duration = Duration::from_secs(2);
 
-/// The files that a [`ActiveConfig`] comes from, if any.
+/// The files that a [`LookupConfig`] comes from, if any.
 pub(crate) struct SystemFiles {
     resolv_conf: Option<WatchedFile>,
     hosts: Option<WatchedFile>,
@@ -33,7 +33,7 @@ pub(crate) struct SystemFiles {
 }
 
 impl SystemFiles {
-    pub(crate) fn read(options: &ResolverOptions) -> Result<(Self, ActiveConfig), DiscoveryError> {
+    pub(crate) fn read(options: &ResolverOptions) -> Result<(Self, LookupConfig), DiscoveryError> {
         let mut files = Self {
             resolv_conf: None,
             hosts: None,
@@ -61,12 +61,12 @@ impl SystemFiles {
             hosts = Hosts::parse(&text);
             files.hosts = Some(file);
         }
-        let conf = ActiveConfig::new(given, options, Arc::new(hosts))?;
+        let conf = LookupConfig::new(given, options, Arc::new(hosts))?;
         Ok((files, conf))
     }
 
     /// Applies the changes of the files. A file that cannot be used changes nothing.
-    pub(crate) fn follow(&mut self, options: &ResolverOptions, conf: &mut Arc<ActiveConfig>) {
+    pub(crate) fn follow(&mut self, options: &ResolverOptions, conf: &mut Arc<LookupConfig>) {
         if let Some(file) = &self.resolv_conf
             && let Some(read) = self.unlogged.take()
         {
@@ -84,7 +84,7 @@ impl SystemFiles {
                 broken.map_or(Ok(read), |problem| Err(file.unusable(problem)))
             });
             let next =
-                read.and_then(|read| ActiveConfig::new(read, options, Arc::clone(conf.hosts())));
+                read.and_then(|read| LookupConfig::new(read, options, Arc::clone(conf.hosts())));
             replace(conf, next, file);
         }
         if let Some(file) = &mut self.hosts
@@ -105,8 +105,8 @@ fn log_problems(path: &Path, read: &ResolvConf) {
 }
 
 fn replace(
-    conf: &mut Arc<ActiveConfig>,
-    next: Result<ActiveConfig, DiscoveryError>,
+    conf: &mut Arc<LookupConfig>,
+    next: Result<LookupConfig, DiscoveryError>,
     file: &WatchedFile,
 ) {
     let path = file.path.display();

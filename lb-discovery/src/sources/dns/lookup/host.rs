@@ -6,7 +6,7 @@ use hickory_resolver::proto::rr::Name;
 
 use crate::error::DiscoveryError;
 use crate::ip_family::IpFamily;
-use crate::sources::dns::config::active_config::ActiveConfig;
+use crate::sources::dns::config::lookup_config::LookupConfig;
 use crate::sources::dns::lookup::addresses::{
     Addresses, AttemptErrors, LastAddresses, QuestionOutcome, join, record_type,
 };
@@ -43,7 +43,7 @@ impl LookupState {
     }
 }
 
-impl ActiveConfig {
+impl LookupConfig {
     /// Looks up all addresses of `name`: in the hosts file, then as each of its candidates. `shown`: its name in errors.
     ///
     /// A question that the lookup does not wait for continues, so that the next lookup has its answer.

@@ -11,7 +11,7 @@ use lb_core::{Backend, Priority, Weight};
 use tracing::warn;
 
 use crate::error::DiscoveryError;
-use crate::sources::dns::config::active_config::ActiveConfig;
+use crate::sources::dns::config::lookup_config::LookupConfig;
 use crate::sources::dns::lookup::addresses::{AttemptErrors, PARTIAL_VALIDITY};
 use crate::sources::dns::lookup::host::LookupState;
 use crate::sources::dns::resolver::Resolver;
@@ -151,7 +151,7 @@ impl SrvLookup {
     /// The SRV records of the first candidate name that has any.
     pub(crate) async fn records(
         &self,
-        conf: &ActiveConfig,
+        conf: &LookupConfig,
     ) -> Result<Answer<SrvRecord>, DiscoveryError> {
         let mut failures = AttemptErrors::default();
         for candidate in conf.candidates(&self.name) {
@@ -231,9 +231,9 @@ pub(crate) fn backends(
             let name: Arc<str> = text(&record.target).into();
             for addr in addrs.get(&record.target).into_iter().flatten() {
                 let backend = Backend::new(SocketAddr::new(*addr, record.port))
-                    .with_name(Arc::clone(&name))
-                    .with_priority(priority)
-                    .with_weight(weight);
+                    .name(Arc::clone(&name))
+                    .priority(priority)
+                    .weight(weight);
                 backends.push(backend);
             }
         }

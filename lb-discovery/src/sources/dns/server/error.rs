@@ -1,4 +1,4 @@
-//! Why a name server has no answer to a question.
+//! Reasons of a name server's missing answer.
 
 use std::error::Error;
 use std::io;

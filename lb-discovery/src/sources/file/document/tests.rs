@@ -42,21 +42,21 @@ fn every_field_of_a_backend_can_be_written() {
     let max_fails = NonZeroU32::new(3).unwrap();
     let source = "file:test";
     let expected = vec![
-        Backend::new("10.0.0.1:446".parse().unwrap()).with_source(source),
+        Backend::new("10.0.0.1:446".parse().unwrap()).source(source),
         Backend::new("[2001:db8::2]:446".parse().unwrap())
-            .with_name("node2")
-            .with_weight(Weight::new(5))
-            .with_admin(AdminState::Drain)
-            .with_priority(Priority::BACKUP)
-            .with_max_conns(NonZeroU32::new(100))
-            .with_fail_limit(Some(FailLimit::new(max_fails, Duration::from_millis(1500))))
-            .with_zone("rack-1")
-            .with_instance("5f3a")
-            .with_source("inventory"),
+            .name("node2")
+            .weight(Weight::new(5))
+            .admin(AdminState::Drain)
+            .priority(Priority::BACKUP)
+            .max_conns(NonZeroU32::new(100))
+            .fail_limit(Some(FailLimit::new(max_fails, Duration::from_millis(1500))))
+            .zone("rack-1")
+            .instance("5f3a")
+            .source("inventory"),
         Backend::new("10.0.0.3:446".parse().unwrap())
-            .with_weight(Weight::ZERO)
-            .with_fail_limit(None)
-            .with_source(source),
+            .weight(Weight::ZERO)
+            .fail_limit(None)
+            .source(source),
     ];
     assert_eq!(read(FileFormat::Yaml, WHOLE_YAML).unwrap(), expected);
     assert_eq!(read(FileFormat::Json, WHOLE_JSON).unwrap(), expected);

@@ -22,6 +22,7 @@ use crate::error::DiscoveryError;
 use crate::sources::kubernetes::api::authenticated_client::AuthenticatedClient;
 #[cfg(doc)]
 use crate::sources::kubernetes::config::kubeconfig::ClusterConfig;
+use crate::sources::kubernetes::controller::Collection;
 use crate::sources::kubernetes::error::{self, ApiError};
 use crate::sources::kubernetes::objects::projection::Projection;
 
@@ -51,6 +52,15 @@ pub(crate) struct RequestLimits {
     pub(crate) watch_timeout: Duration,
     pub(crate) relist_interval: Duration,
     pub(crate) page_size: u32,
+}
+
+/// The answer to a single request.
+#[derive(Debug)]
+pub(crate) struct Exchanged {
+    pub(crate) code: u16,
+    pub(crate) body: Vec<u8>,
+    /// Seconds.
+    pub(crate) retry_after: Option<u32>,
 }
 
 /// Selects the objects of one kind.
@@ -102,7 +112,10 @@ impl ApiClient {
         namespace: Option<&str>,
         selection: Selection<'_>,
         of: &str,
-    ) -> Query {
+    ) -> Query
+    where
+        R::Object: Resource<DynamicType = ()>,
+    {
         let (labels, fields) = match selection {
             Selection::All => (None, None),
             Selection::Labelled(labels) => (Some(labels.to_owned()), None),
@@ -119,6 +132,59 @@ impl ApiClient {
             labels,
             fields,
         }
+    }
+
+    /// Selects the objects of `collection`.
+    pub(crate) fn query_of(&self, collection: &Collection) -> Query {
+        let (plural, scope) = (collection.plural(), collection.scope());
+        Query {
+            what: format!("watching {plural} of {scope} at {}", self.url).into(),
+            request: Request::new(collection.path()),
+            labels: collection.selector().map(str::to_owned),
+            fields: None,
+        }
+    }
+
+    /// Sends a single request, within the request time-out or `limit` if that is shorter. Any status is an answer, except a
+    /// redirection. `what` names the request in errors.
+    pub(crate) async fn exchange(
+        &self,
+        what: &str,
+        request: http::Request<Vec<u8>>,
+        limit: Duration,
+    ) -> Result<Exchanged, DiscoveryError> {
+        let limit = limit.min(self.limits.request_timeout);
+        let answer = async {
+            let (client, authorization) = self.access.get().await?;
+            let mut request = request.map(Body::from);
+            if let Some(value) = authorization {
+                request.headers_mut().insert(AUTHORIZATION, value);
+            }
+            let answer = client.send(request).await;
+            let answer = answer.map_err(|e| error::of_client(what, &e).into_error(what))?;
+            if answer.status().is_redirection() {
+                let code = answer.status().as_u16();
+                return Err(error::redirected(what, code, None).into_error(what));
+            }
+            let code = answer.status().as_u16();
+            let retry_after = answer.headers().get(RETRY_AFTER);
+            let retry_after =
+                retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            let body = Limited::new(answer.into_body(), MAX_EVENT).collect().await;
+            let body = body.map(Collected::to_bytes).map_err(|e| {
+                let problem = format!("the answer was cut off: {}", error::root_cause(&*e));
+                error::unavailable(what, &problem)
+            })?;
+            Ok(Exchanged {
+                code,
+                body: body.to_vec(),
+                retry_after,
+            })
+        };
+        timeout(limit, answer).await.unwrap_or_else(|_| {
+            let problem = format!("the API server did not answer within {limit:?}");
+            Err(error::timeout(what, problem))
+        })
     }
 
     /// Requests one page of a list: a consistent read from etcd, not from a server's cache, so that an old list never

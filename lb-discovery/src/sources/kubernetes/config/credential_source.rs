@@ -1,4 +1,4 @@
-//! Where credentials come from.
+//! Sources of credentials.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

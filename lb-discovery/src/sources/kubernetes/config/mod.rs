@@ -1,4 +1,4 @@
-//! How a cluster is reached: kubeconfigs, service accounts, proxies and credentials.
+//! Access to a cluster: kubeconfigs, service accounts, proxies and credentials.
 
 pub(crate) mod credential_source;
 pub(crate) mod credentials;

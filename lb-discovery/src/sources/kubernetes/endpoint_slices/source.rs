@@ -31,8 +31,8 @@ use crate::sources::kubernetes::watch::view_follower::{View, ViewState, follow};
 /// - All slices of the Service are joined; an endpoint that is temporarily in two of them counts once.
 /// - An endpoint takes connections while it is `ready`. If none is ready, endpoints that are being deleted but still serve
 ///   take them, as in kube-proxy. Any other endpoint that is being deleted drains, and one that is not ready is no backend.
-/// - A backend has the name of its pod, its [`node`](lb_core::Backend::node), its [`zone`](lb_core::Backend::zone), the
-///   zones of its [hints](lb_core::Backend::for_zones), and the pod's UID as [`instance`](lb_core::Backend::instance),
+/// - A backend has the name of its pod, its [`node`](field@lb_core::Backend::node), its [`zone`](field@lb_core::Backend::zone), the
+///   zones of its [hints](field@lb_core::Backend::for_zones), and the pod's UID as [`instance`](field@lb_core::Backend::instance),
 ///   which changes with the pod. Backends are sorted by address.
 /// - Hints for nodes (`forNodes`, of `trafficDistribution: PreferSameNode`) are not used, because a balancer in front of
 ///   the cluster runs on none of its nodes. Inside of it, kube-proxy already sends connections to pods of the same node.

@@ -1,4 +1,4 @@
 //! The nodes of a cluster, at the node port of a Service.
 
-mod snapshot;
+pub(crate) mod snapshot;
 pub(crate) mod source;

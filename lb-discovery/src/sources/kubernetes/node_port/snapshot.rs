@@ -41,7 +41,7 @@ pub(crate) struct NodeOptions {
 /// every pod has the same share, however uneven the nodes are.
 pub(crate) fn snapshot<'a>(
     service: &Service,
-    nodes: &BTreeMap<String, Node>,
+    nodes: impl Iterator<Item = (&'a str, &'a Node)> + Clone,
     slices: impl Iterator<Item = &'a Slice> + Clone,
     options: &NodeOptions,
 ) -> Result<Snapshot, String> {
@@ -60,7 +60,7 @@ pub(crate) fn snapshot<'a>(
     };
     let mut backends = Vec::new();
     let mut is_reachable = false;
-    for (name, node) in nodes {
+    for (name, node) in nodes.clone() {
         if node.is_left_out(options) {
             continue;
         }
@@ -69,7 +69,7 @@ pub(crate) fn snapshot<'a>(
         };
         is_reachable = true;
         let mut backend = Backend::new(SocketAddr::new(ip, node_port));
-        backend.name = Some(name.as_str().into());
+        backend.name = Some(name.into());
         backend.node.clone_from(&backend.name);
         backend.zone.clone_from(&node.zone);
         backend.instance.clone_from(&node.uid);
@@ -90,9 +90,12 @@ pub(crate) fn snapshot<'a>(
 }
 
 /// The reason why none of the nodes is a backend.
-fn nodes_missing(nodes: &BTreeMap<String, Node>, options: &NodeOptions) -> String {
-    let all = nodes.len();
-    let left_out = nodes.values().filter(|node| node.is_left_out(options));
+fn nodes_missing<'a>(
+    nodes: impl Iterator<Item = (&'a str, &'a Node)> + Clone,
+    options: &NodeOptions,
+) -> String {
+    let all = nodes.clone().count();
+    let left_out = nodes.filter(|(_, node)| node.is_left_out(options));
     let left_out = left_out.count();
     if all == left_out {
         return format!("no node may have connections: {all} are listed, all of them left out");
@@ -148,9 +151,9 @@ impl<'a> LocalEndpoints<'a> {
     fn weigh(&self, node: &str, backend: Backend) -> Option<Backend> {
         let count = *self.0.get(node)?;
         Some(if count == 0 {
-            backend.with_admin(AdminState::Drain)
+            backend.admin(AdminState::Drain)
         } else {
-            backend.with_weight(Weight::new(count))
+            backend.weight(Weight::new(count))
         })
     }
 }

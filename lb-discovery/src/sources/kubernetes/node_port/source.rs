@@ -36,8 +36,8 @@ use crate::sources::kubernetes::watch::view_follower::{View, ViewState, follow};
 /// every node at once. Failed connections and health checks eject nodes one by one (KEP-3458);
 /// [`ready_only`](Self::ready_only) changes that.
 ///
-/// A backend has the name and the [`zone`](lb_core::Backend::zone) of its node; a node that is recreated at the same
-/// address is another [`instance`](lb_core::Backend::instance).
+/// A backend has the name and the [`zone`](field@lb_core::Backend::zone) of its node; a node that is recreated at the same
+/// address is another [`instance`](field@lb_core::Backend::instance).
 ///
 /// A Service that does not exist or has no node port is [`DiscoveryError::NoBackends`]; see
 /// [the module](crate::kubernetes).
@@ -216,6 +216,7 @@ impl View for NodeView {
         let Some(service) = service.values().next() else {
             return ViewState::NoBackends(NO_SERVICE.to_owned());
         };
+        let nodes = nodes.iter().map(|(name, node)| (name.as_str(), node));
         let port = service.port(self.options.port.as_ref());
         ViewState::of(match &self.slices {
             None => snapshot::snapshot(service, nodes, iter::empty(), &self.options),

@@ -46,7 +46,7 @@ pub(crate) fn admit(mut found: Vec<(Condition, Backend)>) -> Snapshot {
         if condition <= worst {
             backend
         } else {
-            backend.with_admin(AdminState::Drain)
+            backend.admin(AdminState::Drain)
         }
     });
     backends.collect()

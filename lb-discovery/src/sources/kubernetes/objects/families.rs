@@ -1,4 +1,4 @@
-//! Which IP families are used.
+//! The IP families that a source uses.
 
 use crate::ip_family::IpFamily;
 

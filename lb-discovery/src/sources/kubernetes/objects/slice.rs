@@ -25,11 +25,11 @@ pub(crate) struct Slice {
     pub(crate) is_vacant: bool,
     /// TCP ports by name. The number is not validated.
     pub(crate) ports: Box<[(Box<str>, Option<i32>)]>,
-    pub(crate) endpoints: Box<[Endpoint]>,
+    pub(crate) endpoints: Box<[SliceEndpoint]>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Endpoint {
+pub(crate) struct SliceEndpoint {
     pub(crate) ip: IpAddr,
     pub(crate) condition: Condition,
     pod: Option<Arc<str>>,
@@ -56,7 +56,10 @@ impl Projection for Slice {
                 .filter(|port| port::is_tcp(port.protocol.as_deref()))
                 .map(|port| (port.name.unwrap_or_default().into(), port.port))
                 .collect(),
-            endpoints: endpoints.into_iter().filter_map(Endpoint::of).collect(),
+            endpoints: endpoints
+                .into_iter()
+                .filter_map(SliceEndpoint::of)
+                .collect(),
         }
     }
 }
@@ -103,7 +106,7 @@ impl Slice {
     }
 }
 
-impl Endpoint {
+impl SliceEndpoint {
     /// Returns `None` without an IP address.
     fn of(endpoint: v1::Endpoint) -> Option<Self> {
         // The other addresses belong to the same endpoint, and kube-proxy ignores them.

@@ -27,9 +27,9 @@ use crate::sources::kubernetes::watch::view_follower::follow;
 /// - A pod takes connections while its condition `Ready` is true. A pod that is being deleted drains; it continues to take
 ///   connections only if no other pod does, and as long as it is ready. A pod that is not ready, or that has ended, is no
 ///   backend.
-/// - A backend has the name of its [`node`](lb_core::Backend::node), so that it keeps its place in a hash ring when the
-///   pod there is replaced; the pod's UID is the [`instance`](lb_core::Backend::instance). Backends are sorted by
-///   address. The [`zone`](lb_core::Backend::zone) is set where the cluster labels its pods with it.
+/// - A backend has the name of its [`node`](field@lb_core::Backend::node), so that it keeps its place in a hash ring when the
+///   pod there is replaced; the pod's UID is the [`instance`](field@lb_core::Backend::instance). Backends are sorted by
+///   address. The [`zone`](field@lb_core::Backend::zone) is set where the cluster labels its pods with it.
 ///
 /// No pods are an empty set. A DaemonSet or Deployment that does not exist, and pods that do not offer the port on their
 /// nodes, are [`DiscoveryError::NoBackends`]. After a DaemonSet or Deployment is recreated with another selector, the

@@ -1,4 +1,4 @@
-//! What one watch of a source leaves to the next.
+//! State that one watch of a source leaves to the next.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

@@ -5,7 +5,6 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt};
-use kube::ResourceExt;
 use kube::core::WatchEvent;
 use lb_core::{Rng, SplitMix64};
 use tokio::time::{Instant, sleep_until};
@@ -14,7 +13,7 @@ use tracing::{debug, warn};
 use crate::error::DiscoveryError;
 use crate::sources::kubernetes::api::api_client::{ApiClient, EventLines, Query, garbage};
 use crate::sources::kubernetes::error::{self, ApiError};
-use crate::sources::kubernetes::objects::projection::Projection;
+use crate::sources::kubernetes::objects::projection::{Projection, WireObject};
 use crate::sources::kubernetes::watch::short_watches::ShortWatches;
 use crate::sources::kubernetes::watch::version::Version;
 use crate::timing::backoff::seeded;
@@ -144,10 +143,10 @@ impl ListWatch {
                 };
             }
         };
-        if !self.advance(object.resource_version())? {
+        if !self.advance(object.version())? {
             return Ok(None);
         }
-        let name = object.name_any();
+        let name = object.key();
         Ok(Some(if deleted {
             Update::Delete(name)
         } else {
@@ -239,7 +238,7 @@ async fn pages<R: Projection>(
     loop {
         let page = api.page::<R::Object>(query, token).await?;
         let known = objects.len();
-        let named = page.items.into_iter().map(|o| (o.name_any(), R::of(o)));
+        let named = page.items.into_iter().map(|o| (o.key(), R::of(o)));
         objects.extend(named);
         check_count(&query.what, objects.len()).map_err(ApiError::Other)?;
         idle = if objects.len() > known { 0 } else { idle + 1 };

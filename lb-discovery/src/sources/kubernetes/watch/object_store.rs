@@ -1,6 +1,6 @@
 //! The current objects of one kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future;
 use std::sync::Arc;
@@ -25,6 +25,10 @@ pub(crate) struct ObjectStore<R> {
     known: Option<BTreeMap<String, R>>,
     /// Why the last list is not accepted, and when to report that.
     unaccepted: Option<(Instant, DiscoveryError)>,
+    /// The names of the objects that have changed, where they are wanted.
+    changes: Option<BTreeSet<String>>,
+    /// Whether the next list counts as a change even if it has none.
+    reports_list: bool,
 }
 
 impl<R: Projection> ObjectStore<R> {
@@ -36,7 +40,38 @@ impl<R: Projection> ObjectStore<R> {
             history: Arc::clone(history),
             known: None,
             unaccepted: None,
+            changes: None,
+            reports_list: false,
         }
+    }
+
+    /// Follows the objects again that another store knew last, and records which of them [change](Self::take_changes). The
+    /// first list counts as a change in any case.
+    pub(crate) fn resume(
+        api: &ApiClient,
+        query: Query,
+        history: &Arc<WatchHistory>,
+        known: Option<BTreeMap<String, R>>,
+    ) -> Self {
+        Self {
+            known,
+            changes: Some(BTreeSet::new()),
+            reports_list: true,
+            ..Self::follow(api, query, history)
+        }
+    }
+
+    /// The names of the objects that have changed since the last call, if they are recorded.
+    pub(crate) fn take_changes(&mut self) -> BTreeSet<String> {
+        self.changes
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// The objects by name, for a store that resumes.
+    pub(crate) fn into_objects(self) -> Option<BTreeMap<String, R>> {
+        self.known
     }
 
     /// The objects by name. `None` before the first list.
@@ -74,6 +109,9 @@ impl<R: Projection> ObjectStore<R> {
             if let Update::Replace(listed) = update {
                 self.history
                     .listed(listed.len(), &self.what, &self.destination)?;
+                if let Some(changes) = &mut self.changes {
+                    changes.extend(listed.keys().cloned());
+                }
                 self.known = Some(listed);
             }
             return Ok(true);
@@ -83,16 +121,33 @@ impl<R: Projection> ObjectStore<R> {
                 self.history
                     .listed(listed.len(), &self.what, &self.destination)?;
                 let differs = listed != *known;
+                if let Some(changes) = self.changes.as_mut().filter(|_| differs) {
+                    let gone = known.keys().filter(|name| !listed.contains_key(*name));
+                    changes.extend(gone.cloned());
+                    let new = listed
+                        .iter()
+                        .filter(|(name, new)| known.get(*name) != Some(*new));
+                    changes.extend(new.map(|(name, _)| name.clone()));
+                }
                 *known = listed;
-                return Ok(differs);
+                return Ok(std::mem::take(&mut self.reports_list) || differs);
             }
             Update::Apply(name, record) => {
                 let differs = known.get(&name) != Some(&record);
+                if let Some(changes) = self.changes.as_mut().filter(|_| differs) {
+                    changes.insert(name.clone());
+                }
                 known.insert(name, record);
                 check_count(&self.what, known.len())?;
                 differs
             }
-            Update::Delete(name) => known.remove(&name).is_some(),
+            Update::Delete(name) => {
+                let was_known = known.remove(&name).is_some();
+                if let Some(changes) = self.changes.as_mut().filter(|_| was_known) {
+                    changes.insert(name);
+                }
+                was_known
+            }
         };
         self.history.watched(known.len());
         Ok(changes)

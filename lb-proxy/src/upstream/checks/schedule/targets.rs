@@ -101,7 +101,7 @@ impl Targets {
         }
     }
 
-    /// Forgets what backends have asked for, so that they are understood to ask for it anew.
+    /// Forgets what backends have asked for, so that the next answer counts as a change.
     pub(super) fn forget_asked(&mut self) {
         let targets = self.by_addr.values_mut();
         targets.for_each(|target| target.asked = Asked::default());
@@ -144,7 +144,7 @@ impl Targets {
             Some(part) => interval.mul_f64(part).max(SHORTEST_INTERVAL),
             None => interval,
         };
-        // A thread that stood still begins many probes at once. Counted from when they were due, the next ones are spread again.
+        // A thread that did not run for some time begins many probes at once. Counted from when they were due, the next ones are spread again.
         let late = begin.saturating_duration_since(due.at);
         let from = if late < interval / 2 { due.at } else { begin };
         let at = (from + interval + jitter).max(Instant::now());

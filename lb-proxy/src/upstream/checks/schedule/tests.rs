@@ -18,6 +18,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::backend_override::{Override, WeightOverride};
 use crate::health::{
     CheckReport, CheckSettings, CheckState, CheckStatus, HealthCheck, InitialState, Probe,
     ProbeOutcome, ReportedAdmin, ReportedHealth,
@@ -25,7 +26,6 @@ use crate::health::{
 use crate::upstream::UpstreamBuilder;
 use crate::upstream::checks::permits::ProbePermits;
 use crate::upstream::hash_key::HashKey;
-use crate::upstream::overrides::{Override, WeightOverride};
 
 /// A check whose answers the test sets.
 #[derive(Clone, Debug)]

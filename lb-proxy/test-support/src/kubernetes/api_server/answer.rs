@@ -9,13 +9,14 @@ use futures::stream::{self, Stream, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, interval_at, sleep, sleep_until};
 
 use super::store::Scope;
+use super::write::{ObjectPath, exchange};
 use super::{Fault, Request, Shared, State};
 
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -27,12 +28,25 @@ pub(super) async fn answer(
     let token = request.headers().get(AUTHORIZATION);
     let token = token.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let seen = Request {
+        method: request.method().to_string(),
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
         token: token.map(str::to_owned),
     };
+    let content = request.headers().get(CONTENT_TYPE);
+    let content = content.map_or_else(String::new, |value| value.to_str().unwrap().to_owned());
+    let body = match seen.method.as_str() {
+        "GET" => Bytes::new(),
+        _ => match request.into_body().collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => return Ok(say(400, error.to_string())),
+        },
+    };
     shared.lock().requests.push(seen.clone());
-    let plan = plan(&shared.lock(), &seen);
+    let plan = plan(&mut shared.lock(), &seen, &content, &body);
+    if seen.method != "GET" {
+        shared.notify();
+    }
     Ok(match plan {
         Plan::Say(code, text) => say(code, text),
         Plan::Redirect(location) => {
@@ -65,10 +79,10 @@ enum Plan {
     Watch(Scope, u64),
 }
 
-fn plan(state: &State, request: &Request) -> Plan {
+fn plan(state: &mut State, request: &Request, content: &str, body: &[u8]) -> Plan {
     let failure = |code: u16, reason: &str, message: &str| {
-        let status = status(code, reason, message);
-        Plan::Say(code, status.to_string())
+        let (code, text) = failure(code, reason, message);
+        Plan::Say(code, text)
     };
     match state.fault {
         Fault::Frozen => return Plan::Nothing,
@@ -85,7 +99,7 @@ fn plan(state: &State, request: &Request) -> Plan {
     if state.token.is_some() && state.token != request.token {
         return failure(401, "Unauthorized", "Unauthorized");
     }
-    let Some(scope) = scope(request) else {
+    let Some(Place { scope, object }) = place(request, body) else {
         return Plan::Say(404, "404 page not found".to_owned());
     };
     if state.forbidden.contains(&scope.resource) {
@@ -94,6 +108,10 @@ fn plan(state: &State, request: &Request) -> Plan {
             scope.resource, scope.resource
         );
         return failure(403, "Forbidden", &message);
+    }
+    if let Some(object) = object {
+        let (code, text) = exchange(state, request, &object, content, body);
+        return Plan::Say(code, text);
     }
     if parameter(request, "labelSelector").is_some_and(|selector| selector.contains("((")) {
         return failure(400, "BadRequest", "unable to parse requirement: found '(('");
@@ -132,7 +150,9 @@ fn list(state: &State, request: &Request, scope: &Scope) -> String {
     };
     let mut metadata = json!({"resourceVersion": state.store.version().to_string()});
     if more {
-        metadata["continue"] = items.last().unwrap()["metadata"]["name"].clone();
+        let last = &items.last().unwrap()["metadata"];
+        let text = |field: &str| last[field].as_str().unwrap_or_default();
+        metadata["continue"] = json!(format!("{}/{}", text("namespace"), text("name")));
     }
     json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items}).to_string()
 }
@@ -285,32 +305,68 @@ async fn tick(interval: &mut Option<Interval>) {
     }
 }
 
-fn scope(request: &Request) -> Option<Scope> {
-    let path = ["/api/v1/", "/apis/discovery.k8s.io/v1/", "/apis/apps/v1/"]
-        .iter()
-        .find_map(|prefix| request.path.strip_prefix(prefix))?;
-    let (namespace, resource) = match path.split('/').collect::<Vec<_>>()[..] {
-        ["namespaces", namespace, resource] => (namespace, resource),
-        [resource] => ("", resource),
+/// What a request is about.
+struct Place {
+    scope: Scope,
+    /// The one object, unless the request lists or watches.
+    object: Option<ObjectPath>,
+}
+
+const APIS: [&str; 8] = [
+    "/api/v1/",
+    "/apis/apps/v1/",
+    "/apis/coordination.k8s.io/v1/",
+    "/apis/discovery.k8s.io/v1/",
+    "/apis/events.k8s.io/v1/",
+    "/apis/gateway.networking.k8s.io/v1/",
+    "/apis/gateway.networking.k8s.io/v1beta1/",
+    "/apis/kube-lb.internal/v1alpha1/",
+];
+
+fn place(request: &Request, body: &[u8]) -> Option<Place> {
+    let mut prefixes = APIS.iter();
+    let path = prefixes.find_map(|prefix| request.path.strip_prefix(prefix))?;
+    let (namespace, resource, rest) = match path.split('/').collect::<Vec<_>>()[..] {
+        ["namespaces", namespace, resource, ref rest @ ..] => (namespace, resource, rest.to_vec()),
+        [resource, ref rest @ ..] => ("", resource, rest.to_vec()),
+        [] => return None,
+    };
+    let key = |name: &str| (resource.to_owned(), namespace.to_owned(), name.to_owned());
+    let object = match rest[..] {
+        [] if request.method == "POST" => {
+            let object: Value = serde_json::from_slice(body).ok()?;
+            Some((key(object["metadata"]["name"].as_str()?), false))
+        }
+        [] => None,
+        [name] => Some((key(name), false)),
+        [name, "status"] => Some((key(name), true)),
         _ => return None,
     };
     let labels = parameter(request, "labelSelector").unwrap_or_default();
     let labels = labels.split(',').filter_map(|label| label.split_once('='));
     let name = parameter(request, "fieldSelector");
-    Some(Scope {
-        resource: resource.to_owned(),
-        namespace: namespace.to_owned(),
-        labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-        name: name.map(|field| field.strip_prefix("metadata.name=").unwrap().to_owned()),
+    Some(Place {
+        scope: Scope {
+            resource: resource.to_owned(),
+            namespace: namespace.to_owned(),
+            labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            name: name.map(|field| field.strip_prefix("metadata.name=").unwrap().to_owned()),
+        },
+        object: object.map(|(key, is_status)| ObjectPath { key, is_status }),
     })
 }
 
-fn parameter(request: &Request, name: &str) -> Option<String> {
+/// A failure as the server says it.
+pub(super) fn failure(code: u16, reason: &str, message: &str) -> (u16, String) {
+    (code, status(code, reason, message).to_string())
+}
+
+pub(super) fn parameter(request: &Request, name: &str) -> Option<String> {
     let mut parameters = form_urlencoded::parse(request.query.as_bytes());
     parameters.find_map(|(known, value)| (known == name).then(|| value.into_owned()))
 }
 
-fn status(code: u16, reason: &str, message: &str) -> Value {
+pub(super) fn status(code: u16, reason: &str, message: &str) -> Value {
     json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": reason, "code": code,

@@ -1,12 +1,14 @@
-//! A Kubernetes API server that lists and watches, and fails on request.
+//! A Kubernetes API server that lists, watches and writes, and fails on request.
 //!
 //! Over real HTTP: lists in pages with continue tokens, label and field selectors, watches with bookmarks and time-outs,
-//! 410 for versions that were compacted away, bearer tokens, RBAC by resource. The server accepts a watch from a version
+//! 410 for versions that were compacted away, bearer tokens, RBAC by resource. Objects are read, created, replaced, patched and deleted as
+//! `write` describes: with versions, finalizers, and the owners of the fields of a status. The server accepts a watch from a version
 //! that it has not reached yet and sends nothing until then, not even bookmarks, as the real server does. So a watch
 //! continues after a [backup](ApiServer::backup) is restored.
 
 mod answer;
 mod store;
+mod write;
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,6 +31,7 @@ use self::answer::answer;
 pub use self::store::Backup;
 
 use self::store::Store;
+use self::write::Owners;
 
 /// A fault of the server. A change of the fault closes open watches, except a change to `Frozen`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -104,11 +107,14 @@ struct State {
     forbidden: BTreeSet<String>,
     bookmark_every: Option<Duration>,
     requests: Vec<Request>,
+    owners: Owners,
 }
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// The method, such as `GET`.
+    pub method: String,
     /// The path of the URL.
     pub path: String,
     /// The query of the URL, or nothing.
@@ -202,6 +208,59 @@ impl ApiServer {
     pub fn delete(&self, resource: &str, namespace: &str, name: &str) {
         self.shared.lock().store.delete(resource, namespace, name);
         self.shared.notify();
+    }
+
+    /// Changes an object that exists.
+    pub fn change(
+        &self,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        change: impl FnOnce(&mut Value),
+    ) {
+        let mut state = self.shared.lock();
+        let mut object = state.store.get(resource, namespace, name);
+        change(&mut object);
+        state.store.put(resource, object);
+        drop(state);
+        self.shared.notify();
+    }
+
+    /// Applies a status as the field manager `manager`, which owns its fields then.
+    pub fn apply_status(
+        &self,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        manager: &str,
+        status: &Value,
+    ) {
+        let mut state = self.shared.lock();
+        write::apply_as(&mut state, (resource, namespace, name), manager, status);
+        drop(state);
+        self.shared.notify();
+    }
+
+    /// Requests the deletion of an object that exists: one with finalizers stays until they are removed.
+    pub fn request_deletion(&self, resource: &str, namespace: &str, name: &str) {
+        let finalizers = self.get(resource, namespace, name)["metadata"]["finalizers"].clone();
+        match finalizers.as_array().is_none_or(Vec::is_empty) {
+            true => self.delete(resource, namespace, name),
+            false => self.change(resource, namespace, name, |object| {
+                object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+            }),
+        }
+    }
+
+    /// An object, if it exists.
+    pub fn find(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+        let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
+        self.shared.lock().store.find(&key)
+    }
+
+    /// All objects of a kind.
+    pub fn all(&self, resource: &str) -> Vec<Value> {
+        self.shared.lock().store.all(resource)
     }
 
     /// An object that exists.

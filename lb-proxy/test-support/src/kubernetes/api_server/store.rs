@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-type Key = (String, String, String);
+/// The resource, the namespace and the name of an object.
+pub(super) type Key = (String, String, String);
 
 #[derive(Default)]
 pub(super) struct Store {
@@ -28,7 +29,7 @@ pub struct Backup {
     version: u64,
 }
 
-/// The objects that a request is about.
+/// The objects that a request is about. An empty namespace: those of all namespaces, and of none.
 #[derive(Clone, Debug)]
 pub(super) struct Scope {
     pub(super) resource: String,
@@ -41,7 +42,7 @@ impl Scope {
     fn has(&self, (resource, namespace, name): &Key, object: &Value) -> bool {
         let label = |key: &str| object["metadata"]["labels"][key].as_str();
         *resource == self.resource
-            && *namespace == self.namespace
+            && (self.namespace.is_empty() || *namespace == self.namespace)
             && self.name.as_ref().is_none_or(|wanted| wanted == name)
             && self
                 .labels
@@ -71,6 +72,17 @@ impl Store {
     pub(super) fn get(&self, resource: &str, namespace: &str, name: &str) -> Value {
         let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
         Value::clone(self.objects.get(&key).expect("an object that exists"))
+    }
+
+    /// The object of a key, if it exists.
+    pub(super) fn find(&self, key: &Key) -> Option<Value> {
+        self.objects.get(key).map(|object| Value::clone(object))
+    }
+
+    /// All objects of a kind.
+    pub(super) fn all(&self, resource: &str) -> Vec<Value> {
+        let all = self.objects.iter().filter(|((of, ..), _)| of == resource);
+        all.map(|(_, object)| Value::clone(object)).collect()
     }
 
     fn record(&mut self, key: Key, old: Option<Arc<Value>>, new: Option<Arc<Value>>) {
@@ -114,12 +126,14 @@ impl Store {
         version >= self.oldest
     }
 
-    /// A page of at most `limit` objects after `after`, and whether there are more.
+    /// A page of at most `limit` objects after `after`, which is a namespace, a slash and a name, and whether there are more.
     pub(super) fn page(&self, scope: &Scope, after: &str, limit: usize) -> (Vec<Value>, bool) {
+        let after = after.split_once('/').unwrap_or_default();
+        let is_after = |key: &Key| (key.1.as_str(), key.2.as_str()) > after;
         let mut all = self
             .objects
             .iter()
-            .filter(|(key, object)| scope.has(key, object) && *key.2 > *after);
+            .filter(|(key, object)| scope.has(key, object) && is_after(key));
         let page: Vec<Value> = all
             .by_ref()
             .take(limit)

@@ -167,7 +167,7 @@ fn directives() -> impl Iterator<Item = &'static str> {
 /// The status of a directive, and what there is to say about it.
 fn status(name: &str, blocks: &[StandsIn]) -> (&'static str, String) {
     let tables = tables();
-    // It is in no table, because it may stand in every block.
+    // It is in no table, because every block allows it.
     let has = |block: &&StandsIn| {
         name == "include" || tables.iter().any(|(b, n, _)| b == *block && *n == name)
     };

@@ -4,7 +4,7 @@
 
 use super::StandsIn::{self, Events, Main, Server, Stream, Upstream};
 
-/// A module: its name, and its directives with the blocks that each may stand in.
+/// A module: its name, and its directives with the blocks that allow each.
 type Module = (&'static str, &'static [(&'static str, &'static [StandsIn])]);
 
 /// The modules.

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::sources::dns::config::active_config::ResolverOptions;
+use crate::sources::dns::config::lookup_config::ResolverOptions;
 use crate::sources::dns::config::resolv_conf::ResolvConf;
 use crate::sources::dns::lookup::srv::SrvLookup;
 use test_support::dns::{DnsServer, RecordType, ResponseCode};
@@ -11,7 +11,7 @@ fn name(text: &str) -> Name {
     Name::from_ascii(text).unwrap()
 }
 
-fn config(servers: &[SocketAddr], search: &[&str], ndots: usize) -> Arc<ActiveConfig> {
+fn config(servers: &[SocketAddr], search: &[&str], ndots: usize) -> Arc<LookupConfig> {
     let given = ResolvConf {
         search: search.iter().map(|domain| name(domain)).collect(),
         ndots,
@@ -19,7 +19,7 @@ fn config(servers: &[SocketAddr], search: &[&str], ndots: usize) -> Arc<ActiveCo
         attempts: 1,
         ..ResolvConf::of(servers)
     };
-    Arc::new(ActiveConfig::new(given, &ResolverOptions::default(), Arc::default()).unwrap())
+    Arc::new(LookupConfig::new(given, &ResolverOptions::default(), Arc::default()).unwrap())
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn candidates_follow_ndots() {
 
 /// Looks up `text` with search domains, and returns the addresses.
 async fn search(
-    conf: &Arc<ActiveConfig>,
+    conf: &Arc<LookupConfig>,
     state: &Mutex<LookupState>,
 ) -> Result<Vec<String>, DiscoveryError> {
     let families = [IpFamily::V4, IpFamily::V6];
@@ -94,7 +94,7 @@ async fn a_silent_family_does_not_hold_up_the_next_name() {
         ..ResolvConf::of(&[server.addr()])
     };
     let conf =
-        Arc::new(ActiveConfig::new(given, &ResolverOptions::default(), Arc::default()).unwrap());
+        Arc::new(LookupConfig::new(given, &ResolverOptions::default(), Arc::default()).unwrap());
     let state = Mutex::default();
     server.set("node.b.test", 60, &["10.0.0.1".parse().unwrap()]);
     server.set_silent_kind(RecordType::AAAA, true);

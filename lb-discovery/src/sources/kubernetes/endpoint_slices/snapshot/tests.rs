@@ -258,10 +258,10 @@ fn zones_hints_node_and_pod_are_kept() {
     let service = service(json!(null));
     let set = snapshot(slices.iter(), &service, "http", Families::default()).unwrap();
     let wanted = Backend::new("10.0.0.1:80".parse().unwrap())
-        .with_name("p")
-        .with_instance("u")
-        .with_node("n")
-        .with_zone("a")
-        .with_for_zones(["a".into(), "b".into()]);
+        .name("p")
+        .instance("u")
+        .node("n")
+        .zone("a")
+        .for_zones(["a".into(), "b".into()]);
     assert_eq!(set.iter().collect::<Vec<_>>(), [&wanted]);
 }

@@ -1,5 +1,7 @@
 use serde_json::{Value, from_value, json};
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::sources::kubernetes::objects::projection::Projection;
 
@@ -44,14 +46,18 @@ fn options() -> NodeOptions {
     }
 }
 
+fn by_name(nodes: &BTreeMap<String, Node>) -> impl Iterator<Item = (&str, &Node)> + Clone {
+    nodes.iter().map(|(name, node)| (name.as_str(), node))
+}
+
 /// The nodes are `a`, `b` and so on.
 fn map(service: &Service, nodes: &[Value], slices: &[Slice], options: &NodeOptions) -> Vec<String> {
     let names = ('a'..).map(String::from);
     let nodes = nodes
         .iter()
         .map(|n| Node::of(from_value(n.clone()).unwrap()));
-    let nodes = names.zip(nodes).collect();
-    let snapshot = snapshot(service, &nodes, slices.iter(), options).unwrap();
+    let nodes: BTreeMap<_, _> = names.zip(nodes).collect();
+    let snapshot = snapshot(service, by_name(&nodes), slices.iter(), options).unwrap();
     let backends = snapshot.iter().map(|backend| {
         let (addr, weight) = (backend.addr, backend.weight.get());
         match backend.admin {
@@ -114,7 +120,7 @@ fn the_port_is_the_node_port_of_the_service_port() {
         ),
     ] {
         let options = NodeOptions { port, ..options() };
-        let result = snapshot(&service("Cluster"), &BTreeMap::new(), [].iter(), &options);
+        let result = snapshot(&service("Cluster"), std::iter::empty(), [].iter(), &options);
         assert_eq!(result.unwrap_err(), problem);
     }
 }
@@ -239,8 +245,8 @@ fn the_reason_without_a_node_is_reported() {
         let nodes = nodes
             .iter()
             .map(|n| Node::of(from_value(n.clone()).unwrap()));
-        let nodes = names.zip(nodes).collect();
-        snapshot(service, &nodes, slices.iter(), &options()).unwrap_err()
+        let nodes: BTreeMap<_, _> = names.zip(nodes).collect();
+        snapshot(service, by_name(&nodes), slices.iter(), &options()).unwrap_err()
     };
     let (one, plain) = ([internal("10.1.0.1")], service("Cluster"));
     assert_eq!(

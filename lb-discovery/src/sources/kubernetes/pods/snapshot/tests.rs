@@ -137,9 +137,9 @@ fn a_backend_has_the_name_of_its_node() {
     let pods = [Pod::of(from_value(object).unwrap())];
     let set = snapshot(pods.iter(), &446.into(), Families::PreferIpv6).unwrap();
     let wanted = Backend::new("[fd00::1]:446".parse().unwrap())
-        .with_name("n")
-        .with_node("n")
-        .with_zone("a")
-        .with_instance("u");
+        .name("n")
+        .node("n")
+        .zone("a")
+        .instance("u");
     assert_eq!(set.iter().collect::<Vec<_>>(), [&wanted]);
 }

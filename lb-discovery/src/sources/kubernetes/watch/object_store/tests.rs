@@ -51,6 +51,8 @@ fn objects(history: &Arc<WatchHistory>) -> ObjectStore<Slice> {
         history: Arc::clone(history),
         known: None,
         unaccepted: None,
+        changes: None,
+        reports_list: false,
     }
 }
 

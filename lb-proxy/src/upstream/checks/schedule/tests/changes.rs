@@ -28,7 +28,7 @@ async fn a_new_instance_begins_anew() {
     let scene = Scene::new([1], |u| u.health_check(check.clone(), every(5))).await;
     sleep(Duration::from_secs(1)).await;
     assert_eq!(scene.health(1), Health::Unhealthy);
-    let described = Backend::new(addr(1)).with_weight(7.into());
+    let described = Backend::new(addr(1)).weight(7.into());
     scene
         .backends
         .set([described.clone()].into_iter().collect());
@@ -38,7 +38,7 @@ async fn a_new_instance_begins_anew() {
         (CheckState::Down, 1)
     );
     assert_eq!(scene.status(1).backend.weight.get(), 7);
-    let other = described.with_instance("other");
+    let other = described.instance("other");
     scene.backends.set([other].into_iter().collect());
     sleep(Duration::from_millis(10)).await;
     let status = scene.status(1);

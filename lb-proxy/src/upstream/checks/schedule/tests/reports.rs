@@ -1,4 +1,4 @@
-//! What backends ask for.
+//! Overrides that backends ask for.
 
 use super::*;
 use test_support::log::Capture;

@@ -1,4 +1,4 @@
-//! What results do.
+//! Effects of results.
 
 use test_support::log::Capture;
 

@@ -1,4 +1,4 @@
-//! When probes begin, and how many at once.
+//! The times of probes, and the number at once.
 
 use super::*;
 

@@ -1,0 +1,132 @@
+//! The command line.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::controller::look;
+use crate::{explain, process, rbac};
+
+/// How long the commands that only show wait for the API server.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The load balancer of a Kubernetes cluster on your own hardware.
+#[derive(Debug, Parser)]
+#[command(name = "kube_lb", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves the cluster until SIGTERM or SIGINT
+    Run {
+        #[command(flatten)]
+        file: ConfigPath,
+        /// Prints what would be listened on and why, and ends
+        #[arg(long)]
+        plan: bool,
+    },
+    /// Says what happens to an object, and why
+    Explain {
+        #[command(subcommand)]
+        object: Object,
+    },
+    /// Prints the manifest of the permissions that the program needs
+    Rbac {
+        /// The namespace of the ServiceAccount and of the Lease
+        #[arg(long, default_value = "kube-lb")]
+        namespace: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Object {
+    /// A Service
+    Service {
+        /// Its namespace and name
+        #[arg(value_name = "NAMESPACE/NAME")]
+        name: String,
+        #[command(flatten)]
+        file: ConfigPath,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigPath {
+    /// The configuration
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "/etc/kube_lb/kube_lb.yaml"
+    )]
+    config: PathBuf,
+}
+
+type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Reads the arguments of the process, and runs the command.
+pub fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut text = format!("kube_lb: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                text += &format!(": {error}");
+                cause = error.source();
+            }
+            // Without standard error there is nowhere to complain.
+            drop(writeln!(io::stderr(), "{text}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Fallible<()> {
+    match arguments.command {
+        Command::Run { file, plan: false } => process::run(Config::read(&file.config)?),
+        Command::Run { file, plan: true } => {
+            let config = Config::read(&file.config)?;
+            let looked = runtime()?.block_on(look(&config.cluster(), &config, PATIENCE));
+            let (_, decision) = looked?;
+            print(&decision.to_string())
+        }
+        Command::Explain {
+            object: Object::Service { name, file },
+        } => {
+            let config = Config::read(&file.config)?;
+            let (namespace, name) = name
+                .split_once('/')
+                .ok_or("name the Service as NAMESPACE/NAME")?;
+            let looked = runtime()?.block_on(look(&config.cluster(), &config, PATIENCE));
+            let (stores, decision) = looked?;
+            print(&explain::service(
+                &stores, &decision, &config, namespace, name,
+            )?)
+        }
+        Command::Rbac { namespace } => print(&rbac::manifest(&namespace)),
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+fn print(text: &str) -> Fallible<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // The reader has seen enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}

@@ -1,0 +1,130 @@
+//! The file as a user writes it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{ConfigError, LeaseSettings, value};
+use crate::plan::Reach;
+use crate::units;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConfigFile {
+    #[serde(default)]
+    pub(super) cluster: ClusterFile,
+    pub(super) class: Option<String>,
+    #[serde(default)]
+    pub(super) default_class: bool,
+    pub(super) pools: Vec<PoolFile>,
+    #[serde(default)]
+    pub(super) backends: BackendsFile,
+    #[serde(default = "max_ports")]
+    pub(super) max_ports: usize,
+    #[serde(default)]
+    pub(super) take_over: bool,
+    pub(super) lease: Option<LeaseFile>,
+    pub(super) workers: Option<usize>,
+    pub(super) admin: Option<SocketAddr>,
+    #[serde(default = "drain_timeout")]
+    pub(super) drain_timeout: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClusterFile {
+    pub(super) kubeconfig: Option<PathBuf>,
+    pub(super) context: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PoolFile {
+    pub(super) name: String,
+    pub(super) addresses: Vec<String>,
+    pub(super) namespaces: Option<Vec<String>>,
+    #[serde(default = "yes")]
+    pub(super) automatic: bool,
+    #[serde(default = "yes")]
+    pub(super) shared: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BackendsFile {
+    #[default]
+    Pods,
+    Nodes,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LeaseFile {
+    namespace: String,
+    #[serde(default = "lease_name")]
+    name: String,
+    #[serde(default = "lease_duration")]
+    duration: String,
+    identity: Option<String>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn max_ports() -> usize {
+    128
+}
+
+fn drain_timeout() -> String {
+    "30s".to_owned()
+}
+
+fn lease_name() -> String {
+    "kube-lb".to_owned()
+}
+
+fn lease_duration() -> String {
+    "15s".to_owned()
+}
+
+impl From<BackendsFile> for Reach {
+    fn from(file: BackendsFile) -> Self {
+        match file {
+            BackendsFile::Pods => Self::Pods,
+            BackendsFile::Nodes => Self::Nodes,
+        }
+    }
+}
+
+/// Reads the time of `setting`.
+pub(super) fn duration(setting: &'static str, text: &str) -> Result<Duration, ConfigError> {
+    units::duration(text).map_err(|error| value(setting, error.to_string()))
+}
+
+impl LeaseFile {
+    pub(super) fn into_settings(self) -> Result<LeaseSettings, ConfigError> {
+        let duration = duration("lease.duration", &self.duration)?;
+        if duration < Duration::from_secs(3) || duration.subsec_nanos() != 0 {
+            let problem =
+                "at least 3s, in whole seconds: a replica renews its lease three times in it";
+            return Err(value("lease.duration", problem));
+        }
+        let identity = self.identity.unwrap_or_else(|| {
+            let name = rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned();
+            // Two replicas on one machine, or in pods that are named alike, must differ.
+            format!("{name}_{}", std::process::id())
+        });
+        Ok(LeaseSettings {
+            namespace: self.namespace,
+            name: self.name,
+            duration,
+            identity,
+        })
+    }
+}

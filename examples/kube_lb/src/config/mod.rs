@@ -1,0 +1,217 @@
+//! The configuration file.
+//!
+//! `file` is exactly what a user writes; [`Config`] is what the program works with.
+
+mod file;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lb_discovery::kubernetes::Cluster;
+
+use crate::addresses::{Pool, Pools, PoolsError, RangeError};
+use crate::names::CLASS;
+use crate::plan::Reach;
+use file::ConfigFile;
+
+/// The settings of the program.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How the API server is reached.
+    pub cluster: ClusterPlace,
+    /// The `loadBalancerClass` of the Services that are served.
+    pub class: String,
+    /// Whether Services without a class are served as well.
+    pub is_default_class: bool,
+    /// The addresses that Services may have.
+    pub pools: Pools,
+    /// How pods are reached unless an annotation says otherwise.
+    pub reach: Reach,
+    /// The most TCP ports of one Service.
+    pub max_ports: usize,
+    /// Whether the status is written although another program writes it as well.
+    pub takes_over: bool,
+    /// The Lease by which replicas decide which of them writes. `None`: this is the only replica.
+    pub lease: Option<LeaseSettings>,
+    /// The threads that serve. `None`: one for each processor.
+    pub workers: Option<usize>,
+    /// Where metrics and the status are served.
+    pub admin: Option<SocketAddr>,
+    /// The time that open sessions have at a shutdown.
+    pub drain_timeout: Duration,
+}
+
+/// How the API server is reached.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ClusterPlace {
+    /// The kubeconfig. `None`: what kubectl would use, and inside of a pod its service account.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig. `None`: its current one.
+    pub context: Option<String>,
+}
+
+/// The Lease by which replicas decide which of them writes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LeaseSettings {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// How long a replica writes after its last renewal.
+    pub duration: Duration,
+    /// The name of this replica, unique among all.
+    pub identity: String,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The text is no YAML, or has a field that is unknown, missing or of another type.
+    #[error("{0}")]
+    Syntax(String),
+    /// A range of addresses is wrong.
+    #[error("addresses of the pool {pool:?}: {source}")]
+    Range {
+        /// The pool.
+        pool: String,
+        /// What is wrong.
+        source: RangeError,
+    },
+    /// The pools do not fit together.
+    #[error("pools: {0}")]
+    Pools(#[from] PoolsError),
+    /// A setting has a value that cannot work.
+    #[error("{setting}: {problem}")]
+    Value {
+        /// The setting, such as `lease.duration`.
+        setting: &'static str,
+        /// What is wrong, and what to write.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text)
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`].
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let file: ConfigFile =
+            serde_saphyr::from_str(text).map_err(|error| ConfigError::Syntax(error.to_string()))?;
+        let pools = file.pools.into_iter().map(pool).collect::<Result<_, _>>()?;
+        let class = file.class.unwrap_or_else(|| CLASS.to_owned());
+        check_class(&class)?;
+        let lease = file.lease.map(file::LeaseFile::into_settings).transpose()?;
+        if file.workers == Some(0) {
+            return Err(value(
+                "workers",
+                "with 0 threads nothing is served: leave it out for one a processor",
+            ));
+        }
+        Ok(Self {
+            cluster: ClusterPlace {
+                kubeconfig: file.cluster.kubeconfig,
+                context: file.cluster.context,
+            },
+            class,
+            is_default_class: file.default_class,
+            pools: Pools::try_new(pools)?,
+            reach: file.backends.into(),
+            max_ports: file.max_ports,
+            takes_over: file.take_over,
+            lease,
+            workers: file.workers,
+            admin: file.admin,
+            drain_timeout: file::duration("drain_timeout", &file.drain_timeout)?,
+        })
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> Cluster {
+        let ClusterPlace {
+            kubeconfig,
+            context,
+        } = &self.cluster;
+        let cluster = match kubeconfig {
+            Some(path) => Cluster::kubeconfig(path),
+            None => Cluster::inferred(),
+        };
+        match context {
+            Some(context) => cluster.context(context.as_str()),
+            None => cluster,
+        }
+    }
+}
+
+fn value(setting: &'static str, problem: impl Into<String>) -> ConfigError {
+    ConfigError::Value {
+        setting,
+        problem: problem.into(),
+    }
+}
+
+fn pool(file: file::PoolFile) -> Result<Pool, ConfigError> {
+    let ranges = file.addresses.iter().map(|text| text.parse());
+    let ranges: Result<Vec<_>, _> = ranges.collect();
+    let ranges = ranges.map_err(|source| ConfigError::Range {
+        pool: file.name.clone(),
+        source,
+    })?;
+    Ok(Pool {
+        namespaces: file.namespaces.map(|names| names.into_iter().collect()),
+        is_automatic: file.automatic,
+        is_shared: file.shared,
+        ..Pool::new(file.name, ranges)
+    })
+}
+
+/// The API server accepts label names with an optional prefix as classes.
+fn check_class(class: &str) -> Result<(), ConfigError> {
+    let (prefix, name) = class.split_once('/').unwrap_or(("a", class));
+    let fits = |part: &str, most: usize, extra: &[u8]| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || extra.contains(&byte);
+        let ends = part
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphanumeric())
+            && part
+                .bytes()
+                .last()
+                .is_some_and(|b| b.is_ascii_alphanumeric());
+        part.len() <= most && ends && part.bytes().all(inner)
+    };
+    match fits(prefix, 253, b"-.") && fits(name, 63, b"-_.") {
+        true => Ok(()),
+        false => Err(value(
+            "class",
+            format!("{class:?} is no class that Kubernetes allows: write one as {CLASS}"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

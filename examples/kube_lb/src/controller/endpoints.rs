@@ -1,0 +1,34 @@
+//! The backends of an upstream.
+
+use lb_discovery::kubernetes::Families;
+use lb_discovery::kubernetes::controller::{nodes, pods};
+use lb_proxy::lb_core::Snapshot;
+
+use super::stores::Stores;
+use crate::plan::{BackendRef, Reach};
+
+/// Computes the backends of a port of a Service.
+///
+/// # Errors
+///
+/// Why there are none, if that is not simply that no pod is ready.
+pub fn backends(stores: &Stores, of: &BackendRef) -> Result<Snapshot, String> {
+    let key = format!("{}/{}", of.namespace, of.service);
+    let service = stores.services.get(&key).ok_or("no such Service")?;
+    let slices = stores
+        .slices
+        .get(&key)
+        .into_iter()
+        .flat_map(|slices| slices.values());
+    let slices = slices.map(|slice| &**slice);
+    let outline = service.outline();
+    // Any family will do: a proxy connects by itself.
+    let families = Families::PreferIpv4;
+    match of.reach {
+        Reach::Pods => pods(slices, &outline, of.port, families),
+        Reach::Nodes => {
+            let all = stores.nodes.values().map(|node| &**node);
+            nodes(all, slices, &outline, of.port, families)
+        }
+    }
+}

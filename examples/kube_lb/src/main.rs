@@ -1,0 +1,7 @@
+//! The binary: see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kube_lb::cli::main()
+}

@@ -1,0 +1,12 @@
+//! The objects of the cluster, reduced to the fields that are read.
+
+mod condition;
+mod null;
+mod service;
+
+pub use condition::{Condition, ConditionStatus};
+pub use service::{
+    Ingress, LoadBalancerStatus, PortStatus, Service, ServicePort, ServiceSpec, ServiceStatus,
+};
+
+pub(crate) use null::or_default;

@@ -1,0 +1,69 @@
+//! What is served at an address and port.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::target::{NamedTargets, Targets};
+use crate::addresses::Owner;
+
+/// What is served at an address and port.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerPlan {
+    /// The object that it is served for.
+    pub owner: Owner,
+    /// The part of the object, such as `port http`, for messages.
+    pub part: String,
+    /// Where connections go.
+    pub routing: Routing,
+    /// The settings of sessions.
+    pub sessions: SessionPlan,
+}
+
+/// Where the connections of a listener go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Routing {
+    /// All to these targets. The session never waits for the client's bytes.
+    Plain(Targets),
+    /// By the server name that the client's TLS requests (SNI), which is passed on unread otherwise.
+    Tls {
+        /// The targets of each name. The most specific name counts.
+        names: Vec<NamedTargets>,
+        /// The targets of all other names, and of clients without one. `None`: these are refused.
+        other: Option<Targets>,
+    },
+}
+
+/// The settings of the sessions of a listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionPlan {
+    /// The clients that are served. `None`: all.
+    pub sources: Option<Vec<IpNet>>,
+    /// The sessions of one client at a time.
+    pub client_sessions: Option<NonZeroU32>,
+    /// The new connections of one client a second.
+    pub client_rate: Option<NonZeroU32>,
+    /// The time for one attempt to connect to a backend.
+    pub connect_timeout: Duration,
+    /// The time for which a session may be silent. `None`: no limit.
+    pub idle_timeout: Option<Duration>,
+    /// How many backends a session tries. `None`: each once.
+    pub tries: Option<NonZeroU32>,
+    /// The time for which sessions may go on after the listener was removed. `None`: until they end.
+    pub removal_deadline: Option<Duration>,
+}
+
+impl Default for SessionPlan {
+    fn default() -> Self {
+        Self {
+            sources: None,
+            client_sessions: None,
+            client_rate: None,
+            connect_timeout: Duration::from_secs(5),
+            idle_timeout: Some(Duration::from_secs(600)),
+            tries: None,
+            removal_deadline: None,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Descriptions of listeners.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use lb_proxy::access::{Access, ClientZone, Network, Rate};
+use lb_proxy::client_hello::ClientHelloReader;
+use lb_proxy::events::Connection;
+use lb_proxy::routing::RouteAction;
+use lb_proxy::server_names::{ServerNameError, ServerNames};
+use lb_proxy::{Listener, Retry, Timeouts, Upstream};
+
+use super::chooser::{Chooser, Turns};
+use crate::plan::{ListenerPlan, Routing, SessionPlan, Targets};
+
+/// What listeners keep from one reload to the next, by address.
+#[derive(Default)]
+pub(super) struct Listeners {
+    known: BTreeMap<SocketAddr, Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// The counts of clients, and the rate that they have.
+    zone: Option<(Option<NonZeroU32>, ClientZone)>,
+    turns: HashMap<Targets, Arc<Turns>>,
+}
+
+/// A listener, and the upstreams that only its route function names.
+pub(super) struct DescribedListener {
+    pub(super) listener: Listener,
+    pub(super) routed: Vec<Upstream>,
+}
+
+impl Listeners {
+    /// Forgets the listeners that the plan does not have.
+    pub(super) fn retain(&mut self, is_planned: impl Fn(&SocketAddr) -> bool) {
+        self.known.retain(|addr, _| is_planned(addr));
+    }
+
+    /// Describes the listener on `addr`. `nowhere`: the upstream to name where the route function always decides.
+    pub(super) fn describe(
+        &mut self,
+        addr: SocketAddr,
+        plan: &ListenerPlan,
+        upstreams: &BTreeMap<Arc<str>, Upstream>,
+        nowhere: &Upstream,
+    ) -> Result<DescribedListener, ServerNameError> {
+        let kept = self.known.entry(addr).or_default();
+        let used: Vec<_> = targets(&plan.routing).collect();
+        kept.turns.retain(|targets, _| used.contains(&targets));
+        let mut routed = Vec::new();
+        let mut chooser = |targets: &Targets| {
+            let turns = kept.turns.entry(targets.clone()).or_default();
+            let chooser = Chooser::new(targets, upstreams, turns);
+            routed.extend(chooser.upstreams().cloned());
+            chooser
+        };
+        let listener = match &plan.routing {
+            Routing::Plain(targets) => {
+                let chooser = chooser(targets);
+                match chooser.only() {
+                    Some(only) => Listener::new(addr, only),
+                    None => {
+                        Listener::new(addr, nowhere).route(move |_: &Connection| chooser.choose())
+                    }
+                }
+            }
+            Routing::Tls { names, other } => {
+                let mut table = ServerNames::new();
+                for named in names {
+                    let chooser = Arc::new(chooser(&named.targets));
+                    for host in &named.hosts {
+                        table.insert(host, Arc::clone(&chooser))?;
+                    }
+                }
+                let other = other.as_ref().map(chooser);
+                by_name(Listener::new(addr, nowhere), table, other)
+            }
+        };
+        let listener = sessions(listener, &plan.sessions, kept)
+            .label(format!("{}, {}", plan.owner, plan.part));
+        // Two listeners may have one port, as [::]:80 and 0.0.0.0:80 would.
+        let listener = listener.ipv6_only(addr.is_ipv6());
+        Ok(DescribedListener { listener, routed })
+    }
+}
+
+fn targets(routing: &Routing) -> impl Iterator<Item = &Targets> {
+    let (plain, names, other) = match routing {
+        Routing::Plain(targets) => (Some(targets), &[][..], None),
+        Routing::Tls { names, other } => (None, &names[..], other.as_ref()),
+    };
+    let named = names.iter().map(|named| &named.targets);
+    plain.into_iter().chain(named).chain(other)
+}
+
+/// Reads the ClientHello, and chooses by the name in it.
+fn by_name(
+    listener: Listener,
+    table: ServerNames<Arc<Chooser>>,
+    other: Option<Chooser>,
+) -> Listener {
+    let listener = listener.preread(Arc::new(ClientHelloReader::new()));
+    listener.route(move |connection: &Connection| {
+        let name = connection.server_name_bytes();
+        let found = name.and_then(|name| table.find(name)).map(|found| &**found);
+        match found.or(other.as_ref()) {
+            Some(chooser) => chooser.choose(),
+            None => RouteAction::Refuse("no route has this server name".into()),
+        }
+    })
+}
+
+fn sessions(listener: Listener, plan: &SessionPlan, kept: &mut Kept) -> Listener {
+    let timeouts = Timeouts::default()
+        .connect(plan.connect_timeout)
+        .idle(plan.idle_timeout);
+    let mut listener = listener
+        .timeouts(timeouts)
+        .retry(Retry::default().tries(plan.tries))
+        .removal_deadline(plan.removal_deadline);
+    if let Some(sources) = &plan.sources {
+        listener = listener.access(only(sources));
+    }
+    if plan.client_sessions.is_none() && plan.client_rate.is_none() {
+        kept.zone = None;
+        return listener;
+    }
+    let zone = match &kept.zone {
+        Some((rate, zone)) if *rate == plan.client_rate => zone.clone(),
+        _ => {
+            let rate = plan.client_rate.map(Rate::per_second);
+            let zone = ClientZone::builder().rate(rate).build();
+            kept.zone = Some((plan.client_rate, zone.clone()));
+            zone
+        }
+    };
+    listener.limit_clients(&zone, plan.client_sessions.unwrap_or(NonZeroU32::MAX))
+}
+
+/// Admits the clients of these networks.
+fn only(sources: &[IpNet]) -> Access {
+    let network = |network: IpNet| Network::new(network.addr(), network.prefix_len());
+    let mut access = Access::new();
+    for source in sources.iter().copied().filter_map(network) {
+        access = access.allow(source);
+    }
+    let everything = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
+    for all in everything.into_iter().filter_map(network) {
+        access = access.deny(all);
+    }
+    access
+}

@@ -1,0 +1,227 @@
+//! The running server, and how a plan is applied to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_proxy::admin::DESCRIPTORS;
+use lb_proxy::errors::{BindError, BuildError, ReloadError};
+use lb_proxy::lb_core::{Endpoint, Snapshot};
+use lb_proxy::reports::DrainReport;
+use lb_proxy::{Handle, Proxy, Upstream, Workers};
+use tokio::task::JoinHandle;
+use tracing::info;
+
+use super::listeners::Listeners;
+use super::probe::{explain, probe};
+use super::upstreams::Upstreams;
+use crate::plan::{Plan, UpstreamPlan};
+
+/// Serves a plan. Sessions go on whatever changes.
+pub struct RunningProxy {
+    handle: Handle,
+    server: JoinHandle<DrainReport>,
+    upstreams: Upstreams,
+    listeners: Listeners,
+    /// Named by listeners whose route function decides.
+    nowhere: Upstream,
+    /// The addresses that are listened on.
+    open: BTreeSet<SocketAddr>,
+    settings: ServerSettings,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ServerSettings {
+    workers: Option<usize>,
+    drain_timeout: Duration,
+}
+
+/// Why nothing of a plan was applied. What was served before is still served.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A description cannot work. The planners check all settings, so this is a mistake of a planner.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The server cannot be started.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
+    Ended,
+}
+
+impl RunningProxy {
+    /// Starts a server that listens nowhere.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplyError::Bind`] if a worker thread cannot be started.
+    pub async fn start(
+        workers: Option<usize>,
+        drain_timeout: Duration,
+    ) -> Result<Self, ApplyError> {
+        let settings = ServerSettings {
+            workers,
+            drain_timeout,
+        };
+        let server = settings.builder().build()?.bind().await?;
+        let handle = server.handle();
+        // `Handle::shutdown` ends it.
+        let server = tokio::spawn(server.run(std::future::pending()));
+        Ok(Self {
+            handle,
+            server,
+            upstreams: Upstreams::default(),
+            listeners: Listeners::default(),
+            nowhere: Upstream::builder("nowhere").fixed(&Snapshot::default())?,
+            open: BTreeSet::new(),
+            settings,
+        })
+    }
+
+    /// The server's handle.
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Serves `plan`. `backends` has the sets of upstreams that are new. Returns why an address and port is not listened on.
+    ///
+    /// An address that cannot be listened on does not affect the others. It is tried again with the next plan: calling this with the
+    /// same plan is cheap, and right where addresses come and go.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplyError`].
+    pub async fn apply(
+        &mut self,
+        plan: &Plan,
+        backends: impl Fn(&UpstreamPlan) -> Snapshot,
+    ) -> Result<BTreeMap<SocketAddr, String>, ApplyError> {
+        self.upstreams.update(plan, backends)?;
+        self.listeners
+            .retain(|addr| plan.listeners().contains_key(addr));
+        let mut problems = BTreeMap::new();
+        for addr in plan
+            .listeners()
+            .keys()
+            .filter(|addr| !self.open.contains(*addr))
+        {
+            if let Err(error) = probe(*addr) {
+                problems.insert(*addr, explain(&error));
+            }
+        }
+        loop {
+            let proxy = self.describe(plan, &mut problems)?;
+            match self.handle.reload(proxy).await {
+                Ok(report) => {
+                    for addr in &report.listeners.added {
+                        info!(listener = %addr, "Listening");
+                    }
+                    break;
+                }
+                Err(ReloadError::Ended) => return Err(ApplyError::Ended),
+                Err(ReloadError::Bind(error)) => match failed(&error) {
+                    // Taken since it was probed.
+                    Some((addr, problem)) if !problems.contains_key(&addr) => {
+                        problems.insert(addr, problem);
+                    }
+                    _ => return Err(error.into()),
+                },
+                Err(_) => return Err(ApplyError::Ended),
+            }
+        }
+        let open = plan
+            .listeners()
+            .keys()
+            .filter(|addr| !problems.contains_key(*addr));
+        self.open = open.copied().collect();
+        Ok(problems)
+    }
+
+    fn describe(
+        &mut self,
+        plan: &Plan,
+        problems: &mut BTreeMap<SocketAddr, String>,
+    ) -> Result<Proxy, ApplyError> {
+        let upstreams = self.upstreams.by_name();
+        let mut builder = self.settings.builder();
+        for (addr, listener) in plan.listeners() {
+            if problems.contains_key(addr) {
+                continue;
+            }
+            match self
+                .listeners
+                .describe(*addr, listener, &upstreams, &self.nowhere)
+            {
+                Ok(described) => {
+                    builder = builder.listener(described.listener);
+                    for upstream in &described.routed {
+                        builder = builder.upstream(upstream);
+                    }
+                }
+                Err(error) => drop(problems.insert(*addr, error.to_string())),
+            }
+        }
+        Ok(builder.build()?)
+    }
+
+    /// Sets the backends of the upstream `name`. Sessions of removed backends end as its plan says.
+    pub fn set_backends(&self, name: &str, backends: Snapshot) {
+        self.upstreams.set(name, backends);
+    }
+
+    /// The backends of the upstream `name`.
+    pub fn backends(&self, name: &str) -> Option<Snapshot> {
+        self.upstreams.snapshot(name)
+    }
+
+    /// The names of the upstreams.
+    pub fn upstream_names(&self) -> BTreeSet<Arc<str>> {
+        self.upstreams.names()
+    }
+
+    /// Stops accepting, lets sessions end for the time of the settings, and waits for that.
+    pub async fn shutdown(self) -> Option<DrainReport> {
+        self.handle.shutdown();
+        self.server.await.ok()
+    }
+}
+
+impl ServerSettings {
+    fn builder(self) -> lb_proxy::ProxyBuilder {
+        let chosen = self.workers.and_then(NonZeroUsize::new);
+        let workers = chosen
+            .or_else(|| std::thread::available_parallelism().ok())
+            .map_or(Workers::CurrentRuntime, Workers::Threads);
+        Proxy::builder()
+            .may_be_empty(true)
+            .workers(workers)
+            .detailed_metrics(true)
+            .reserve_descriptors(DESCRIPTORS)
+            .bind_timeout(Duration::ZERO)
+            .drain_timeout(Some(self.drain_timeout))
+    }
+}
+
+/// The address that cannot be listened on, and why.
+fn failed(error: &BindError) -> Option<(SocketAddr, String)> {
+    match error {
+        BindError::Listen {
+            addr: Endpoint::Tcp(addr),
+            source,
+        }
+        | BindError::InTheWay { addr, source, .. } => Some((*addr, explain(source))),
+        _ => None,
+    }
+}
+
+impl fmt::Debug for RunningProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningProxy")
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,123 @@
+//! The upstreams of the plan, and the handles that set their backends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_proxy::Upstream;
+use lb_proxy::balancing::OnBackendLoss;
+use lb_proxy::errors::BuildError;
+use lb_proxy::health::{CheckSettings, HttpCheck, TcpCheck};
+use lb_proxy::lb_core::Snapshot;
+use lb_proxy::lb_discovery::{DriverConfig, Manual, ManualHandle};
+use lb_proxy::proxy_protocol::SendProxy;
+
+use crate::plan::{CheckKind, DrainPlan, Plan, ProxyHeader, UpstreamPlan};
+
+/// The upstreams by name.
+#[derive(Default)]
+pub(super) struct Upstreams {
+    known: BTreeMap<Arc<str>, Entry>,
+}
+
+struct Entry {
+    plan: UpstreamPlan,
+    upstream: Upstream,
+    handle: ManualHandle,
+}
+
+impl Upstreams {
+    /// Makes the upstreams those of `plan`. An unchanged one stays the same object, so that a reload keeps it; a changed one
+    /// begins with the current backends. `backends` has the sets of new ones.
+    pub(super) fn update(
+        &mut self,
+        plan: &Plan,
+        backends: impl Fn(&UpstreamPlan) -> Snapshot,
+    ) -> Result<(), BuildError> {
+        for (name, wanted) in plan.upstreams() {
+            let known = self.known.get(name);
+            if known.is_some_and(|known| known.plan == *wanted) {
+                continue;
+            }
+            let same_source = known.filter(|known| known.plan.backends == wanted.backends);
+            let snapshot = match same_source {
+                Some(known) => known.handle.snapshot(),
+                None => backends(wanted),
+            };
+            let entry = build(name, wanted, snapshot)?;
+            self.known.insert(Arc::clone(name), entry);
+        }
+        self.known
+            .retain(|name, _| plan.upstreams().contains_key(name));
+        Ok(())
+    }
+
+    /// Sets the backends of the upstream `name`.
+    pub(super) fn set(&self, name: &str, snapshot: Snapshot) {
+        if let Some(entry) = self.known.get(name) {
+            entry.handle.set(snapshot);
+        }
+    }
+
+    /// The backends of the upstream `name`.
+    pub(super) fn snapshot(&self, name: &str) -> Option<Snapshot> {
+        Some(self.known.get(name)?.handle.snapshot())
+    }
+
+    /// All upstreams by name.
+    pub(super) fn by_name(&self) -> BTreeMap<Arc<str>, Upstream> {
+        let known = self.known.iter();
+        known
+            .map(|(name, entry)| (Arc::clone(name), entry.upstream.clone()))
+            .collect()
+    }
+
+    /// The names of all upstreams.
+    pub(super) fn names(&self) -> BTreeSet<Arc<str>> {
+        self.known.keys().cloned().collect()
+    }
+}
+
+fn build(name: &Arc<str>, plan: &UpstreamPlan, snapshot: Snapshot) -> Result<Entry, BuildError> {
+    let (source, handle) = Manual::new(snapshot);
+    let label = format!(
+        "kubernetes:{}/{}",
+        plan.backends.namespace, plan.backends.service
+    );
+    let on_removed = match plan.drain {
+        DrainPlan::Keep => OnBackendLoss::Keep,
+        DrainPlan::Within(within) => OnBackendLoss::Drain {
+            within,
+            spread: within / 10,
+        },
+    };
+    let send = plan.proxy_header.map(|version| match version {
+        ProxyHeader::V1 => SendProxy::v1(),
+        ProxyHeader::V2 => SendProxy::v2(),
+    });
+    let mut builder = Upstream::builder(Arc::clone(name))
+        .discovery(source.labelled(label))
+        // The controller gathers changes itself.
+        .discovery_config(DriverConfig::new().debounce(Duration::ZERO))
+        .policy(plan.policy.kind.build())
+        .send_proxy(send)
+        .on_removed(on_removed);
+    if let Some(check) = &plan.check {
+        let settings = CheckSettings::default()
+            .interval(check.interval)
+            .timeout(check.interval.min(Duration::from_secs(5)));
+        builder = match &check.kind {
+            CheckKind::Tcp => builder.health_check(TcpCheck::new(), settings),
+            CheckKind::Http(path) => match HttpCheck::try_new(path) {
+                Ok(http) => builder.health_check(http, settings),
+                // The planners have checked the path.
+                Err(_) => builder,
+            },
+        };
+    }
+    Ok(Entry {
+        plan: plan.clone(),
+        upstream: builder.build()?,
+        handle,
+    })
+}

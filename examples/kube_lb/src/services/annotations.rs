@@ -1,0 +1,232 @@
+//! The annotations of a Service.
+
+use std::collections::BTreeMap;
+
+use lb_proxy::health::HttpCheck;
+use lb_proxy::lb_core::policy::PolicyKind;
+
+use super::settings::{IdleTimeout, ServiceSettings};
+use crate::names::{DOMAIN, qualified};
+use crate::plan::{CheckKind, DrainPlan, ProxyHeader, Reach};
+use crate::units;
+
+/// An annotation.
+#[derive(Clone, Copy, Debug)]
+pub struct Annotation {
+    /// Its name behind the prefix.
+    pub name: &'static str,
+    /// What may be written.
+    pub values: &'static str,
+    /// What applies without it.
+    pub default: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+    read: fn(&str, &mut ServiceSettings) -> Result<(), String>,
+}
+
+/// An annotation that is not used.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{name}: {problem}")]
+pub struct AnnotationProblem {
+    /// The whole name.
+    pub name: String,
+    /// What is wrong, and what to write.
+    pub problem: String,
+}
+
+macro_rules! annotations {
+    ($($name:literal, $values:literal, $default:literal, $meaning:literal, $read:expr;)*) => {
+        /// All annotations.
+        pub const ALL: &[Annotation] = &[$(Annotation {
+            name: $name,
+            values: $values,
+            default: $default,
+            meaning: $meaning,
+            read: $read,
+        },)*];
+    };
+}
+
+annotations! {
+    "addresses", "addresses, separated by commas", "one of a pool for each family of `ipFamilies`",
+        "Requests these addresses, which a pool must have. Wins over `spec.loadBalancerIP`.",
+        |text, settings| {
+            let all = text.split(',').map(|part| part.trim().parse());
+            let all: Result<Vec<_>, _> = all.collect();
+            settings.addresses = all.map_err(|_| wrong(text, "an IP address, or several with commas between them"))?;
+            Ok(())
+        };
+    "pool", "a name", "any pool with `automatic: true`",
+        "Chooses addresses from this pool.",
+        |text, settings| { settings.pool = Some(text.to_owned()); Ok(()) };
+    "backends", "`pods`, `nodes`", "`backends` of the configuration: `pods`",
+        "Connects to pods at their own addresses, or to nodes at the node port. With `externalTrafficPolicy: Local` nodes are weighted by their ready pods.",
+        |text, settings| {
+            settings.reach = Some(match text {
+                "pods" => Reach::Pods,
+                "nodes" => Reach::Nodes,
+                _ => return Err(wrong(text, "pods or nodes")),
+            });
+            Ok(())
+        };
+    "policy", "a policy of lb-core, such as `least_conn`", "`weighted_round_robin`; `maglev` with `sessionAffinity: ClientIP`",
+        "Picks backends. Policies that hash take the client's address.",
+        |text, settings| {
+            let kind = short(text).parse::<PolicyKind>();
+            settings.policy = Some(kind.map_err(|unknown| unknown.to_string())?);
+            Ok(())
+        };
+    "proxy-protocol", "`v1`, `v2`", "none",
+        "Sends backends the client's address in a PROXY header. They must expect it.",
+        |text, settings| {
+            settings.proxy_header = Some(match text {
+                "v1" => ProxyHeader::V1,
+                "v2" => ProxyHeader::V2,
+                _ => return Err(wrong(text, "v1 or v2")),
+            });
+            Ok(())
+        };
+    "connect-timeout", "a time", "`5s`",
+        "Limits one attempt to connect to a backend. Then the next backend is tried.",
+        |text, settings| { settings.connect_timeout = Some(time(text)?); Ok(()) };
+    "connect-tries", "a number", "every backend once",
+        "Limits the attempts of one session.",
+        |text, settings| { settings.connect_tries = Some(number(text)?); Ok(()) };
+    "idle-timeout", "a time, or `off`", "`10m`",
+        "Ends sessions in which no byte moves for this time.",
+        |text, settings| {
+            settings.idle_timeout = Some(match text {
+                "off" => IdleTimeout::Never,
+                text => IdleTimeout::After(time(text)?),
+            });
+            Ok(())
+        };
+    "client-sessions", "a number", "no limit",
+        "Limits the sessions of one client address at a time, for each port of the Service. Of IPv6, 64 bits are one client.",
+        |text, settings| { settings.client_sessions = Some(number(text)?); Ok(()) };
+    "client-rate", "a number", "no limit",
+        "Limits the new connections of one client address a second, for each port of the Service.",
+        |text, settings| { settings.client_rate = Some(number(text)?); Ok(()) };
+    "health-check", "`tcp`, `http:/PATH`", "none: readiness of the pods, and failed connections",
+        "Probes every backend by connecting, or by a GET that must be answered with 2xx or 3xx.",
+        |text, settings| {
+            settings.check = Some(match text.split_once(':') {
+                None if text == "tcp" => CheckKind::Tcp,
+                Some(("http", path)) => {
+                    let _ = HttpCheck::try_new(path).map_err(|error| error.to_string())?;
+                    CheckKind::Http(path.to_owned())
+                }
+                _ => return Err(wrong(text, "tcp or http:/PATH")),
+            });
+            Ok(())
+        };
+    "health-check-interval", "a time", "`5s`",
+        "The time between two probes of a backend.",
+        |text, settings| { settings.check_interval = Some(time(text)?); Ok(()) };
+    "drain", "a time, or `off`", "`off`: sessions go on until they end",
+        "Limits how long sessions go on after their backend was removed.",
+        |text, settings| {
+            settings.drain = Some(match text {
+                "off" => DrainPlan::Keep,
+                text => DrainPlan::Within(time(text)?),
+            });
+            Ok(())
+        };
+    "port-drain", "a time", "no limit",
+        "Limits how long sessions go on after their port, or the Service, was removed.",
+        |text, settings| { settings.port_drain = Some(time(text)?); Ok(()) };
+}
+
+/// Reads the annotations of a Service. An invalid one has no effect: then what `previous` says applies, which is the last valid
+/// value that the program has seen.
+pub fn read(
+    annotations: &BTreeMap<String, String>,
+    previous: Option<&ServiceSettings>,
+) -> (ServiceSettings, Vec<AnnotationProblem>) {
+    let mut settings = ServiceSettings::default();
+    let mut problems = Vec::new();
+    for (name, text) in annotations {
+        let Some(short_name) = name.strip_prefix(DOMAIN).and_then(|n| n.strip_prefix('/')) else {
+            continue;
+        };
+        let known = ALL.iter().find(|known| known.name == short_name);
+        let outcome = match known {
+            Some(known) => (known.read)(text.trim(), &mut settings),
+            None => Err(unknown()),
+        };
+        if let Err(problem) = outcome {
+            problems.push(AnnotationProblem {
+                name: short(name),
+                problem,
+            });
+            if let (Some(known), Some(previous)) = (known, previous) {
+                restore(known.name, previous, &mut settings);
+            }
+        }
+    }
+    (settings, problems)
+}
+
+/// Takes the value of the annotation `name` over from `previous`.
+fn restore(name: &str, previous: &ServiceSettings, settings: &mut ServiceSettings) {
+    let previous = previous.clone();
+    match name {
+        "addresses" => settings.addresses = previous.addresses,
+        "pool" => settings.pool = previous.pool,
+        "backends" => settings.reach = previous.reach,
+        "policy" => settings.policy = previous.policy,
+        "proxy-protocol" => settings.proxy_header = previous.proxy_header,
+        "connect-timeout" => settings.connect_timeout = previous.connect_timeout,
+        "connect-tries" => settings.connect_tries = previous.connect_tries,
+        "idle-timeout" => settings.idle_timeout = previous.idle_timeout,
+        "client-sessions" => settings.client_sessions = previous.client_sessions,
+        "client-rate" => settings.client_rate = previous.client_rate,
+        "health-check" => settings.check = previous.check,
+        "health-check-interval" => settings.check_interval = previous.check_interval,
+        "drain" => settings.drain = previous.drain,
+        _ => settings.port_drain = previous.port_drain,
+    }
+}
+
+/// The table of all annotations, as the README has it.
+pub fn table() -> String {
+    let mut text = String::from("| annotation | values | default | meaning |\n|---|---|---|---|\n");
+    for Annotation {
+        name,
+        values,
+        default,
+        meaning,
+        ..
+    } in ALL
+    {
+        let name = qualified(name);
+        text += &format!("| `{name}` | {values} | {default} | {meaning} |\n");
+    }
+    text
+}
+
+fn time(text: &str) -> Result<std::time::Duration, String> {
+    units::duration(text).map_err(|error| error.to_string())
+}
+
+fn number(text: &str) -> Result<std::num::NonZeroU32, String> {
+    text.parse()
+        .map_err(|_| wrong(text, "a whole number above zero"))
+}
+
+fn wrong(text: &str, expected: &str) -> String {
+    format!("{:?} is not valid: write {expected}", short(text))
+}
+
+fn unknown() -> String {
+    let names: Vec<_> = ALL.iter().map(|known| known.name).collect();
+    format!(
+        "there is no such annotation; there are {}",
+        names.join(", ")
+    )
+}
+
+/// The beginning of a text of any length.
+fn short(text: &str) -> String {
+    text.chars().take(80).collect()
+}

@@ -1,0 +1,214 @@
+//! The listeners and upstreams of Services.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lb_proxy::lb_core::policy::PolicyKind;
+
+use super::annotations::{self, AnnotationProblem};
+use super::ours::{address_request, check_ours, tcp_ports};
+use super::settings::{IdleTimeout, ServiceSettings};
+use super::source_ranges::source_ranges;
+use crate::addresses::{AddressRequest, Grant, Owner};
+use crate::config::Config;
+use crate::objects::{Service, ServicePort};
+use crate::plan::{
+    BackendRef, CheckPlan, DrainPlan, ListenerPlan, Plan, PolicyPlan, Routing, SessionPlan,
+    Targets, UpstreamPlan,
+};
+
+/// Reads Services, and remembers their last valid settings.
+#[derive(Debug, Default)]
+pub struct ReadServices {
+    /// By UID.
+    previous: BTreeMap<String, ServiceSettings>,
+}
+
+/// The rules of a configuration for one Service.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceRules<'a>(pub &'a Config);
+
+/// A Service that is served, or would be if it had an address.
+#[derive(Clone, Debug)]
+pub struct PlannedService {
+    /// The object.
+    pub service: Arc<Service>,
+    /// Its settings.
+    pub settings: ServiceSettings,
+    /// What is wrong with its annotations and fields.
+    pub problems: Vec<AnnotationProblem>,
+    /// What it asks of the pools.
+    pub request: AddressRequest,
+}
+
+/// What serving has shown.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Feedback {
+    /// Why an address and port cannot be listened on.
+    pub listening: BTreeMap<SocketAddr, String>,
+    /// Why an upstream has no backends, if that is not simply that no pod is ready.
+    pub backends: BTreeMap<Arc<str>, String>,
+}
+
+impl ReadServices {
+    /// Reads those of `services` that are served.
+    pub fn read<'a>(
+        &mut self,
+        services: impl Iterator<Item = &'a Arc<Service>>,
+        rules: ServiceRules<'_>,
+    ) -> Vec<PlannedService> {
+        let mut seen = BTreeMap::new();
+        let ours = services.filter(|service| check_ours(service, rules.0).is_ok());
+        let planned = ours.map(|service| {
+            let uid = service.metadata.uid.clone().unwrap_or_default();
+            let planned = rules.read(service, self.previous.get(&uid));
+            seen.insert(uid, planned.settings.clone());
+            planned
+        });
+        let planned = planned.collect();
+        self.previous = seen;
+        planned
+    }
+}
+
+impl ServiceRules<'_> {
+    fn read(&self, service: &Arc<Service>, previous: Option<&ServiceSettings>) -> PlannedService {
+        let (settings, mut problems) = annotations::read(&service.metadata.annotations, previous);
+        let field = |name: &str, problem: String| AnnotationProblem {
+            name: name.to_owned(),
+            problem,
+        };
+        if let Some(text) = &service.spec.load_balancer_ip
+            && !text.is_empty()
+            && text.trim().parse::<std::net::IpAddr>().is_err()
+        {
+            let text: String = text.chars().take(50).collect();
+            problems.push(field(
+                "spec.loadBalancerIP",
+                format!("{text:?} is no IP address"),
+            ));
+        }
+        for entry in source_ranges(&service.spec.load_balancer_source_ranges).1 {
+            let problem = format!("{entry:?} is no network, and admits no client");
+            problems.push(field("spec.loadBalancerSourceRanges", problem));
+        }
+        if let Some(policy) = settings.policy
+            && has_affinity(service)
+            && !policy.uses_key()
+        {
+            let problem = format!(
+                "{policy} sends a client to any backend, but sessionAffinity is ClientIP: maglev is used"
+            );
+            problems.push(field("spec.sessionAffinity", problem));
+        }
+        PlannedService {
+            request: address_request(service, &settings, self.0.max_ports),
+            service: Arc::clone(service),
+            settings,
+            problems,
+        }
+    }
+
+    /// Adds the listeners and upstreams of `planned` that `grant` allows.
+    pub fn plan(&self, planned: &PlannedService, grant: &Grant, plan: &mut Plan) {
+        let served = tcp_ports(&planned.service, self.0.max_ports);
+        for (port, number) in planned
+            .service
+            .spec
+            .ports
+            .iter()
+            .filter(|p| p.is_tcp())
+            .zip(served)
+        {
+            let granted = grant.addresses.iter().filter(|ip| grant.has(**ip, number));
+            let mut granted = granted.peekable();
+            if granted.peek().is_none() {
+                continue;
+            }
+            let name = upstream_name(&planned.request.owner, number);
+            plan.upstream(Arc::clone(&name), self.upstream(planned, number));
+            for ip in granted {
+                let listener = planned.listener(port, Arc::clone(&name));
+                let listened = plan.listen(SocketAddr::new(*ip, number), listener);
+                debug_assert!(listened.is_ok(), "grants give a port to one object");
+            }
+        }
+    }
+
+    fn upstream(&self, planned: &PlannedService, port: u16) -> UpstreamPlan {
+        let Owner {
+            namespace, name, ..
+        } = &planned.request.owner;
+        let settings = &planned.settings;
+        UpstreamPlan {
+            backends: BackendRef {
+                namespace: namespace.clone(),
+                service: name.clone(),
+                port,
+                reach: settings.reach.unwrap_or(self.0.reach),
+            },
+            policy: PolicyPlan {
+                kind: policy(&planned.service, settings),
+            },
+            proxy_header: settings.proxy_header,
+            check: settings.check.clone().map(|kind| CheckPlan {
+                kind,
+                interval: settings
+                    .check_interval
+                    .unwrap_or(std::time::Duration::from_secs(5)),
+            }),
+            drain: settings.drain.unwrap_or(DrainPlan::Keep),
+        }
+    }
+}
+
+impl PlannedService {
+    fn listener(&self, port: &ServicePort, upstream: Arc<str>) -> ListenerPlan {
+        let defaults = SessionPlan::default();
+        let settings = &self.settings;
+        let part = match port.name.as_str() {
+            "" => format!("port {}", port.port),
+            name => format!(
+                "port {} ({})",
+                port.port,
+                name.chars().take(63).collect::<String>()
+            ),
+        };
+        ListenerPlan {
+            owner: self.request.owner.clone(),
+            part,
+            routing: Routing::Plain(Targets::only(upstream)),
+            sessions: SessionPlan {
+                sources: source_ranges(&self.service.spec.load_balancer_source_ranges).0,
+                client_sessions: settings.client_sessions,
+                client_rate: settings.client_rate,
+                connect_timeout: settings.connect_timeout.unwrap_or(defaults.connect_timeout),
+                idle_timeout: match settings.idle_timeout {
+                    None => defaults.idle_timeout,
+                    Some(IdleTimeout::Never) => None,
+                    Some(IdleTimeout::After(time)) => Some(time),
+                },
+                tries: settings.connect_tries,
+                removal_deadline: settings.port_drain,
+            },
+        }
+    }
+}
+
+/// The name of the upstream of a port of a Service, which metrics and logs show.
+pub(super) fn upstream_name(owner: &Owner, port: u16) -> Arc<str> {
+    format!("{}/{}:{port}", owner.namespace, owner.name).into()
+}
+
+fn has_affinity(service: &Service) -> bool {
+    service.spec.session_affinity.as_deref() == Some("ClientIP")
+}
+
+fn policy(service: &Service, settings: &ServiceSettings) -> PolicyKind {
+    match settings.policy {
+        Some(policy) if policy.uses_key() || !has_affinity(service) => policy,
+        _ if has_affinity(service) => PolicyKind::Maglev,
+        _ => PolicyKind::WeightedRoundRobin,
+    }
+}

@@ -1,0 +1,271 @@
+//! What is reported of a Service.
+
+use std::net::SocketAddr;
+
+use super::ours::tcp_ports;
+use super::planner::{Feedback, PlannedService, upstream_name};
+use super::port_error::{NOT_LISTENING, PORT_CONFLICT, TOO_MANY, UNSUPPORTED};
+use crate::addresses::Grant;
+use crate::names::qualified;
+use crate::objects::{Condition, ConditionStatus, Ingress, PortStatus, Service, ServicePort};
+
+/// The longest message of a condition.
+const LONGEST: usize = 1024;
+
+/// The status that a Service should have.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServiceReport {
+    /// Its addresses.
+    pub ingress: Vec<Ingress>,
+    /// Its conditions, of this program alone.
+    pub conditions: Vec<Condition>,
+}
+
+/// Computes the status of a Service. `now`: as the API writes times.
+pub fn report(
+    planned: &PlannedService,
+    grant: &Grant,
+    feedback: &Feedback,
+    max_ports: usize,
+    now: &str,
+) -> ServiceReport {
+    let service = &planned.service;
+    let served: Vec<_> = tcp_ports(service, max_ports).collect();
+    let ports = Ports {
+        planned,
+        grant,
+        feedback,
+        served: &served,
+    };
+    let ingress = grant.addresses.iter().map(|ip| Ingress {
+        ip: ip.to_string(),
+        ip_mode: Some("Proxy".to_owned()),
+        ports: service
+            .spec
+            .ports
+            .iter()
+            .filter_map(|port| ports.status(*ip, port))
+            // An object has at most 1.5 MiB, its status included.
+            .take(2 * max_ports)
+            .collect(),
+    });
+    let conditions = [
+        ports.assigned(),
+        ports.serving(),
+        ports.backends(),
+        settings_valid(planned),
+    ];
+    let conditions = conditions.map(|condition| dated(condition, service, now));
+    ServiceReport {
+        ingress: ingress.collect(),
+        conditions: conditions.into(),
+    }
+}
+
+impl ServiceReport {
+    /// Whether the status says this already.
+    pub fn is_written(&self, service: &Service) -> bool {
+        let status = &service.status;
+        let known = |wanted: &Condition| {
+            let mut known = status.conditions.iter();
+            known.any(|known| known == wanted)
+        };
+        status.load_balancer.ingress == self.ingress && self.conditions.iter().all(known)
+    }
+}
+
+struct Ports<'a> {
+    planned: &'a PlannedService,
+    grant: &'a Grant,
+    feedback: &'a Feedback,
+    /// The TCP ports that are served.
+    served: &'a [u16],
+}
+
+impl Ports<'_> {
+    /// The entry of a port. Ports above the limit have none.
+    fn status(&self, ip: std::net::IpAddr, port: &ServicePort) -> Option<PortStatus> {
+        let error = self.error(ip, port).map(|(error, _)| error);
+        (error != Some(TOO_MANY)).then(|| PortStatus {
+            port: port.port,
+            protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
+            error: error.map(str::to_owned),
+        })
+    }
+
+    /// Why a port is not served at an address: the error and a sentence.
+    fn error(&self, ip: std::net::IpAddr, port: &ServicePort) -> Option<(&'static str, String)> {
+        if !port.is_tcp() {
+            let protocol = port.protocol.as_deref().unwrap_or_default();
+            let problem = format!(
+                "port {} is of {protocol}, and only TCP is served",
+                port.port
+            );
+            return Some((UNSUPPORTED, problem));
+        }
+        let Some(number) = port.number().filter(|number| self.served.contains(number)) else {
+            let problem = format!(
+                "port {} is above the limit of {} ports a Service",
+                port.port,
+                self.served.len()
+            );
+            return Some((TOO_MANY, problem));
+        };
+        if let Some(owner) = self.grant.lost.get(&(ip, number)) {
+            return Some((PORT_CONFLICT, format!("{owner} has port {number} of {ip}")));
+        }
+        let problem = self.feedback.listening.get(&SocketAddr::new(ip, number))?;
+        Some((
+            NOT_LISTENING,
+            format!("cannot listen on port {number} of {ip}: {problem}"),
+        ))
+    }
+
+    /// Whether it has the addresses that it asks for.
+    fn assigned(&self) -> Condition {
+        let problems: Vec<_> = self
+            .grant
+            .problems
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let addresses: Vec<_> = self
+            .grant
+            .addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        if self.served.is_empty() {
+            return condition(
+                "AddressAssigned",
+                false,
+                "NoPort",
+                "the Service has no TCP port".to_owned(),
+            );
+        }
+        match problems.is_empty() {
+            true => condition("AddressAssigned", true, "Assigned", addresses.join(", ")),
+            false if addresses.is_empty() => {
+                condition("AddressAssigned", false, "NoAddress", problems.join("; "))
+            }
+            false => condition(
+                "AddressAssigned",
+                false,
+                "AddressMissing",
+                problems.join("; "),
+            ),
+        }
+    }
+
+    /// Whether all its ports are served.
+    fn serving(&self) -> Condition {
+        if self.grant.addresses.is_empty() {
+            return condition(
+                "Serving",
+                false,
+                "NoAddress",
+                "the Service has no address".to_owned(),
+            );
+        }
+        let (mut reason, mut sentences) = (None, Vec::new());
+        let mut length = 0;
+        for ip in &self.grant.addresses {
+            for port in &self.planned.service.spec.ports {
+                let Some((error, sentence)) = self.error(*ip, port) else {
+                    continue;
+                };
+                reason.get_or_insert(error);
+                // A wrong protocol is wrong at every address. Objects may have 65535 wrong ports.
+                if length < LONGEST && !sentences.contains(&sentence) {
+                    length += sentence.len();
+                    sentences.push(sentence);
+                }
+            }
+        }
+        match reason {
+            None => condition(
+                "Serving",
+                true,
+                "Serving",
+                "every port is served".to_owned(),
+            ),
+            Some(error) => {
+                let reason = error.rsplit('/').next().unwrap_or(error);
+                condition("Serving", false, reason, sentences.join("; "))
+            }
+        }
+    }
+
+    /// Whether its endpoints can be found.
+    fn backends(&self) -> Condition {
+        let problems = self.served.iter().filter_map(|port| {
+            let name = upstream_name(&self.planned.request.owner, *port);
+            let problem = self.feedback.backends.get(&name)?;
+            Some(format!("port {port}: {problem}"))
+        });
+        let problems: Vec<_> = problems.collect();
+        match problems.is_empty() {
+            true => condition(
+                "BackendsResolved",
+                true,
+                "Resolved",
+                "the endpoints are known".to_owned(),
+            ),
+            false => condition(
+                "BackendsResolved",
+                false,
+                "NoEndpoints",
+                problems.join("; "),
+            ),
+        }
+    }
+}
+
+/// Whether its annotations and fields are valid.
+fn settings_valid(planned: &PlannedService) -> Condition {
+    let problems: Vec<_> = planned.problems.iter().map(ToString::to_string).collect();
+    match problems.is_empty() {
+        true => condition(
+            "SettingsValid",
+            true,
+            "Valid",
+            "every annotation is valid".to_owned(),
+        ),
+        false => condition(
+            "SettingsValid",
+            false,
+            "InvalidSetting",
+            problems.join("; "),
+        ),
+    }
+}
+
+fn condition(kind: &str, holds: bool, reason: &str, message: String) -> Condition {
+    let message = match message.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &message[..end]),
+        None => message,
+    };
+    Condition {
+        kind: qualified(kind),
+        status: match holds {
+            true => ConditionStatus::True,
+            false => ConditionStatus::False,
+        },
+        reason: reason.to_owned(),
+        message,
+        observed_generation: None,
+        last_transition_time: String::new(),
+    }
+}
+
+/// `condition` with the time at which its status began.
+fn dated(condition: Condition, service: &Service, now: &str) -> Condition {
+    let mut known = service.status.conditions.iter();
+    let known = known.find(|known| known.kind == condition.kind);
+    let since = known.filter(|known| known.status == condition.status);
+    let since = since.map(|known| known.last_transition_time.as_str());
+    Condition {
+        last_transition_time: since.unwrap_or(now).to_owned(),
+        ..condition
+    }
+}

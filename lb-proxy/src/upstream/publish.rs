@@ -1,0 +1,80 @@
+//! The membership of an upstream: what its sources reported, with the overrides.
+
+use lb_core::{Escaped, Snapshot};
+use tracing::info;
+
+use super::membership::Membership;
+use super::{Upstream, lock};
+use crate::backend_override::ActiveOverride;
+
+impl Upstream {
+    /// The backends as the sources reported them last, without overrides. Empty before their first answer. Costs a
+    /// reference count.
+    pub fn discovered(&self) -> Snapshot {
+        let membership = lock(&self.shared().membership);
+        membership.discovered.clone().unwrap_or_default()
+    }
+
+    /// Publishes `discovered`, the snapshot of the sources, with the overrides.
+    pub(super) fn apply(&self, discovered: Snapshot) {
+        let mut membership = lock(&self.shared().membership);
+        let all_gone = membership.overrides.renew(&discovered);
+        if !all_gone.is_empty() {
+            // A backend may be back before the tasks of the checks have seen that it was gone.
+            self.shared().checks.forget_reports();
+        }
+        for gone in all_gone {
+            let ActiveOverride {
+                endpoint,
+                setting,
+                origin,
+                by,
+                ..
+            } = gone;
+            info!(upstream = self.name(), backend.addr = %endpoint, %origin, by = %Escaped(&by), %setting, "Override ended with its backend");
+        }
+        membership.discovered = Some(discovered);
+        self.publish(&mut membership);
+        drop(membership);
+        self.serve_queue();
+    }
+
+    /// Makes `backends` the first membership, without a log message: a session may have an upstream of its own.
+    pub(super) fn start_fixed(&self, backends: &Snapshot) {
+        let mut membership = lock(&self.shared().membership);
+        membership.discovered = Some(backends.clone());
+        membership.apply(backends, self.now());
+        self.shared().ready.send_replace(true);
+    }
+
+    /// Publishes the pending snapshot, unless a newer one has been published.
+    pub(super) fn apply_pending(&self) {
+        let mut membership = lock(&self.shared().membership);
+        if membership.pending.is_some() {
+            self.publish(&mut membership);
+            drop(membership);
+            self.serve_queue();
+        }
+    }
+
+    /// Publishes the membership, and signals the losses in the order of the updates.
+    pub(super) fn publish(&self, membership: &mut Membership) {
+        let Some(discovered) = &membership.discovered else {
+            return;
+        };
+        let shared = self.shared();
+        let before = self.backends().snapshot().clone();
+        let snapshot = membership.overrides.apply(discovered);
+        let delta = membership.apply(&snapshot, self.now());
+        shared.drain.update(&delta, &snapshot);
+        if !delta.removed.is_empty()
+            && let Some(counters) = self.counters()
+        {
+            counters.updated(&self.backends());
+        }
+        shared.memberships.send_modify(|count| *count += 1);
+        self.log(&delta, &snapshot, &before);
+        shared.ready.send_replace(true);
+        self.readiness_changed();
+    }
+}
