@@ -230,13 +230,13 @@ fn an_embedder_that_sees_the_link_return_forgives_without_a_connection() {
 #[test]
 fn an_ejection_from_before_the_link_was_lost_is_not_forgiven() {
     let detection = OutlierDetection::default()
-        .with_consecutive_failures(NonZeroU32::MIN)
-        .with_max_ejected_percent(100);
+        .consecutive_failures(NonZeroU32::MIN)
+        .max_ejected_percent(100);
     let by_limit = weighted(&[1; N]);
     let as_outlier = by_limit.iter().cloned();
-    let as_outlier = as_outlier.map(|one| one.with_fail_limit(None)).collect();
+    let as_outlier = as_outlier.map(|one| one.fail_limit(None)).collect();
     let limited = BalancerConfig::default();
-    let detecting = limited.clone().with_outlier_detection(detection);
+    let detecting = limited.clone().outlier_detection(detection);
     for (config, backends) in [(limited, by_limit), (detecting, as_outlier)] {
         let policy = small(PolicyKind::WeightedRoundRobin);
         let mut bench = Bench::with(policy, config, &backends);

@@ -173,7 +173,7 @@ fn backends_are_forgiven_when_the_link_returns_without_a_connection() {
         let port = backend.local_addr().unwrap().port();
         // The other one is on the same machine, where nothing listens.
         let ports = [port, port ^ 1].map(|port| SocketAddr::new(FAR.parse().unwrap(), port));
-        let forgiving = BalancerConfig::default().with_common_outage(Some(CommonOutage::default()));
+        let forgiving = BalancerConfig::default().common_outage(Some(CommonOutage::default()));
         let upstream = Upstream::builder("test")
             .discovery(Static::new(Snapshot::from_backends(
                 ports.map(Backend::new),
