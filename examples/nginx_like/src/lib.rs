@@ -13,7 +13,8 @@
 //!    signal comes; `reload` applies the configuration again on SIGHUP, on the thread of `control`; `files` opens files,
 //!    through `helper` if that takes privileges that were given up; `send_signal` is `-s`.
 //! 3. `build` makes the descriptions of lb-proxy from a configuration.
-//! 4. `session_log` writes the lines of the access log and the error log about sessions.
+//! 4. `session_log` writes the lines of the access log and the error log about sessions. `withdrawal` runs the command that a
+//!    shutdown waits for.
 //! 5. `config` has the directives, one file for each module of nginx.
 //! 6. `variables` has the values of texts with variables, for a session.
 //! 7. `syntax` reads words, statements, blocks and includes, and imports no directive. `logs` has queues and threads for
@@ -33,5 +34,7 @@ mod session_log;
 mod supervisor;
 mod syntax;
 mod variables;
+mod version;
+mod withdrawal;
 
 pub use cli::main;

@@ -3,7 +3,8 @@
 use std::fs::Permissions;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -163,7 +164,7 @@ fn open_tcp(
         socket.set_only_v6(true)?;
     }
     let beside = running.and_then(|running| running.socket_on_port(addr.port()));
-    match beside.as_deref() {
+    match beside.as_deref().map(Deref::deref) {
         Some(AdminSocket::Tcp(running)) => listen_beside(&socket, addr, &SockRef::from(running))?,
         _ => listen(&socket, addr)?,
     }
@@ -231,6 +232,15 @@ fn is_abandoned(path: &Path) -> bool {
             .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
+impl AsFd for AdminSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
 impl AdminSocket {
     fn set_nonblocking(&self) -> io::Result<()> {
         match self {
@@ -250,10 +260,7 @@ impl AdminSocket {
 
     /// Another descriptor of the socket.
     pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
-        match self {
-            Self::Tcp(socket) => socket.try_clone().map(OwnedFd::from),
-            Self::Unix(socket) => socket.try_clone().map(OwnedFd::from),
-        }
+        self.as_fd().try_clone_to_owned()
     }
 
     /// Registers the socket with the current runtime, by another descriptor, until the result is dropped.

@@ -1,6 +1,7 @@
 //! The sockets of admin servers: those that follow one another, and processes that race for one.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Barrier;
 use std::thread;
@@ -9,9 +10,11 @@ use lb_core::Endpoint;
 use lb_proxy::Proxy;
 use lb_proxy::admin::{Admin, AdminListener, AdminServer, AdminSettings};
 use socket2::{Domain, Socket, Type};
+use test_support::deadline::within;
 use test_support::nodes::listening;
 use test_support::proxy::{RunningProxy, round_robin};
 use test_support::sockets::loopback;
+use tokio::task::spawn_blocking;
 
 use crate::admin::tcp;
 
@@ -63,6 +66,70 @@ async fn a_server_moves_to_an_address_that_overlaps() {
     let foreign = at(foreign.local_addr().unwrap());
     AdminListener::open_beside(&foreign, Some(&server.listening())).unwrap_err();
     server.stop().await;
+    proxy.end().await;
+}
+
+/// A client that has connected and sent nothing. The test's runtime does not run meanwhile.
+fn connect(server: &AdminServer) -> TcpStream {
+    let addr = SocketAddr::from(([127, 0, 0, 1], server.endpoint().key().port()));
+    TcpStream::connect(addr).unwrap()
+}
+
+/// Sends a request on a connection that may stay open. Returns all that comes until the server closes it, or has sent `body`.
+async fn request(mut client: TcpStream, body: &'static str) -> (TcpStream, String) {
+    let exchange = move || {
+        client
+            .write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .unwrap();
+        let (mut answer, mut bytes) = (String::new(), [0; 1024]);
+        while !answer.ends_with(body) {
+            let read = client.read(&mut bytes).unwrap();
+            assert_ne!(read, 0, "{answer}");
+            answer.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+        }
+        (client, answer)
+    };
+    spawn_blocking(exchange).await.unwrap()
+}
+
+#[tokio::test]
+async fn clients_that_have_connected_are_answered_by_a_server_that_closes() {
+    let upstream = round_robin("u", listening("u").await);
+    let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &upstream)).await;
+    let admin = Admin::builder(proxy.handle.clone()).build();
+    for round in 0..20 {
+        let server = admin.serve(AdminListener::open(&at(loopback())).unwrap());
+        let (listening, endpoint) = (server.listening(), server.endpoint().clone());
+        let mut kept = None;
+        if round % 2 == 0 {
+            // Otherwise no thread runs.
+            kept = Some(request(connect(&server), "ok\n").await.0);
+        }
+        let waiting = [connect(&server), connect(&server)];
+        server.close().await;
+        assert!(!listening.is_at(&endpoint), "the socket is closed");
+        for client in waiting {
+            let (mut client, answer) = request(client, "ok\n").await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+            assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        }
+        if let Some(mut kept) = kept {
+            assert_eq!(kept.read(&mut [0]).unwrap(), 0);
+        }
+    }
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_sends_nothing_holds_a_server_up_for_a_second() {
+    let upstream = round_robin("u", listening("u").await);
+    let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &upstream)).await;
+    let admin = Admin::builder(proxy.handle.clone()).build();
+    let server = admin.serve(AdminListener::open(&at(loopback())).unwrap());
+    let mut silent = connect(&server);
+    within("the end", server.stop()).await;
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0);
     proxy.end().await;
 }
 

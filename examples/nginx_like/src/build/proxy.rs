@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use lb_proxy::{Limits, Listener, Proxy, ProxyBuilder, Upstream, Workers};
-use tracing::info;
 
 use super::error::BuildError;
 use super::inherited::{InheritedSockets, SocketMatch};
@@ -19,6 +18,7 @@ use crate::config::listen::Listen;
 use crate::config::main::{Config, WorkerProcesses};
 use crate::config::stream::Stream;
 use crate::logs::sinks::Sinks;
+use crate::withdrawal::Withdrawal;
 
 /// What lb-proxy reserves by default for everything but sessions.
 const RESERVED: u32 = 32;
@@ -30,15 +30,18 @@ pub(crate) fn proxy(
     mut inherited: InheritedSockets,
     sinks: &Sinks,
 ) -> Result<Proxy, BuildError> {
-    let no_server = || BuildError::NoServer {
+    let no_stream = || BuildError::NoStream {
         file: Arc::clone(&config.file),
     };
-    let stream = config.stream.as_ref().ok_or_else(no_server)?;
+    let stream = config.stream.as_ref().ok_or_else(no_stream)?;
     let upstreams = upstreams(&stream.upstreams, &stream.variables)?;
     state.take_zones(&stream.limit_conn_zones);
     let workers = workers(config.worker_processes);
     let most_sessions = most_sessions(config, workers);
     let mut proxy = settings(config, stream, workers, most_sessions);
+    if let Some(withdrawal) = Withdrawal::new(&config.shutdown, &state.another_serves) {
+        proxy = proxy.pre_stop_hook(move || withdrawal.clone().run());
+    }
     // Upstreams that no server names are included: a later reload may name them and then finds their state.
     for upstream in &upstreams {
         proxy = proxy.upstream(upstream);
@@ -63,9 +66,6 @@ pub(crate) fn proxy(
     }
     inherited.warn_of_unclaimed();
     state.inherited = inherited.claimed();
-    if stream.servers.is_empty() {
-        return Err(no_server());
-    }
     Ok(proxy.build()?)
 }
 
@@ -76,23 +76,18 @@ fn settings(
     workers: NonZeroUsize,
     most_sessions: NonZeroUsize,
 ) -> ProxyBuilder {
-    let withdraw_delay = config.withdraw_delay;
     let mut proxy = Proxy::builder()
+        .may_be_empty(true)
         // Of a shutdown that drains, as that by SIGQUIT. SIGTERM does not.
         .drain_timeout(config.worker_shutdown_timeout)
-        .pre_stop_delay(withdraw_delay)
+        .pre_stop_delay(config.shutdown.withdraw_delay)
+        .close_spread(config.shutdown.close_spread)
         .orphan_timeout(stream.orphan_timeout)
         .workers(match workers {
             NonZeroUsize::MIN => Workers::CurrentRuntime,
             several => Workers::Threads(several),
         })
         .limits(Limits::default().sessions(Some(most_sessions)));
-    if !withdraw_delay.is_zero() {
-        // lb-proxy logs the delay too, but without the name of the directive.
-        proxy = proxy.pre_stop_hook(move || async move {
-            info!(lb_withdraw_delay = ?withdraw_delay, "New connections still accepted");
-        });
-    }
     if stream.admin.is_some() {
         proxy = proxy
             .detailed_metrics(true)

@@ -1,6 +1,7 @@
 //! State that a reload takes over from the former configuration.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use lb_proxy::access::ClientZone;
 use lb_proxy::settings::UnixSocketOpener;
@@ -14,6 +15,8 @@ pub(crate) struct ReloadState {
     zones: Vec<(LimitConnZone, ClientZone)>,
     /// Inherited sockets in use.
     pub(crate) inherited: Vec<ClaimedSocket>,
+    /// Set once this process ends while the process of another binary serves on.
+    pub(crate) another_serves: Arc<AtomicBool>,
     /// What opens unix domain sockets, if not this process.
     pub(crate) socket_opener: Option<Arc<dyn UnixSocketOpener>>,
 }

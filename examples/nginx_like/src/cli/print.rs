@@ -8,6 +8,7 @@ use crate::console::print_line;
 use crate::process::error::StartError;
 use crate::syntax::include::KeptFile;
 use crate::syntax::span::Warning;
+use crate::version::version;
 
 pub(super) fn print_warnings(warnings: &[Warning], quiet: bool) {
     if !quiet {
@@ -42,12 +43,7 @@ pub(super) fn dump(files: &[KeptFile]) {
 
 /// Prints the version where nginx prints it, on the standard error stream, and with `build` what was built in.
 pub(super) fn print_version(build: bool) {
-    let mut text = concat!(
-        "nginx_like version: nginx_like/",
-        env!("CARGO_PKG_VERSION"),
-        "\n"
-    )
-    .to_owned();
+    let mut text = format!("nginx_like version: nginx_like/{}\n", version());
     if build {
         let kubernetes = if cfg!(feature = "kubernetes") {
             " --with-kubernetes"

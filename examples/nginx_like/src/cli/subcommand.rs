@@ -10,6 +10,7 @@ use super::Arguments;
 use super::completions::CompletionsCommand;
 use super::man::ManCommand;
 use super::supervise::SuperviseCommand;
+use super::upgrade::UpgradeCommand;
 use crate::operator::commands::OperatorCommand;
 use crate::operator::error::Exit;
 
@@ -30,6 +31,13 @@ pub(super) enum CliCommand {
     /// quarter. Signals are passed on: SIGINT, SIGQUIT, SIGTERM and SIGUSR1 to all processes of the service, SIGHUP, SIGUSR2 and
     /// SIGWINCH to that of the pid file, as which a new binary after SIGUSR2 is followed.
     Supervise(SuperviseCommand),
+    /// Replaces the process that serves by one of the new binary: no connection is refused, no session is cut
+    ///
+    /// Sends SIGUSR2 to the process of the pid file of the configuration, waits until the process of the new binary serves, and sends
+    /// SIGQUIT to the old one, which ends with its last session or after worker_shutdown_timeout. A new binary that ends, or that
+    /// is not ready within lb_upgrade_timeout, changes nothing: the exit code is 1, and the error log of the server has the
+    /// reason.
+    Upgrade(UpgradeCommand),
 }
 
 impl CliCommand {
@@ -44,6 +52,7 @@ impl CliCommand {
             Self::Operator(command) => command.run(&arguments.path()),
             Self::Completions(command) => command.run(Arguments::command()),
             Self::Man(command) => command.run(Arguments::command()),
+            Self::Upgrade(command) => command.run(&arguments.path()),
         };
         ExitCode::from(exit as u8)
     }

@@ -10,6 +10,7 @@ use super::error_log::ErrorLog;
 use super::events::EventsBlock;
 use super::pid::PidPath;
 use super::ready_file::ReadyFileConfig;
+use super::shutdown::{ShutdownBlock, ShutdownSettings};
 use super::state::StateConfig;
 use super::stream::{Stream, StreamBlock};
 use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
@@ -45,7 +46,7 @@ pub(crate) struct Config {
     pub(crate) error_logs: Vec<ErrorLog>,
     /// `pid`: the file for the process id.
     pub(crate) pid: PidPath,
-    /// `daemon`, off by default, other than in nginx.
+    /// `daemon`, off by default, other than in nginx, unless the program is called `nginx`.
     pub(crate) daemon: bool,
     /// `lb_upgrade_timeout`, 60 s by default: how long a new binary may take to become ready.
     pub(crate) lb_upgrade_timeout: Duration,
@@ -57,8 +58,8 @@ pub(crate) struct Config {
     pub(crate) state: Option<StateConfig>,
     /// Where it stands.
     pub(crate) state_span: Option<Span>,
-    /// `lb_withdraw_delay`, ours: how long a shutdown by SIGQUIT goes on accepting after the server is no longer ready.
-    pub(crate) withdraw_delay: Duration,
+    /// What SIGQUIT waits for, ours.
+    pub(crate) shutdown: ShutdownSettings,
     /// `worker_connections`, 512 by default: how many connections one worker holds, those to backends included.
     pub(crate) worker_connections: NonZeroU32,
     /// The `stream` block.
@@ -118,13 +119,14 @@ pub(crate) struct MainBlock {
     pub(crate) ready_file_span: Option<Span>,
     pub(crate) state: Option<StateConfig>,
     pub(crate) state_span: Option<Span>,
-    pub(crate) withdraw_delay: Option<Duration>,
+    pub(crate) shutdown: ShutdownBlock,
     pub(crate) error_logs: Vec<ErrorLog>,
     pub(crate) events: Option<EventsBlock>,
     pub(crate) stream: Option<StreamBlock>,
     /// Whether the blocks that are not served were written.
     http: Option<()>,
     mail: Option<()>,
+    rtmp: Option<()>,
     types: Option<()>,
 }
 
@@ -157,9 +159,6 @@ const MAIN: &[Directive<MainBlock>] = &[
         main.state_span = Some(statement.span.clone());
         Ok(())
     }),
-    Directive::simple("lb_withdraw_delay", Exactly(1), |main, statement, _| {
-        statement.once(&mut main.withdraw_delay, Statement::milliseconds)
-    }),
     Directive::block("mail", Exactly(0), |main, statement, reader| {
         statement.once(&mut main.mail, |_| not_served(statement, reader))
     }),
@@ -170,10 +169,12 @@ const MAIN: &[Directive<MainBlock>] = &[
         main.pid_span = Some(statement.span.clone());
         Ok(())
     }),
+    // Of a module that is not nginx's own, and in many builds.
+    Directive::block("rtmp", Exactly(0), |main, statement, reader| {
+        statement.once(&mut main.rtmp, |_| not_served(statement, reader))
+    }),
     Directive::block("stream", Exactly(0), |main, statement, reader| {
-        statement.once(&mut main.stream, |_| {
-            reader.read_block(StreamBlock::default())
-        })
+        statement.once(&mut main.stream, |_| stream(statement, reader))
     }),
     Directive::block("types", Exactly(0), |main, statement, reader| {
         statement.once(&mut main.types, |_| not_served(statement, reader))
@@ -198,9 +199,7 @@ const MAIN: &[Directive<MainBlock>] = &[
         statement.once(&mut main.worker_priority, worker_priority)
     }),
     Directive::simple("worker_rlimit_core", Exactly(1), |main, statement, _| {
-        statement.once(&mut main.worker_rlimit_core, |statement| {
-            statement.size().map(|size| size as u64)
-        })
+        statement.once(&mut main.worker_rlimit_core, Statement::offset)
     }),
     Directive::without_effect("debug_points", Exactly(1)),
     Directive::without_effect("env", Exactly(1)),
@@ -219,13 +218,31 @@ const MAIN: &[Directive<MainBlock>] = &[
 
 impl Block for MainBlock {
     const DIRECTIVES: &'static [Directive<Self>] = MAIN;
-    const SHARED: &'static [&'static [Directive<Self>]] = &[Directive::ERROR_LOG];
+    const SHARED: &'static [&'static [Directive<Self>]] =
+        &[Directive::ERROR_LOG, Directive::SHUTDOWN];
 }
 
 impl Has<Vec<ErrorLog>> for MainBlock {
     fn part(&mut self) -> &mut Vec<ErrorLog> {
         &mut self.error_logs
     }
+}
+
+impl Has<ShutdownBlock> for MainBlock {
+    fn part(&mut self) -> &mut ShutdownBlock {
+        &mut self.shutdown
+    }
+}
+
+/// Reads the block. One without a server is what a directory of included files has at first.
+fn stream(statement: &Statement, reader: &mut Reader<'_>) -> Result<StreamBlock, ConfigError> {
+    let before = reader.mistakes();
+    let stream = reader.read_block(StreamBlock::default())?;
+    if stream.servers.is_empty() && !reader.has_mistaken("server", before) {
+        let text = "no \"server\" is inside \"stream\": nothing is served until a reload adds one";
+        reader.warn(statement, text);
+    }
+    Ok(stream)
 }
 
 /// Skips the block of another protocol.
@@ -250,15 +267,18 @@ fn user(statement: &Statement) -> Result<User, ConfigError> {
 
 /// Reads a number with or without a sign.
 fn worker_priority(statement: &Statement) -> Result<i32, ConfigError> {
-    let digits = statement.arg().trim_start_matches('-');
+    let text = statement.arg();
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let number = units::number(digits).and_then(|number| i32::try_from(number).ok());
-    match number.filter(|_| statement.arg().len() <= digits.len() + 1) {
-        Some(number) if statement.arg().len() > digits.len() => Ok(-number),
-        Some(number) => Ok(number),
-        None => Err(statement.error(SyntaxError::InvalidNumber {
-            name: statement.name().to_owned(),
-        })),
-    }
+    let number = number.ok_or_else(|| {
+        let name = statement.name().to_owned();
+        statement.error(SyntaxError::InvalidNumber { name })
+    })?;
+    Ok(if text.starts_with('-') {
+        -number
+    } else {
+        number
+    })
 }
 
 fn worker_processes(statement: &Statement) -> Result<WorkerProcesses, ConfigError> {

@@ -57,6 +57,7 @@ mod server_name;
 pub(crate) mod server_settings;
 mod set;
 mod settings;
+pub(crate) mod shutdown;
 mod split_clients;
 pub(crate) mod ssl_preread;
 pub(crate) mod state;

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use lb_core::Endpoint;
 use lb_proxy::Handle;
@@ -14,7 +15,8 @@ use lb_proxy::errors::{BindError, ReloadError};
 use lb_proxy::settings::InheritableSockets;
 use nix::unistd::Group;
 use prometheus_client::registry::Registry;
-use tracing::{error, info};
+use tokio::time::timeout;
+use tracing::{error, info, warn};
 
 use super::error::StartError;
 use super::files::access::FileAccess;
@@ -22,6 +24,10 @@ use super::logs::logging::Logging;
 use crate::config::admin::{AdminAddress, AdminListen};
 use crate::config::main::Config;
 use crate::syntax::listing::Listing;
+use crate::version::version;
+
+/// How long a reload waits for the end of an admin server that answers a request without a pause.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The admin server while it runs.
 #[derive(Debug)]
@@ -87,7 +93,7 @@ impl RunningAdmin {
         let listing = RunningListing::default();
         let shown = Arc::clone(&listing);
         let admin = Admin::builder(handle)
-            .program("nginx_like", env!("CARGO_PKG_VERSION"))
+            .program("nginx_like", version())
             .config(move || {
                 let listing = lock(&shown).clone();
                 listing.iter().flat_map(|listing| lines(listing)).collect()
@@ -159,18 +165,18 @@ impl RunningAdmin {
     }
 
     /// Serves what a configuration asks for, and stops what it does not. Inside of the server's runtime.
-    pub(crate) fn apply(&mut self, desired: DesiredAdmin) {
+    pub(crate) async fn apply(&mut self, desired: DesiredAdmin) {
         *lock(&self.listing) = desired.listing;
         match desired.server {
             None => {
-                if let Some(closed) = self.running.take() {
-                    info!(endpoint = %closed.endpoint(), "Admin server closed, because the configuration has no lb_admin");
+                if let Some(before) = self.running.take() {
+                    close(before, "the configuration has no lb_admin").await;
                 }
             }
             Some(Step::Open(listener)) => {
                 let opened = self.admin.serve(listener);
-                if let Some(closed) = self.running.replace(opened) {
-                    info!(endpoint = %closed.endpoint(), "Admin server closed, because lb_admin has another address");
+                if let Some(before) = self.running.replace(opened) {
+                    close(before, "lb_admin has another address").await;
                 }
             }
             Some(Step::Update(settings)) => {
@@ -182,6 +188,16 @@ impl RunningAdmin {
             }
         }
     }
+}
+
+/// Closes the socket, which may have an address that overlaps with that of another listener: once the reload is applied, no client
+/// connects to it.
+async fn close(server: AdminServer, reason: &str) {
+    let endpoint = server.endpoint().clone();
+    if timeout(CLOSE_TIMEOUT, server.close()).await.is_err() {
+        warn!(%endpoint, "Socket of the admin server closes late");
+    }
+    info!(%endpoint, "Admin server closed, because {reason}");
 }
 
 /// No code that can panic runs under the lock.

@@ -12,6 +12,7 @@ pub(crate) mod helper;
 mod limits;
 pub(crate) mod logs;
 pub(crate) mod metrics;
+mod missing_command;
 mod notify;
 pub(crate) mod pidfd;
 pub(crate) mod readiness;

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use lb_proxy::network_watch::NetworkWatch;
 use lb_proxy::settings::InheritableSockets;
@@ -173,6 +174,7 @@ impl Prepared {
             state_file::restore(state, &self.proxy);
         }
         Ok(Outputs {
+            another_serves: Arc::clone(&self.state.another_serves),
             ready_file,
             state: config.state.clone(),
             reloaded: Arc::default(),
@@ -212,7 +214,7 @@ impl Prepared {
         let record = Arc::new(LoadCounters::started());
         let registry = registry(server.handle(), Arc::clone(&record), logging.clone());
         let mut running = RunningAdmin::new(server.handle(), registry, logging);
-        running.apply(admin);
+        running.apply(admin).await;
         if predecessor.is_some() {
             running.pause();
         }
@@ -243,6 +245,8 @@ impl Prepared {
 /// What other programs and the next process read of a running server.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
+    /// What [`Neighbours::another_serves`] sets.
+    another_serves: Arc<AtomicBool>,
     ready_file: SharedReadyFile,
     state: Option<StateConfig>,
     /// Notified after each reload.
@@ -263,6 +267,7 @@ pub(crate) async fn serve(
     let successor = context.as_ref().map(|context| context.upgrader.successor());
     let control = Control::new(context, handle.clone(), logging.clone());
     let Outputs {
+        another_serves,
         ready_file,
         state,
         reloaded,
@@ -279,6 +284,7 @@ pub(crate) async fn serve(
     let neighbours = Neighbours {
         successor,
         predecessor: predecessor.clone(),
+        another_serves,
     };
     let network = spawn(follow_network(handle.clone()));
     let following = signals.follow(handle.clone(), control, ready_file, neighbours);

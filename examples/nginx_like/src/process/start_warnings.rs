@@ -16,7 +16,7 @@ use rustix::net::{
 };
 
 use super::logs::configured::syslogs_of;
-use super::unwritable;
+use super::{missing_command, unwritable};
 use crate::build::inherited::ClaimedSocket;
 use crate::config::admin::{AdminAddress, AdminListen};
 use crate::config::listen::Listen;
@@ -39,6 +39,7 @@ pub(crate) fn of(config: &Config, claimed: &[ClaimedSocket]) -> Vec<Warning> {
     let unbound = streams.flat_map(|stream| unbound(stream, claimed));
     let unbound = unbound.chain(config.admin().and_then(unbound_admin));
     let unbound = unbound.chain(unwritable::warnings(config));
+    let unbound = unbound.chain(missing_command::warning(config));
     unbound.chain(unresolved(config)).collect()
 }
 

@@ -49,6 +49,11 @@ impl Holder {
         periods.last().is_some_and(|(_, end)| end.is_none())
     }
 
+    /// How often the machine has got the address.
+    pub(crate) fn times(&self) -> usize {
+        self.periods.lock().unwrap().len()
+    }
+
     /// The time since `since` in which this machine and `other` held the address.
     pub(crate) fn together(&self, other: &Self, since: Instant) -> Duration {
         let now = Instant::now();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -12,14 +13,36 @@ use crate::process::{Process, eventually};
 /// The port of the balancers and of the backends.
 pub(crate) const PORT: u16 = 446;
 
-/// How long it serves during a shutdown while its address or route moves: more than a busy machine needs.
-const WITHDRAW_DELAY: &str = "1s";
-
 /// How long sessions outlast an address that has moved away.
 pub(crate) const ORPHAN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a service manager does: it starts the program, and says that it is not ready when it has ended.
 const SERVICE: &str = r#"ready=$1; shift; "$@"; echo -254 >"$ready""#;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_nginx_like");
+
+/// What a configuration has besides its servers, and what runs the program.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BalancerOptions<'a> {
+    /// Parameters of `lb_ready_file`.
+    pub(crate) ready_file: &'a str,
+    /// Parameters of each `server` in the upstream.
+    pub(crate) server: &'a str,
+    /// What a shutdown waits for.
+    pub(crate) withdrawal: &'a str,
+    /// Whether `nginx_like supervise` runs it, which follows upgrades and looks at the heartbeat.
+    pub(crate) supervised: bool,
+}
+
+impl BalancerOptions<'_> {
+    pub(crate) const DEFAULT: Self = Self {
+        ready_file: "",
+        server: "",
+        // More than a busy machine needs for an address or a route to move.
+        withdrawal: "lb_withdraw_delay 1s;",
+        supervised: false,
+    };
+}
 
 /// A running nginx_like. `Drop` kills it.
 #[derive(Debug)]
@@ -34,46 +57,26 @@ impl Balancer {
         machine: &Namespace,
         dir: &Path,
         backends: &[String],
-        ready_file_parameters: &str,
+        options: BalancerOptions<'_>,
     ) -> Self {
-        Self::start_with(machine, dir, backends, "", ready_file_parameters)
-    }
-
-    /// The same, whose `server` lines have `server_parameters`.
-    pub(crate) fn start_with(
-        machine: &Namespace,
-        dir: &Path,
-        backends: &[String],
-        server_parameters: &str,
-        ready_file_parameters: &str,
-    ) -> Self {
-        let servers = backends
-            .iter()
-            .map(|backend| format!("server {backend}:{PORT} {server_parameters};\n"));
-        let servers = servers.collect::<String>();
         let dir = dir.to_owned();
         fs::create_dir_all(&dir).unwrap();
-        let text = format!(
-            "error_log stderr info;\npid {pid};\nlb_ready_file {ready} {parameters};\n\
-             lb_withdraw_delay {WITHDRAW_DELAY};\nworker_shutdown_timeout 10s;\nevents {{ worker_connections 4096; }}\nstream {{\n\
-             lb_orphan_timeout {orphan_timeout}ms;\n\
-             upstream backends {{\n{servers}}}\n\
-             server {{ listen {PORT}; proxy_pass backends; proxy_connect_timeout 1s; }}\n}}\n",
-            pid = dir.join("pid").display(),
-            ready = ready_file(&dir).display(),
-            parameters = ready_file_parameters,
-            orphan_timeout = ORPHAN_TIMEOUT.as_millis(),
-        );
         let conf = dir.join("nginx.conf");
-        fs::write(&conf, text).unwrap();
-        let mut command = machine.command("sh");
-        command
-            .args(["-c", SERVICE, "service"])
-            .arg(ready_file(&dir));
-        command
-            .arg(env!("CARGO_BIN_EXE_nginx_like"))
-            .arg("-c")
-            .arg(conf);
+        fs::write(&conf, configuration(&dir, backends, options)).unwrap();
+        let mut command = match options.supervised {
+            true => {
+                let mut command = machine.command(PROGRAM);
+                command.args(["supervise", "--"]);
+                command
+            }
+            false => {
+                let mut command = machine.command("sh");
+                command.args(["-c", SERVICE, "service"]);
+                command.arg(ready_file(&dir)).arg(PROGRAM);
+                command
+            }
+        };
+        command.arg("-c").arg(conf);
         let log = dir.join("log");
         fs::write(&log, "").unwrap();
         let service = Process::start(&mut command, &log);
@@ -104,6 +107,17 @@ impl Balancer {
         self.logged("Draining");
     }
 
+    /// Replaces the process by a new one of the same program, as an operator does.
+    pub(crate) fn upgrade(&self) {
+        let mut command = Command::new(PROGRAM);
+        let command = command
+            .args(["upgrade", "-c"])
+            .arg(self.dir.join("nginx.conf"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        self.logged("Process of the old binary leaves");
+    }
+
     /// Sends `signal` to nginx_like and what started it, as if the machine had failed.
     pub(crate) fn signal_all(&self, signal: Signal) {
         self.service.signal_all(signal);
@@ -113,4 +127,23 @@ impl Balancer {
 /// The file that a balancer with the directory `dir` writes.
 pub(crate) fn ready_file(dir: &Path) -> PathBuf {
     dir.join("ready")
+}
+
+fn configuration(dir: &Path, backends: &[String], options: BalancerOptions<'_>) -> String {
+    let servers = backends
+        .iter()
+        .map(|backend| format!("server {backend}:{PORT} {};\n", options.server));
+    let servers = servers.collect::<String>();
+    format!(
+        "error_log stderr info;\npid {pid};\nlb_ready_file {ready} {parameters};\n\
+         {withdrawal}\nworker_shutdown_timeout 10s;\nevents {{ worker_connections 4096; }}\nstream {{\n\
+         lb_orphan_timeout {orphan_timeout}ms;\n\
+         upstream backends {{\n{servers}}}\n\
+         server {{ listen {PORT}; proxy_pass backends; proxy_connect_timeout 1s; }}\n}}\n",
+        pid = dir.join("pid").display(),
+        ready = ready_file(dir).display(),
+        parameters = options.ready_file,
+        withdrawal = options.withdrawal,
+        orphan_timeout = ORPHAN_TIMEOUT.as_millis(),
+    )
 }

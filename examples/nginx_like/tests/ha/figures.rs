@@ -65,7 +65,8 @@ impl Run {
     }
 }
 
-/// Runs a fault as often as `LB_TEST_HA` says, or once, and prints the medians.
+/// Runs a fault as often as `LB_TEST_HA` says, or once, and prints a row: the shortest, the median and the longest time without a
+/// connection that was answered in time, and medians of all else. `.ci/ha` makes a table of the rows.
 ///
 /// Only a run that measures compares the median with `target`, because other tests run at the same time in all others.
 #[track_caller]
@@ -73,11 +74,12 @@ pub(crate) fn measure(fault: &str, target: Target, mut run: impl FnMut() -> Run)
     let _alone = is_measuring().then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner));
     let runs = (0..number_of_runs()).map(|_| run()).collect::<Vec<_>>();
     let gap = median(&runs, |run| run.gap);
-    let worst = runs.iter().map(|run| run.gap).max().unwrap();
+    let gaps = || runs.iter().map(|run| run.gap);
     show(&format!(
-        "| {fault} | {} ({}) | {target} | {} refused, {} cut, {} slow | {} | {} |",
+        "| {fault} | {} | {} | {} | {target} | {} | {} | {} | {} | {} |",
+        seconds(gaps().min().unwrap()),
         seconds(gap),
-        seconds(worst),
+        seconds(gaps().max().unwrap()),
         median(&runs, |run| run.refused),
         median(&runs, |run| run.unanswered),
         median(&runs, |run| run.slow),

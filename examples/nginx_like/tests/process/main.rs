@@ -8,6 +8,8 @@ mod admin;
 mod command_line;
 mod daemon;
 mod dns_chaos;
+mod drain;
+mod empty_stream;
 mod endings;
 mod failures;
 mod half_close;

@@ -2,17 +2,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::net::UnixDatagram;
 use tokio::process::Command;
+use tokio::task::spawn_blocking;
 
+use crate::admin::json;
 use crate::proxy::NginxLike;
 use crate::sockets::{Conversation, Reserved, ask, eventually, within};
 
 /// A node, and a server in front of it.
-async fn node() -> (Reserved, String) {
+pub(crate) async fn node() -> (Reserved, String) {
     let node = Reserved::any();
     let addr = node.addr;
     drop(node.serve("node").await); // detached: it lives as long as the test's runtime
@@ -29,7 +31,7 @@ fn ready_path() -> (tempfile::TempDir, PathBuf) {
 }
 
 /// Waits until the file has this content.
-async fn says(path: &Path, content: &str) {
+pub(crate) async fn says(path: &Path, content: &str) {
     let what = format!("{content:?} in the readiness file");
     let is_said = || fs::read_to_string(path).is_ok_and(|found| found == content);
     eventually(&what, is_said).await;
@@ -243,6 +245,60 @@ async fn a_service_manager_that_does_not_read_delays_nothing_and_hears_the_last_
     );
     proxy.signal(Signal::QUIT);
     assert!(proxy.exit().await.success());
+}
+
+/// How long after the fact the file has each content, as the median and the worst of several rounds.
+fn print_delays(fact: &str, mut delays: Vec<Duration>) {
+    delays.sort_unstable();
+    let (median, worst) = (delays[delays.len() / 2], delays[delays.len() - 1]);
+    eprintln!("the readiness file after {fact}: {median:?}, at most {worst:?}");
+}
+
+/// Waits for the content without a pause, and returns how long it took.
+async fn delay_until(path: &Path, content: &'static str) -> Duration {
+    let path = path.to_owned();
+    let since = Instant::now();
+    let watch = move || {
+        while fs::read_to_string(&path).is_ok_and(|found| found != content) {
+            std::hint::spin_loop();
+        }
+        since.elapsed()
+    };
+    within(content, spawn_blocking(watch)).await.unwrap()
+}
+
+/// The figures in the documents are printed here: `--nocapture`.
+#[tokio::test]
+async fn the_file_follows_the_last_usable_server_and_the_shutdown_at_once() {
+    let (_dir, path) = ready_path();
+    let socket = path.with_file_name("admin");
+    let [mut left, mut returned, mut quit] = [const { Vec::new() }; 3];
+    for _ in 0..5 {
+        let node = Reserved::any();
+        drop(node.serve("node").await);
+        let stream = format!(
+            "lb_admin unix:{}; upstream u {{ lb_essential; server {}; }} server {{ listen LISTEN; proxy_pass u; }}",
+            socket.display(),
+            node.addr
+        );
+        let main = format!("lb_ready_file {} leaving=-60;", path.display());
+        let proxy = NginxLike::start(&main, &stream).await;
+        says(&path, "0\n").await;
+        for _ in 0..4 {
+            let changed = format!("/drain?backend={}", node.addr);
+            let drained = delay_until(&path, "-254\n");
+            left.push(tokio::join!(drained, json(&socket, "POST", &changed)).0);
+            let changed = format!("/undrain?backend={}", node.addr);
+            let undrained = delay_until(&path, "0\n");
+            returned.push(tokio::join!(undrained, json(&socket, "POST", &changed)).0);
+        }
+        let leaving = delay_until(&path, "-60\n");
+        quit.push(tokio::join!(leaving, async { proxy.signal(Signal::QUIT) }).0);
+        assert!(proxy.exit().await.success());
+    }
+    print_delays("the last usable server was drained", left);
+    print_delays("it was undrained", returned);
+    print_delays("SIGQUIT", quit);
 }
 
 /// The time of the last change, which a supervisor looks at.

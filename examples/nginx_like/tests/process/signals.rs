@@ -1,9 +1,11 @@
 //! Signals: the end of the process, reloads, pid files and logs.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use rustix::process::Signal;
 
+use crate::command_line::run;
 use crate::proxy::NginxLike;
 use crate::sockets::{Conversation, Reserved, ask, ask_times, eventually, within};
 
@@ -27,6 +29,74 @@ async fn sigterm_and_sigint_stop_at_once() {
         assert!(proxy.exit().await.success());
         open.say("hello?").await.expect_err("the connection is cut");
     }
+}
+
+/// The signals that a process has handlers for, by their numbers. Those above 31 are the C library's own.
+fn handled_by(pid: u32) -> BTreeSet<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mut lines = status.lines();
+    let caught = lines.find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+    (1..=31)
+        .filter(|number| caught >> (number - 1) & 1 == 1)
+        .collect()
+}
+
+#[tokio::test]
+async fn the_signals_of_the_documents_are_those_that_the_process_handles() {
+    // Those of Rust's runtime, which reports an overflow of the stack.
+    const OF_RUNTIME: [Signal; 2] = [Signal::BUS, Signal::SEGV];
+    const NAMES: [(&str, Signal); 8] = [
+        ("SIGCHLD", Signal::CHILD),
+        ("SIGHUP", Signal::HUP),
+        ("SIGINT", Signal::INT),
+        ("SIGQUIT", Signal::QUIT),
+        ("SIGTERM", Signal::TERM),
+        ("SIGUSR1", Signal::USR1),
+        ("SIGUSR2", Signal::USR2),
+        ("SIGWINCH", Signal::WINCH),
+    ];
+    let (_node, stream) = node().await;
+    let proxy = NginxLike::start("", &stream).await;
+    let mut handled = handled_by(proxy.id());
+    for signal in OF_RUNTIME {
+        handled.remove(&signal.as_raw().cast_unsigned());
+    }
+    let name = |number: &u32| {
+        let known = NAMES
+            .iter()
+            .find(|(_, signal)| signal.as_raw().cast_unsigned() == *number);
+        known
+            .unwrap_or_else(|| panic!("signal {number} has no name here"))
+            .0
+    };
+    let handled: BTreeSet<&str> = handled.iter().map(name).collect();
+    let named_in = |text: &str| -> BTreeSet<&str> {
+        let names = NAMES.iter().map(|(name, _)| *name);
+        names.filter(|name| text.contains(name)).collect()
+    };
+    let (output, _) = run(&["man"], proxy.dir());
+    let page = String::from_utf8(output.stdout).unwrap();
+    let section = page
+        .split(".SH ")
+        .find(|section| section.starts_with("SIGNALS"));
+    let terms = section
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with(r"\fB"));
+    assert_eq!(
+        named_in(&terms.collect::<String>()),
+        handled,
+        "nginx_like(8)"
+    );
+    let operating = include_str!("../../docs/operating.md");
+    let rows = operating.lines().filter(|line| line.starts_with("| SIG"));
+    let signals = rows.map(|row| row.split('|').nth(1).unwrap());
+    assert_eq!(
+        named_in(&signals.collect::<String>()),
+        handled,
+        "operating.md"
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! HTTP on one connection of an admin server.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,10 +18,12 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::select;
 use tokio::time::timeout;
 
 use super::header_wait::HeaderWait;
 use super::shared::ServerShared;
+use super::stop::Stop;
 use crate::admin::access::{AccessError, AccessHeaders};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::peer::AdminPeer;
@@ -33,6 +37,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time after which a connection ends in any case.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// The time in which a request is received and answered once the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most bytes of the headers, and the most headers.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
@@ -43,18 +49,27 @@ const MAX_BODY: usize = 8 * 1024;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Serves the requests of one client until it closes, or until a limit ends the connection.
+/// Serves the requests of one client until it closes, or until a limit ends the connection. After `stop` it answers the request that
+/// the client has begun, or the first one of a client that has connected just now.
 pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: AdminPeer,
     shared: Arc<ServerShared>,
     wait: &HeaderWait,
+    stop: &Stop,
 ) {
+    let has_asked = AtomicBool::new(false);
     let service = service_fn(|request| {
+        has_asked.store(true, Relaxed);
         let shared = Arc::clone(&shared);
         async move {
             let _answered = wait.interrupt();
-            Ok::<_, Infallible>(respond(request, peer, &shared).await)
+            let mut response = respond(request, peer, &shared).await;
+            if stop.is_requested() {
+                let headers = response.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
         }
     });
     let mut http = http1::Builder::new();
@@ -64,7 +79,18 @@ pub(super) async fn serve(
         .max_headers(MAX_HEADERS);
     let connection = http.serve_connection(TokioIo::new(stream), service);
     // Errors are those of the client.
-    let _ = timeout(CONNECTION_TIMEOUT, connection).await;
+    let _ = timeout(CONNECTION_TIMEOUT, async {
+        let mut connection = pin!(connection);
+        select! {
+            _ = connection.as_mut() => return,
+            // Before the first request this would close the connection without an answer.
+            () = stop.requested() => if has_asked.load(Relaxed) {
+                connection.as_mut().graceful_shutdown();
+            },
+        }
+        let _ = timeout(STOP_TIMEOUT, connection).await;
+    })
+    .await;
 }
 
 async fn respond(

@@ -5,6 +5,7 @@ mod connection;
 mod header_wait;
 mod running;
 mod shared;
+mod stop;
 mod thread;
 
 use std::sync::Arc;

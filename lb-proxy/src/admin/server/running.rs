@@ -1,20 +1,20 @@
 //! A running admin server.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use lb_core::Endpoint;
 use tokio::select;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
 use super::shared::ServerShared;
+use super::stop::Stop;
 use super::thread::serve_on_a_thread;
-use crate::admin::listener::{AdminListener, AdminSocket, set_owner};
-use crate::admin::listening::ListeningAdmin;
+use crate::admin::listener::{AdminListener, set_owner};
+use crate::admin::listening::{ListeningAdmin, OpenSocket};
 use crate::admin::routes::RouteContext;
 use crate::admin::settings::AdminSettings;
 use crate::listener::inheritable::InheritableSockets;
@@ -23,13 +23,14 @@ use crate::net::unix::SocketFile;
 /// How long the server waits after an error of the system before it tries again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A running admin server. Dropping it closes its socket and its connections.
+/// A running admin server. Dropping it closes its socket; connections that it has, and those in the kernel's queue, get the answer
+/// to one request, if that comes within a second.
 #[derive(Debug)]
 pub struct AdminServer {
     endpoint: Endpoint,
-    socket: Arc<AdminSocket>,
+    socket: Arc<OpenSocket>,
     shared: Arc<ServerShared>,
-    stop: CancellationToken,
+    stop: Stop,
     tasks: TaskTracker,
     /// Dropping it removes the file of a unix socket.
     file: Option<SocketFile>,
@@ -43,9 +44,9 @@ impl AdminServer {
         info!(listener = %endpoint, "Admin server listening");
         let mut server = Self {
             endpoint,
-            socket: Arc::new(listener.socket),
+            socket: Arc::new(OpenSocket::new(listener.socket)),
             shared,
-            stop: CancellationToken::new(),
+            stop: Stop::default(),
             tasks: TaskTracker::new(),
             file: listener.file,
         };
@@ -55,15 +56,15 @@ impl AdminServer {
     }
 
     fn run(&mut self) {
-        let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
-        self.stop = CancellationToken::new();
+        let (socket, shared) = (Arc::downgrade(&self.socket), Arc::clone(&self.shared));
+        self.stop = Stop::default();
         self.tasks.spawn(run(socket, shared, self.stop.clone()));
     }
 
-    /// Closes its connections and accepts no more. The socket stays open: clients wait in the kernel's queue until the server
-    /// [resumes](Self::resume) or another process serves them.
+    /// Accepts no more, and closes its connections after the requests that they have sent. The socket stays open: clients wait in the
+    /// kernel's queue until the server [resumes](Self::resume) or another process serves them.
     pub fn pause(&mut self) {
-        self.stop.cancel();
+        self.stop.pause();
     }
 
     /// Serves again after a [`pause`](Self::pause).
@@ -72,7 +73,7 @@ impl AdminServer {
     ///
     /// Outside of a runtime, after a pause.
     pub fn resume(&mut self) {
-        if self.stop.is_cancelled() {
+        if self.stop.is_requested() {
             self.run();
         }
     }
@@ -145,41 +146,66 @@ impl AdminServer {
         owned
     }
 
-    /// Stops it. Completes when the socket is closed and no request runs.
+    /// Stops it, as dropping it does. Completes when the socket is closed, so that clients of the address reach another server from
+    /// then on, while connections of this one may still get their answers.
+    pub async fn close(self) {
+        let closed = self.socket.closed();
+        drop(self);
+        closed.cancelled().await;
+    }
+
+    /// Stops it, as dropping it does. Completes when the socket and all connections are closed.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.tasks.wait().await;
+        let tasks = self.tasks.clone();
+        drop(self);
+        tasks.wait().await;
     }
 }
 
 impl Drop for AdminServer {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.stop.close();
     }
 }
 
 /// Waits for clients on the current runtime, and lets a thread serve them while there are some.
-async fn run(socket: Arc<AdminSocket>, shared: Arc<ServerShared>, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        let served = async {
-            select! {
-                called = client_waits(&socket) => called?,
-                () = stop.cancelled() => return Ok(()),
-            }
-            serve_on_a_thread(Arc::clone(&socket), Arc::clone(&shared), stop.clone()).await
-        };
-        if let Err(error) = served.await {
-            error!(%error, "Admin server paused");
-            select! {
-                () = sleep(PAUSE) => {}
-                () = stop.cancelled() => {}
+async fn run(server: Weak<OpenSocket>, shared: Arc<ServerShared>, stop: Stop) {
+    let mut open = None;
+    // After a failure the thread has dropped its reference.
+    while let Some(socket) = open.take().or_else(|| server.upgrade()) {
+        match serve_until_idle(socket, &shared, &stop).await {
+            Ok(None) => return,
+            Ok(idle) => open = idle,
+            Err(error) => {
+                error!(%error, "Admin server paused");
+                select! {
+                    () = sleep(PAUSE) => {}
+                    () = stop.requested() => {}
+                }
             }
         }
     }
 }
 
+/// Serves the next clients. Returns the socket unless a stop is requested, because it is closed then as soon as no client waits.
+async fn serve_until_idle(
+    socket: Arc<OpenSocket>,
+    shared: &Arc<ServerShared>,
+    stop: &Stop,
+) -> io::Result<Option<Arc<OpenSocket>>> {
+    select! {
+        called = client_waits(&socket) => called?,
+        () = stop.requested() => {
+            if !stop.is_closing() || !socket.has_clients() {
+                return Ok(None);
+            }
+        }
+    }
+    serve_on_a_thread(socket, Arc::clone(shared), stop.clone()).await
+}
+
 /// Completes when a client has connected. The runtime does not watch the socket afterwards.
-async fn client_waits(socket: &AdminSocket) -> io::Result<()> {
+async fn client_waits(socket: &OpenSocket) -> io::Result<()> {
     let watched = socket.watch()?;
     watched.readable().await.map(drop)
 }

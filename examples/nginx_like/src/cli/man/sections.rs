@@ -84,7 +84,8 @@ pub(super) const EXIT_OF_SUBCOMMANDS: ManSection = ManSection {
         (
             "1",
             "It is not: the server is not ready (status), no backend is chosen (explain), the replicas differ (compare), there \
-             is no such upstream, backend or session, or a file cannot be written (man).",
+             is no such upstream, backend or session, a file cannot be written (man), or the new binary is not ready and nothing has \
+             changed (upgrade).",
         ),
         (
             "2",
@@ -92,7 +93,8 @@ pub(super) const EXIT_OF_SUBCOMMANDS: ManSection = ManSection {
         ),
         (
             "3",
-            "The server cannot be reached, or does not answer as an admin server in time.",
+            "The server cannot be reached, or does not answer as an admin server in time, or the pid file names no process that \
+             handles SIGUSR2 (upgrade).",
         ),
         (
             "4",
@@ -113,6 +115,11 @@ pub(super) const DIRECTIVES: ManSection = ManSection {
             "In stream: the admin server, an HTTP server for operators, metrics and the subcommands. The address must be a loopback address \
              unless allow= admits other networks. Requests over TCP that change state need the token of token=; over the unix \
              socket the user of the server, root and the members of group= may send them.",
+        ),
+        (
+            "lb_close_spread TIME;",
+            "On the main level: the time over which SIGQUIT resets the sessions that outlast worker_shutdown_timeout. Default: 0, all at \
+             once.",
         ),
         (
             "lb_error_log_rate on | off;",
@@ -148,8 +155,18 @@ pub(super) const DIRECTIVES: ManSection = ManSection {
             "On the main level: how long the process that SIGUSR2 starts may take to become ready. Default: 60s.",
         ),
         (
+            "lb_withdraw_command PROGRAM [ARGUMENT ...];",
+            "On the main level: SIGQUIT goes on accepting until this command has ended, too. It is started without a shell once the file of \
+             lb_ready_file says leaving, and returns when the address or the route is gone. Its failure is logged, and the \
+             shutdown goes on.",
+        ),
+        (
             "lb_withdraw_delay TIME;",
             "On the main level: how long SIGQUIT goes on accepting after the file of lb_ready_file says leaving.",
+        ),
+        (
+            "lb_withdraw_timeout TIME;",
+            "On the main level: the command of lb_withdraw_command is killed after this time. Default: 10s.",
         ),
         (
             "health_check [interval=TIME] [jitter=TIME] [fails=N] [passes=N] [port=N] [mandatory] [persistent] [match=NAME] [type=KIND] ...;",

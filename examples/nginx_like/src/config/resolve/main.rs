@@ -52,7 +52,7 @@ pub(crate) fn config(
         ready_file_span: main.ready_file_span,
         state: main.state,
         state_span: main.state_span,
-        withdraw_delay: main.withdraw_delay.unwrap_or_default(),
+        shutdown: main.shutdown.resolve(&mut warnings),
         daemon: main.daemon.unwrap_or(false),
         lb_upgrade_timeout: main.lb_upgrade_timeout.unwrap_or(UPGRADE_TIMEOUT),
         worker_connections: main

@@ -6,6 +6,7 @@ use super::{parse, secs};
 use crate::config::error_log::{LogLevel, LogTarget};
 use crate::config::main::WorkerProcesses;
 use crate::config::server::Server;
+use crate::config::shutdown::ShutdownSettings;
 
 #[test]
 fn an_empty_file_has_the_defaults() {
@@ -62,9 +63,44 @@ fn directives_of_the_main_level() {
     assert_eq!(config.worker_priority, Some(-5));
     assert_eq!(config.worker_rlimit_core, Some(500 << 20));
 
+    let config = parse("worker_priority +5; worker_rlimit_core 2g;").unwrap();
+    assert_eq!(config.worker_priority, Some(5));
+    assert_eq!(config.worker_rlimit_core, Some(2 << 30));
+
     let config = parse("user web; worker_processes auto;").unwrap();
     assert_eq!(config.user.unwrap().group, None);
     assert_eq!(config.worker_processes, WorkerProcesses::Auto);
+}
+
+#[test]
+fn debug_levels_of_one_kind_mean_debug() {
+    for levels in ["debug_stream", "debug_core debug_event"] {
+        let config = parse(&format!("error_log a {levels};")).unwrap();
+        assert_eq!(config.error_logs[0].level, LogLevel::Debug, "{levels}");
+    }
+}
+
+#[test]
+fn what_a_shutdown_waits_for() {
+    let shutdown = |text: &str| parse(text).unwrap().shutdown;
+    assert_eq!(shutdown(""), ShutdownSettings::default());
+    let set = shutdown(
+        "lb_withdraw_timeout 1h; lb_withdraw_delay 500ms; lb_close_spread 2m;
+         lb_withdraw_command birdc disable 'a $b; c';",
+    );
+    assert_eq!(set.withdraw_delay.as_millis(), 500);
+    assert_eq!(set.close_spread, secs(120));
+    let command = set.withdraw_command.unwrap();
+    assert_eq!(command.program, PathBuf::from("birdc"));
+    assert_eq!(command.arguments, ["disable", "a $b; c"]);
+    assert_eq!(command.timeout, secs(3600));
+    // A path is below the prefix, as those of all other files are.
+    for (name, path) in [("/bin/a", "/bin/a"), ("bin/a", "bin/a"), ("./a", "./a")] {
+        let command = shutdown(&format!("lb_withdraw_command {name};")).withdraw_command;
+        let command = command.unwrap();
+        assert_eq!(command.program, PathBuf::from(path));
+        assert_eq!((command.arguments, command.timeout), (vec![], secs(10)));
+    }
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(crate) struct SharedReadyFile {
     file: Option<Arc<Mutex<ReadyFile>>>,
     /// Whether the process of another binary speaks for the service.
     is_silent: Arc<AtomicBool>,
+    /// Whether systemd takes the process of the old binary for the main one: it would not listen to this one.
+    is_deferred: Arc<AtomicBool>,
 }
 
 impl SharedReadyFile {
@@ -35,7 +37,7 @@ impl SharedReadyFile {
         let file = config.cloned().map(ReadyFile::create).transpose()?;
         Ok(Self {
             file: file.map(|file| Arc::new(Mutex::new(file))),
-            is_silent: Arc::default(),
+            ..Self::default()
         })
     }
 
@@ -44,7 +46,8 @@ impl SharedReadyFile {
         let file = config.cloned().map(ReadyFile::deferred);
         Self {
             file: file.map(|file| Arc::new(Mutex::new(file))),
-            is_silent: Arc::default(),
+            is_deferred: Arc::new(AtomicBool::new(true)),
+            ..Self::default()
         }
     }
 
@@ -71,6 +74,7 @@ impl SharedReadyFile {
 
     /// Takes the file over from a process that ends, and writes how ready the server of `handle` is now.
     pub(crate) fn claim(&self, handle: &Handle) {
+        self.is_deferred.store(false, Relaxed);
         if let Some(mut file) = self.lock() {
             file.claim(Shown::from(&handle.readiness()));
         }
@@ -153,6 +157,7 @@ impl ReadinessReporter {
         let longest = self.file.heartbeat().unwrap_or(HEARTBEAT);
         let watchdog = self.manager().and_then(|manager| manager.watchdog());
         let period = watchdog.map_or(longest, |watchdog| watchdog.min(longest)) / REPORTS;
+        let mut was_deferred = self.file.is_deferred.load(Relaxed);
         let mut ticks = interval(period.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -161,10 +166,23 @@ impl ReadinessReporter {
             self.handle.heartbeat(longest);
             self.file.beat();
             self.handle.note_publication(self.file.problem());
+            let is_deferred = self.file.is_deferred.load(Relaxed);
+            if was_deferred && !is_deferred {
+                self.introduce();
+            }
+            was_deferred = is_deferred;
             if let Some(mut manager) = self.manager() {
                 manager.alive();
             }
         }
+    }
+
+    /// Says what systemd has not heard while it took another process for the main one.
+    fn introduce(&self) {
+        if let Some(mut manager) = self.manager() {
+            manager.serving();
+        }
+        self.report(&self.handle.readiness());
     }
 
     async fn follow(&self) {
@@ -192,7 +210,8 @@ impl ReadinessReporter {
     }
 
     fn manager(&self) -> Option<MutexGuard<'_, ServiceManager>> {
-        let manager = self.manager.as_ref().filter(|_| !self.file.is_silent())?;
+        let speaks = !self.file.is_silent() && !self.file.is_deferred.load(Relaxed);
+        let manager = self.manager.as_ref().filter(|_| speaks)?;
         Some(manager.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -13,13 +13,14 @@
 //!   readiness file and `lb_admin` and accepts again, and at its end the pid file. If that is the old one, the new process may be
 //!   upgraded itself.
 //!
-//! [`upgrader`] is the old process's side on the control thread.
+//! [`upgrader`] is the old process's side on the control thread, [`request`] that of the command `upgrade`.
 
 pub(crate) mod invocation;
 mod message;
 pub(crate) mod neighbours;
 pub(crate) mod predecessor;
 pub(crate) mod ready_successor;
+pub(crate) mod request;
 pub(crate) mod successor;
 pub(crate) mod upgrader;
 mod watch;

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Duration;
 
+use lb_core::Escaped;
 use lb_proxy::Handle;
 use lb_proxy::reports::Phase;
 use lb_proxy::settings::InheritableSockets;
@@ -15,8 +16,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::info;
 
-use super::message::{COMMITTED, READY, receive_sockets};
+use super::message::{COMMITTED, Handover, READY, receive_sockets};
 use crate::process::error::StartError;
 use crate::process::task::Task;
 
@@ -27,6 +29,8 @@ const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Predecessor {
     channel: StdUnixStream,
+    /// Its version, if it says so.
+    version: Option<String>,
 }
 
 impl Predecessor {
@@ -45,8 +49,8 @@ impl Predecessor {
         let channel = StdUnixStream::from(channel);
         rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
         channel.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
-        let sockets = receive_sockets(&channel)?;
-        Ok((Self { channel }, sockets))
+        let Handover { sockets, version } = receive_sockets(&channel)?;
+        Ok((Self { channel, version }, sockets))
     }
 
     /// Tells the process that this one begins to end. Returns whether it serves on.
@@ -62,6 +66,8 @@ impl Predecessor {
     /// or has ended, and then [`Task::PredecessorEnded`] when it ends.
     pub(crate) async fn follow(&self, handle: Handle, tasks: UnboundedSender<Task>) {
         handle.reached(Phase::Serving).await;
+        let version = Escaped(self.version.as_deref().unwrap_or("unknown")).to_string();
+        info!(%version, "Accepting with the sockets of the old binary");
         let ended = self.wait_for_commit().await;
         let _ = tasks.send(Task::PredecessorCommitted);
         if let Some(mut channel) = ended {

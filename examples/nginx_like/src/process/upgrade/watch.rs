@@ -76,7 +76,9 @@ async fn hand_over(
     let mut channel = UnixStream::from_std(sent.await??)?;
     match channel.read_u8().await? {
         READY => Ok(channel),
-        _ => Err(io::ErrorKind::InvalidData.into()),
+        _ => Err(io::Error::other(
+            "it answers by a message of another version of the protocol: restart the server instead",
+        )),
     }
 }
 

@@ -5,6 +5,7 @@ use test_support::deadline::ms;
 
 use super::network::BgpNetwork;
 use super::node::Way;
+use crate::balancer::BalancerOptions;
 use crate::figures::{Target, measure};
 use crate::requirements;
 
@@ -32,6 +33,24 @@ fn a_replica_that_shuts_down_refuses_no_connection() {
             network.first.balancer.shut_down();
         },
     );
+}
+
+#[test]
+fn an_upgrade_refuses_no_connection_cuts_no_session_and_withdraws_nothing() {
+    if !requirements::are_met() {
+        return;
+    }
+    let options = BalancerOptions {
+        supervised: true,
+        ..BalancerOptions::DEFAULT
+    };
+    measure("BGP upgrade, link", Target::NoneRefused, || {
+        let mut network = BgpNetwork::start_with(Way::Link, options);
+        let upgrade = |network: &mut BgpNetwork| network.first.balancer.upgrade();
+        let run = network.strike_until(upgrade, |network| network.next_hops() == 2);
+        assert_eq!((run.refused, run.unanswered, run.cut), (0, 0, 0));
+        run
+    });
 }
 
 #[test]

@@ -2,24 +2,28 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use test_support::namespace::Namespace;
 
 use super::node::{BgpNode, Way};
-use crate::balancer::PORT;
+use crate::balancer::{BalancerOptions, PORT};
 use crate::bird::BirdConfig;
 use crate::client::Client;
 use crate::echo::Echo;
 use crate::figures::Run;
 use crate::lan::{Lan, ip_output, sysctl};
+use crate::output::show;
 use crate::process::{Process, eventually};
 use crate::sessions::Sessions;
 
 pub(crate) const ADDRESS: &str = "10.78.100.1";
 pub(crate) const ROUTER: &str = "10.78.1.254";
 const ROUTER_OF_CLIENT: &str = "10.78.0.254";
+
+/// A fault that costs more prints what the router knows.
+const LONG: Duration = Duration::from_secs(1);
 
 /// How many sessions are open at a fault, over both balancers.
 const SESSIONS: usize = 40;
@@ -30,6 +34,8 @@ pub(crate) struct BgpNetwork {
     _second: BgpNode,
     pub(crate) lan: Lan,
     client: Namespace,
+    /// BIRD of the router.
+    setup: BirdConfig,
     _bird: Process,
     router: Namespace,
     _echoes: [Echo; 2],
@@ -41,6 +47,11 @@ pub(crate) struct BgpNetwork {
 impl BgpNetwork {
     /// Builds it, and waits until the router spreads connections over both balancers and BFD watches both.
     pub(crate) fn start(way: Way) -> Self {
+        Self::start_with(way, BalancerOptions::DEFAULT)
+    }
+
+    /// The same with `options` of both balancers.
+    pub(crate) fn start_with(way: Way, options: BalancerOptions<'_>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (outside, lan) = (Lan::new("10.78.0"), Lan::new("10.78.1"));
         let client = outside.machine("c", 9);
@@ -58,11 +69,12 @@ impl BgpNetwork {
         let addresses = [lan.address(11), lan.address(12)];
         let node = |name, host| {
             let (machine, dir) = (lan.machine(name, host), dir.path().join(name));
-            BgpNode::start(machine, &lan.address(host), &dir, way, &addresses)
+            BgpNode::start(machine, &lan.address(host), &dir, way, &addresses, options)
         };
         let (first, second) = (node("lb1", 1), node("lb2", 2));
         let (setup, bird) = start_router(&router, &lan, dir.path());
         let network = Self {
+            setup,
             first,
             _second: second,
             lan,
@@ -75,7 +87,7 @@ impl BgpNetwork {
             _dir: dir,
         };
         eventually("both routes", || network.next_hops() == 2);
-        let sessions = || setup.ask(&["show", "bfd", "sessions"]);
+        let sessions = || network.setup.ask(&["show", "bfd", "sessions"]);
         eventually("BFD", || sessions().matches(" Up ").count() == 2);
         network
     }
@@ -89,6 +101,15 @@ impl BgpNetwork {
     /// Watches what `fault` does to a client that connects all the time and to sessions that are open, until the router
     /// has one balancer left. The gap is the time in which connections failed.
     pub(crate) fn strike(&mut self, fault: impl FnOnce(&mut Self)) -> Run {
+        self.strike_until(fault, |network| network.next_hops() == 1)
+    }
+
+    /// The same, until `settled`.
+    pub(crate) fn strike_until(
+        &mut self,
+        fault: impl FnOnce(&mut Self),
+        settled: impl Fn(&Self) -> bool,
+    ) -> Run {
         let to = SocketAddr::new(ADDRESS.parse().unwrap(), PORT);
         let started = Instant::now();
         let client = Client::start(&self.client, to);
@@ -96,16 +117,25 @@ impl BgpNetwork {
         let sessions = Sessions::open(&self.client, to, SESSIONS);
         let struck = Instant::now();
         fault(self);
-        eventually("the withdrawal", || self.next_hops() == 1);
+        eventually("the end of the fault", || settled(self));
         let calm = Instant::now();
         eventually("answers", || client.is_served_since(calm));
         let cut = sessions.stop().len();
         let attempts = client.stop();
-        Run {
+        let run = Run {
             gap: Run::last_failure(&attempts, struck),
             cut,
             ..Run::of(&attempts, struck)
+        };
+        if run.gap > LONG {
+            // A session of the other replica that was lost as well, for instance because BFD was not scheduled in time.
+            let asked = [&["show", "bfd", "sessions"][..], &["show", "protocols"]];
+            let [bfd, protocols] = asked.map(|request| self.setup.ask(request));
+            show(&format!(
+                "{run:?}\nthe router afterwards:\n{bfd}\n{protocols}"
+            ));
         }
+        run
     }
 }
 

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use test_support::namespace::Namespace;
 
 use super::network::{ADDRESS, ROUTER};
-use crate::balancer::{Balancer, ready_file};
+use crate::balancer::{Balancer, BalancerOptions, ready_file};
 use crate::bird::BirdConfig;
 use crate::process::Process;
 
@@ -43,6 +43,7 @@ impl BgpNode {
         dir: &Path,
         way: Way,
         backends: &[String],
+        options: BalancerOptions<'_>,
     ) -> Self {
         machine
             .ip(&["addr", "add", &format!("{ADDRESS}/32"), "dev", "lo"])
@@ -51,7 +52,7 @@ impl BgpNode {
             .ip(&["route", "add", "default", "via", ROUTER])
             .unwrap();
         add_link(&machine);
-        let balancer = Balancer::start(&machine, dir, backends, "");
+        let balancer = Balancer::start(&machine, dir, backends, options);
         let address = format!("{ADDRESS}/32");
         let definitions = [("ADDRESS", &*address), ("SELF", own), ("PEER", ROUTER)];
         let setup = BirdConfig::new(&format!("{}.conf", way.name()), &definitions, dir);

@@ -4,13 +4,16 @@ use std::net::SocketAddr;
 
 use test_support::namespace::Namespace;
 
-use crate::balancer::{Balancer, PORT};
+use crate::balancer::{Balancer, BalancerOptions, PORT};
 use crate::client::Client;
 use crate::echo::Echo;
 use crate::lan::Lan;
 
 /// How long an ejection lasts: longer than any test. What is served after the outage is forgiven.
-const EJECTION: &str = "max_fails=1 fail_timeout=1h";
+const EJECTION: BalancerOptions<'_> = BalancerOptions {
+    server: "max_fails=1 fail_timeout=1h",
+    ..BalancerOptions::DEFAULT
+};
 
 const BACK: &str = "back0";
 
@@ -36,8 +39,7 @@ impl Network {
         let balancer_machine = front.machine("lb", 1);
         back.attach(&balancer_machine, BACK, "lb", 1);
         let addresses = [back.address(11), back.address(12)];
-        let balancer =
-            Balancer::start_with(&balancer_machine, dir.path(), &addresses, EJECTION, "");
+        let balancer = Balancer::start(&balancer_machine, dir.path(), &addresses, EJECTION);
         Self {
             balancer,
             balancer_machine,

@@ -4,6 +4,7 @@ use rustix::process::Signal;
 use test_support::deadline::ms;
 
 use super::network::VrrpNetwork;
+use crate::balancer::BalancerOptions;
 use crate::figures::{Target, is_measuring, measure};
 use crate::keepalived::Variant;
 use crate::lan::DEVICE;
@@ -17,6 +18,28 @@ fn a_killed_balancer_gives_the_address_up_at_once() {
     every_variant("balancer SIGKILLed", Target::Gap(ms(300)), |network| {
         network.first.balancer.signal(Signal::KILL);
     });
+}
+
+#[test]
+fn a_frozen_balancer_gives_the_address_up_when_its_heartbeat_is_missed() {
+    if !requirements::are_met() {
+        return;
+    }
+    let options = BalancerOptions {
+        ready_file: "heartbeat=300ms",
+        supervised: true,
+        ..BalancerOptions::DEFAULT
+    };
+    // The heartbeat, and what a killed balancer may cost.
+    let target = Target::Gap(ms(300 + 300));
+    for variant in Variant::ALL {
+        let fault = format!("balancer SIGSTOP, heartbeat 0.3 s, {}", variant.name());
+        measure(&fault, target, || {
+            let mut network = VrrpNetwork::start_with(variant, options);
+            let stop = |network: &mut VrrpNetwork| network.first.balancer.signal(Signal::STOP);
+            network.strike(stop, VrrpNetwork::has_moved)
+        });
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use test_support::namespace::Namespace;
 
 use super::node::VrrpNode;
-use crate::balancer::PORT;
+use crate::balancer::{BalancerOptions, PORT};
 use crate::client::Client;
 use crate::echo::Echo;
 use crate::figures::Run;
@@ -35,6 +35,16 @@ pub(crate) struct VrrpNetwork {
 impl VrrpNetwork {
     /// Builds it, and waits until `first` holds the address and both balancers serve.
     pub(crate) fn start(variant: Variant) -> Self {
+        Self::start_with(variant, BalancerOptions::DEFAULT)
+    }
+
+    /// The same. The configuration of keepalived decides about the numbers of `lb_ready_file`.
+    pub(crate) fn start_with(variant: Variant, options: BalancerOptions<'_>) -> Self {
+        let ready_file = format!("{} {}", variant.ready_file(), options.ready_file);
+        let options = BalancerOptions {
+            ready_file: &ready_file,
+            ..options
+        };
         let dir = tempfile::tempdir().unwrap();
         let lan = Lan::new("10.77.0");
         let client = lan.machine("c", 9);
@@ -43,7 +53,15 @@ impl VrrpNetwork {
         let addresses = [lan.address(11), lan.address(12)];
         let node = |name, host| {
             let machine = lan.machine(name, host);
-            VrrpNode::start(machine, name, dir.path(), variant, ADDRESS, &addresses)
+            VrrpNode::start(
+                machine,
+                name,
+                dir.path(),
+                variant,
+                ADDRESS,
+                &addresses,
+                options,
+            )
         };
         // Without preemption the one that starts first keeps the address.
         let first = node("lb1", 1);
@@ -90,6 +108,11 @@ impl VrrpNetwork {
     /// Whether the second balancer alone has the address.
     pub(crate) fn has_moved(&self) -> bool {
         self.second.holds() && !self.first.holds()
+    }
+
+    /// Whether the first balancer has had the address all the time, and the second one never.
+    pub(crate) fn has_never_moved(&self) -> bool {
+        self.first.has_always_held() && self.second.has_never_held()
     }
 
     /// Whether one balancer has the address, and the other has not.

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use test_support::namespace::Namespace;
 
 use crate::addresses::Holder;
-use crate::balancer::Balancer;
+use crate::balancer::{Balancer, BalancerOptions};
 use crate::keepalived::{KeepalivedConfig, Variant};
 use crate::process::{Process, eventually};
 
@@ -32,9 +32,10 @@ impl VrrpNode {
         variant: Variant,
         address: &str,
         backends: &[String],
+        options: BalancerOptions<'_>,
     ) -> Self {
         let dir = dir.join(name);
-        let balancer = Balancer::start(&machine, &dir, backends, variant.ready_file());
+        let balancer = Balancer::start(&machine, &dir, backends, options);
         let holder = Holder::watch(&machine, address);
         let setup = KeepalivedConfig::new(variant, name, address, &dir);
         let keepalived = setup.start(&machine);
@@ -66,6 +67,15 @@ impl VrrpNode {
         let output = command.output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stdout).lines().count()
+    }
+
+    /// Whether it got the address once and has it still.
+    pub(crate) fn has_always_held(&self) -> bool {
+        self.holder.holds() && self.holder.times() == 1
+    }
+
+    pub(crate) fn has_never_held(&self) -> bool {
+        self.holder.times() == 0
     }
 
     pub(crate) fn together(&self, other: &Self, since: Instant) -> Duration {

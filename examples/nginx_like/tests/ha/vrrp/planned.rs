@@ -2,10 +2,17 @@
 
 use rustix::process::Signal;
 
-use super::network::VrrpNetwork;
+use super::network::{ADDRESS, VrrpNetwork};
+use crate::balancer::BalancerOptions;
 use crate::figures::{Run, Target, measure};
 use crate::keepalived::Variant;
 use crate::requirements;
+
+/// The script that is shipped beside the configurations of keepalived.
+const WAIT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/ha/keepalived/wait-for-withdrawal"
+);
 
 #[test]
 fn a_reload_refuses_no_connection_and_cuts_no_session() {
@@ -53,6 +60,48 @@ fn a_hand_over_refuses_no_connection_and_moves_the_address_once() {
         let back = |network: &mut VrrpNetwork| network.first.hand_over(0);
         let stayed = network.strike(back, VrrpNetwork::has_moved);
         assert_eq!(stayed.cut, 0, "nothing moves back");
+        refuses_none(run)
+    });
+}
+
+/// No time has to be guessed: the command returns when the address has moved.
+#[test]
+fn a_shutdown_that_waits_for_the_address_to_go_refuses_no_connection() {
+    if !requirements::are_met() {
+        return;
+    }
+    let withdrawal = format!("lb_withdraw_command {WAIT} {ADDRESS}; lb_withdraw_timeout 20s;");
+    let options = BalancerOptions {
+        withdrawal: &withdrawal,
+        ..BalancerOptions::DEFAULT
+    };
+    for variant in Variant::ALL {
+        let fault = format!("balancer SIGQUIT, lb_withdraw_command, {}", variant.name());
+        measure(&fault, Target::NoneRefused, || {
+            let mut network = VrrpNetwork::start_with(variant, options);
+            let quit = |network: &mut VrrpNetwork| network.first.balancer.shut_down();
+            let run = network.strike(quit, VrrpNetwork::has_moved);
+            network.first.balancer.logged("Withdraw command ended");
+            refuses_none(run)
+        });
+    }
+}
+
+#[test]
+fn an_upgrade_refuses_no_connection_cuts_no_session_and_moves_no_address() {
+    if !requirements::are_met() {
+        return;
+    }
+    let options = BalancerOptions {
+        supervised: true,
+        ..BalancerOptions::DEFAULT
+    };
+    measure("upgrade", Target::NoneRefused, || {
+        let mut network = VrrpNetwork::start_with(Variant::Nopreempt, options);
+        let upgrade = |network: &mut VrrpNetwork| network.first.balancer.upgrade();
+        let run = network.strike(upgrade, |_| true);
+        assert_eq!(run.cut, 0, "sessions go on");
+        assert!(network.has_never_moved(), "the address stays");
         refuses_none(run)
     });
 }

@@ -65,6 +65,13 @@ async fn a_configuration_that_the_new_process_refuses_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_program_that_answers_by_another_protocol_is_ended() {
+    let site = UpgradeSite::start(Conf::default()).await;
+    site.replace_program("printf N >&0; exec sleep 1000");
+    assert_fails(&site, "another version of the protocol").await;
+}
+
+#[tokio::test]
 async fn a_program_that_hangs_is_ended() {
     let site = UpgradeSite::start(Conf {
         main: "lb_upgrade_timeout 200ms;",

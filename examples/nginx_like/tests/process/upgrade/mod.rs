@@ -5,4 +5,6 @@ mod failures;
 mod handover;
 mod load;
 mod places;
-mod site;
+mod request;
+pub(crate) mod site;
+mod versions;

@@ -11,33 +11,47 @@ use tokio::process::Command;
 use crate::proxy::NginxLike;
 use crate::sockets::{Reserved, eventually};
 
+/// The program that the tests belong to.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_nginx_like");
+
 /// A server in front of an echo server, started by a name of its own. Dropping it kills the processes of the pid files.
-pub(super) struct UpgradeSite {
-    pub(super) old: NginxLike,
+pub(crate) struct UpgradeSite {
+    pub(crate) old: NginxLike,
     /// What `proxy_pass` names.
-    pub(super) node: Reserved,
+    pub(crate) node: Reserved,
     dir: TempDir,
 }
 
 /// Lines of the main level and of `stream`.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Conf<'a> {
-    pub(super) main: &'a str,
-    pub(super) stream: &'a str,
+pub(crate) struct Conf<'a> {
+    pub(crate) main: &'a str,
+    pub(crate) stream: &'a str,
 }
 
 impl UpgradeSite {
-    pub(super) async fn start(conf: Conf<'_>) -> Self {
+    pub(crate) async fn start(conf: Conf<'_>) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), conf, |_| {}).await
     }
 
-    pub(super) async fn start_in(
+    pub(crate) async fn start_in(
         dir: TempDir,
         conf: Conf<'_>,
         prepare: impl FnOnce(&mut Command),
     ) -> Self {
-        let program = dir.path().join("nginx_like");
-        symlink(env!("CARGO_BIN_EXE_nginx_like"), &program).unwrap();
+        Self::start_program(Path::new(PROGRAM), dir, conf, prepare).await
+    }
+
+    /// Starts the `program` by the name that [`use_program`](Self::use_program) replaces.
+    pub(crate) async fn start_program(
+        program: &Path,
+        dir: TempDir,
+        conf: Conf<'_>,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Self {
+        let name = dir.path().join("nginx_like");
+        symlink(program, &name).unwrap();
+        let program = name;
         let mut command = Command::new(&program);
         prepare(&mut command);
         let node = Reserved::any();
@@ -51,37 +65,43 @@ impl UpgradeSite {
     }
 
     /// Replaces the configuration.
-    pub(super) fn configure(&self, conf: Conf<'_>) {
+    pub(crate) fn configure(&self, conf: Conf<'_>) {
         let (main, stream) = texts(self.dir.path(), &self.node, conf);
         self.old.configure(&main, &stream);
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Replaces the file of the program by a script.
-    pub(super) fn replace_program(&self, script: &str) {
+    pub(crate) fn replace_program(&self, script: &str) {
         let new = self.path("new");
-        let binary = env!("CARGO_BIN_EXE_nginx_like");
-        let script = script.replace("NGINX_LIKE", binary);
+        let script = script.replace("NGINX_LIKE", PROGRAM);
         fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
         fs::rename(new, self.path("nginx_like")).unwrap();
     }
 
+    /// Replaces the file of the program by `program`.
+    pub(crate) fn use_program(&self, program: &Path) {
+        let new = self.path("new");
+        symlink(program, &new).unwrap();
+        fs::rename(new, self.path("nginx_like")).unwrap();
+    }
+
     /// The process of the pid file.
-    pub(super) fn pid(&self) -> Option<Pid> {
+    pub(crate) fn pid(&self) -> Option<Pid> {
         read(&self.path("lb.pid"))
     }
 
     /// The process of the pid file of a server that has started another.
-    pub(super) fn old_pid(&self) -> Option<Pid> {
+    pub(crate) fn old_pid(&self) -> Option<Pid> {
         read(&self.path("lb.pid.oldbin"))
     }
 
     /// Sends SIGUSR2 to the process of the pid file, and waits until another has written it.
-    pub(super) async fn upgrade(&self) -> Pid {
+    pub(crate) async fn upgrade(&self) -> Pid {
         let old = self.pid().expect("a process");
         kill_process(old, Signal::USR2).unwrap();
         let is_new = || self.pid().is_some_and(|pid| pid != old);
@@ -99,12 +119,12 @@ impl Drop for UpgradeSite {
     }
 }
 
-pub(super) fn read(path: &Path) -> Option<Pid> {
+pub(crate) fn read(path: &Path) -> Option<Pid> {
     Pid::from_raw(fs::read_to_string(path).ok()?.trim().parse().ok()?)
 }
 
 /// Waits until there is no such process.
-pub(super) async fn gone(pid: Pid) {
+pub(crate) async fn gone(pid: Pid) {
     eventually("the end of a process", || test_kill_process(pid).is_err()).await;
 }
 

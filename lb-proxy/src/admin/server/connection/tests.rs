@@ -46,7 +46,7 @@ impl ConnectedClient {
         let serving = Arc::clone(&shared);
         let served = tokio::spawn(async move {
             let wait = HeaderWait::new(Arc::new(Notify::new()));
-            serve(other, peer, serving, &wait).await;
+            serve(other, peer, serving, &wait, &Stop::default()).await;
         });
         Self {
             stream,
