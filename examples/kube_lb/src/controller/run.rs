@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::decide::{Decision, decide};
+use super::decide::{Decision, LastValid, decide};
 use super::endpoints::backends;
 use super::lease::{Leadership, lead};
 use super::reports::want_reports;
@@ -25,7 +25,7 @@ use crate::addresses::Mode;
 use crate::config::Config;
 use crate::plan::{Plan, Reach};
 use crate::serve::{ApplyError, RunningProxy};
-use crate::services::{Feedback, ReadServices};
+use crate::services::Feedback;
 
 /// How long changes are gathered, from the first one on.
 const GATHER: Duration = Duration::from_millis(50);
@@ -39,7 +39,7 @@ pub struct Controller {
     cluster: Cluster,
     watches: Watches,
     stores: Stores,
-    services: ReadServices,
+    last_valid: LastValid,
     proxy: RunningProxy,
     decision: Decision,
     feedback: Feedback,
@@ -76,7 +76,7 @@ impl Controller {
             config,
             proxy,
             stores: Stores::default(),
-            services: ReadServices::default(),
+            last_valid: LastValid::default(),
             decision: Decision::default(),
             feedback: Feedback::default(),
             settling: Settling::default(),
@@ -156,7 +156,7 @@ impl Controller {
         if changes.plan || retries || leads != self.leads {
             self.leads = leads;
             let mode = if leads { Mode::Assign } else { Mode::Follow };
-            let decision = decide(&self.stores, &self.config, &mut self.services, mode);
+            let decision = decide(&self.stores, &self.config, &mut self.last_valid, mode);
             if decision.needs_nodes() {
                 self.watches.follow_nodes();
             }

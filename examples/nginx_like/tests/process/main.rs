@@ -14,6 +14,7 @@ mod endings;
 mod failures;
 mod half_close;
 mod hash;
+mod health_checks;
 mod hung_files;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
@@ -23,6 +24,7 @@ mod logs;
 mod monitoring;
 mod names;
 mod operator;
+mod promtool;
 mod proxy;
 mod proxy_protocol;
 mod readiness;
