@@ -62,7 +62,7 @@ impl Handle {
     ///
     /// - When a link, an address or a default route returns that was lost, all upstreams forgive the failures without an answer
     ///   of that time: [`Upstream::forgive_unanswered_within`](crate::Upstream::forgive_unanswered_within). It does nothing
-    ///   for upstreams without [`common_outage`](lb_core::BalancerConfig::common_outage).
+    ///   for upstreams without [`common_outage`](field@lb_core::BalancerConfig::common_outage).
     /// - Sessions end whose address is lost for the [`orphan_timeout`](super::ProxyBuilder::orphan_timeout).
     ///
     /// A failure of the watch is logged once, and tried again every second.
