@@ -9,6 +9,7 @@ use crate::membership::compiled_tier::CompiledTier;
 use crate::membership::explain::Explanation;
 use crate::membership::published::Published;
 use crate::membership::set::BackendSet;
+use crate::membership::verdict::{Verdict, shared_verdict};
 use crate::pick::request::{PickError, PickRequest};
 use crate::policy::Policy;
 use crate::rng::Rng;
@@ -88,6 +89,16 @@ impl Balancer {
             now,
             rng,
         ))
+    }
+
+    /// The verdict that all backends share which take connections, if they do: why a pick for this connection was
+    /// [exhausted](PickError::Exhausted). Of an ejection it has the first end. `None` if the verdicts differ or no backend takes
+    /// connections. For metrics and logs of refused connections: O(n), without allocating.
+    ///
+    /// It looks at the backends again. [`Verdict::Eligible`] means that they have changed since the refusal.
+    pub fn shared_verdict(&self, request: &PickRequest<'_>, now: Timestamp) -> Option<Verdict> {
+        let membership = self.published.current();
+        shared_verdict(&membership, self.published.generation(), request, now)
     }
 
     /// Whether a tier ignores health and ejection now, because so few of its backends are healthy; see

@@ -22,7 +22,7 @@ pub enum BuildError {
         /// What is wrong with its settings.
         source: CheckSettingsError,
     },
-    /// The proxy has no listener.
+    /// The proxy has no listener, which [`may_be_empty`](crate::ProxyBuilder::may_be_empty) would allow.
     #[error("the proxy has no listener: add one with `listen`")]
     NoListener,
     /// A listener without a socket of its own has an address that no wildcard of the proxy covers.

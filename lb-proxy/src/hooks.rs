@@ -19,7 +19,7 @@ pub use attempt::{Attempt, AttemptError, AttemptOutcome, AttemptReport};
 pub use list::HookList;
 pub use observation::Observation;
 pub use progress::Progress;
-pub use refusal::{NoBackendCause, PrereadFailure, PrereadRefusal, RefusalDetail};
+pub use refusal::{PrereadFailure, PrereadRefusal, RefusalDetail};
 pub use summary::{Side, Summary};
 pub use termination::TerminationCode;
 

@@ -130,8 +130,11 @@ mod listener;
 mod live_sessions;
 mod metrics;
 mod net;
+mod no_backend_cause;
 #[cfg(feature = "metrics")]
 pub mod openmetrics;
+#[cfg(feature = "admin")]
+mod operator_action;
 mod or_never;
 mod parse_status;
 mod preread;
@@ -193,9 +196,10 @@ pub mod events {
     pub use crate::failures::{ACCEPT_TARGET, FAILURES_TARGET};
     pub use crate::hooks::{
         Admission, Attempt, AttemptError, AttemptOutcome, AttemptReport, AttemptStep, HookList,
-        NoBackendCause, Observation, PrereadFailure, PrereadRefusal, Progress, RefusalDetail, Side,
-        Summary, TerminationCode,
+        Observation, PrereadFailure, PrereadRefusal, Progress, RefusalDetail, Side, Summary,
+        TerminationCode,
     };
+    pub use crate::no_backend_cause::NoBackendCause;
 }
 
 /// Parsers of the first bytes of a connection. [`client_hello`] and [`proxy_protocol`] have the ones that lb brings.
@@ -211,7 +215,7 @@ pub mod reports {
     };
     pub use crate::metrics::{
         AttemptCounts, BackendMetrics, DetailedMetrics, EndCounts, Histogram, ListenerMetrics,
-        PauseCounts, Traffic, UpstreamMetrics,
+        NoBackendCounts, PauseCounts, Traffic, UpstreamMetrics,
     };
     pub use crate::net::tcp_info::TcpInfo;
     pub use crate::readiness::{Readiness, ReadinessCheck, ReadinessCondition};

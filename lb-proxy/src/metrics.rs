@@ -9,6 +9,7 @@ mod end_counts;
 mod histogram;
 mod kept;
 mod listener;
+mod no_backend_counts;
 mod relay_traffic;
 pub(crate) mod session;
 mod shards;
@@ -24,6 +25,7 @@ pub use detailed::DetailedMetrics;
 pub use end_counts::EndCounts;
 pub use histogram::Histogram;
 pub use listener::{ListenerMetrics, PauseCounts};
+pub use no_backend_counts::NoBackendCounts;
 pub use traffic::Traffic;
 pub use upstream::UpstreamMetrics;
 

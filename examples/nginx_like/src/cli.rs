@@ -7,7 +7,7 @@ mod subcommand;
 mod supervise;
 mod upgrade;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -38,6 +38,9 @@ const DEFAULT_CONF: &str = "conf/nginx.conf";
 /// Where distributions and the official image of nginx keep it.
 const SYSTEM_CONF: &str = "/etc/nginx/nginx.conf";
 
+/// The name of nginx's program. Units that distributions have for nginx expect a daemon of it.
+const NGINX: &str = "nginx";
+
 /// Where distributions keep the process id of a server with the configuration above.
 const SYSTEM_PID: &str = "/run/nginx.pid";
 
@@ -47,6 +50,7 @@ const SYSTEM_PID: &str = "/run/nginx.pid";
 /// `--demo`. SIGTERM and SIGINT stop at
 /// once; SIGQUIT stops accepting and waits for the open connections; SIGHUP reads the configuration again; SIGUSR1 reopens
 /// the logs. `-s` sends them. SIGUSR2 starts a new binary, beside which SIGWINCH stops accepting: `upgrade` does all the steps of that.
+/// Called by the name nginx, it is a daemon unless the configuration or -g says `daemon off`.
 #[derive(Debug, Parser)]
 #[command(
     name = "nginx_like",
@@ -163,7 +167,7 @@ pub fn main() -> ExitCode {
         test(&arguments).map(|()| ExitCode::SUCCESS)
     } else if let Some(command) = arguments.signal {
         signal(&arguments, command)
-    } else if arguments.demo || line.len() < 2 && !has_default_conf() {
+    } else if arguments.demo || line.len() < 2 && !is_nginx(&line) && !has_default_conf() {
         demo::run().map(|()| ExitCode::SUCCESS)
     } else if arguments.upgrade {
         serve_upgraded(&arguments)
@@ -266,6 +270,7 @@ impl Arguments {
                 directives: self.directives.clone(),
                 error_log: self.error_log.clone(),
                 default_pid: is_system.then(|| SYSTEM_PID.into()),
+                default_daemon: is_nginx(&std::env::args_os().collect::<Vec<_>>()),
             },
         }
     }
@@ -301,6 +306,12 @@ impl Arguments {
             ));
         }
     }
+}
+
+/// Whether the program of this command line is called `nginx`, by a link in the place of nginx.
+fn is_nginx(line: &[OsString]) -> bool {
+    let program = line.first().map(Path::new);
+    program.and_then(Path::file_name) == Some(OsStr::new(NGINX))
 }
 
 /// The configuration and the prefix without `-c` and `-p`: those of `system` if there is no `local`.
@@ -385,6 +396,22 @@ mod tests {
         assert_eq!(found, (system, "/srv".into(), None));
         let found = path(&["-c", "/srv/nginx.conf"]);
         assert_eq!(found, ("/srv/nginx.conf".into(), "".into(), None));
+    }
+
+    #[test]
+    fn the_name_of_the_program_decides_whether_it_stands_for_nginx() {
+        for (program, expected) in [
+            ("nginx", true),
+            ("/usr/sbin/nginx", true),
+            ("./nginx", true),
+            ("nginx_like", false),
+            ("/usr/sbin/nginx_like", false),
+            ("nginx: master", false),
+            ("", false),
+        ] {
+            assert_eq!(is_nginx(&[program.into()]), expected, "{program}");
+        }
+        assert!(!is_nginx(&[]));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::Membership;
-use crate::backend::{AdminState, Backend, Health, Weight};
+use super::verdict::{Verdict, verdict};
+use crate::backend::{AdminState, Backend, Weight};
 use crate::escaped::Escaped;
 use crate::lease::reference::StateRef;
 use crate::pick::context::PickContext;
@@ -14,7 +15,6 @@ use crate::rng::Rng;
 use crate::state::backend_state::BackendState;
 use crate::state::outage::Outage;
 use crate::tiers::generation::Generation;
-use crate::tiers::slot::Slot;
 use crate::time::Timestamp;
 
 /// The answer of [`Balancer::explain`](crate::Balancer::explain). Displays as one line for each backend.
@@ -43,54 +43,6 @@ pub struct ExplainedBackend {
     pub panic: bool,
     /// The percentage of its turns that it takes in slow start. Hashing policies ignore it.
     pub slow_start_percent: Option<u8>,
-}
-
-/// Whether a backend was eligible, and if not, the first reason why.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Verdict {
-    /// It is eligible, but above its bound: a policy with a [`BalanceFactor`](crate::policy::BalanceFactor) picks it only
-    /// if all backends of its tier are.
-    AboveBound,
-    /// Its source or an operator drains it.
-    Draining,
-    /// It is ejected, after too many failures.
-    Ejected {
-        /// When the ejection ends.
-        until: Timestamp,
-    },
-    /// It can be picked.
-    Eligible,
-    /// As many connections as `max_conns` allows are in flight.
-    Full,
-    /// It is not in this balancer's subset.
-    NotInSubset,
-    /// This connection has failed on it.
-    Tried,
-    /// It waits for its first active check.
-    Unchecked,
-    /// An active check failed.
-    Unhealthy,
-    /// It has the weight 0.
-    ZeroWeight,
-}
-
-impl Verdict {
-    /// The verdict in lower case with underscores, without the end of an ejection.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AboveBound => "above_bound",
-            Self::Draining => "draining",
-            Self::Ejected { .. } => "ejected",
-            Self::Eligible => "eligible",
-            Self::Full => "full",
-            Self::NotInSubset => "not_in_subset",
-            Self::Tried => "tried",
-            Self::Unchecked => "unchecked",
-            Self::Unhealthy => "unhealthy",
-            Self::ZeroWeight => "zero_weight",
-        }
-    }
 }
 
 impl Explanation {
@@ -222,28 +174,6 @@ fn not_in_a_tier(backend: &Backend, member: &StateRef<BackendState>) -> Explaine
     }
 }
 
-fn verdict(slot: &Slot, request: &PickRequest<'_>, panics: bool, now: Timestamp) -> Verdict {
-    let state = slot.state();
-    if request.tried.contains(state.addr()) {
-        return Verdict::Tried;
-    }
-    if slot.is_full() {
-        return Verdict::Full;
-    }
-    if panics {
-        return Verdict::Eligible;
-    }
-    match state.health() {
-        Health::Healthy => {}
-        Health::Unchecked => return Verdict::Unchecked,
-        Health::Unhealthy => return Verdict::Unhealthy,
-    }
-    match state.ejected_until(now) {
-        Some(until) => Verdict::Ejected { until },
-        None => Verdict::Eligible,
-    }
-}
-
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for explained in &self.backends {
@@ -272,22 +202,5 @@ impl fmt::Display for Explanation {
             writeln!(f, "{}", if explained.panic { ", panic mode" } else { "" })?;
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AboveBound => "above its bound",
-            Self::Draining => "draining",
-            Self::Ejected { .. } => "ejected",
-            Self::Eligible => "eligible",
-            Self::Full => "full",
-            Self::NotInSubset => "not in the subset",
-            Self::Tried => "tried before",
-            Self::Unchecked => "not checked yet",
-            Self::Unhealthy => "unhealthy",
-            Self::ZeroWeight => "of weight 0",
-        })
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod published;
 pub(crate) mod registry;
 pub(crate) mod set;
 pub(crate) mod trial;
+pub(crate) mod verdict;
 
 /// All backends with their state, and the tiers that picks are made from.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use crate::backend::Health;
 use crate::backend::Priority;
 use crate::balancer::Balancer;
 use crate::config::BalancerConfig;
-use crate::membership::explain::Verdict;
 use crate::membership::set::BackendStatus;
+use crate::membership::verdict::Verdict;
 use crate::pick::request::{PickRequest, Tried};
 use crate::time::Timestamp;
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use lb_core::policy::{BalanceFactor, Ketama, LeastConn, Maglev, PolicyKind, WeightedRoundRobin};
 use lb_core::{
-    AdminState, Backend, BalancerConfig, FailLimit, Health, OutlierDetection, PickRequest, Policy,
-    Priority, SlowStart, Snapshot, SplitMix64, Subset, Tried, Verdict, Weight, ZonePreference,
-    balancer,
+    AdminState, Backend, BalancerConfig, Explanation, FailLimit, Health, OutlierDetection,
+    PickRequest, Policy, Priority, SlowStart, Snapshot, SplitMix64, Subset, Tried, Verdict, Weight,
+    ZonePreference, balancer,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -88,6 +88,51 @@ fn every_verdict_is_explained() {
         .filter(|b| b.verdict == Verdict::NotInSubset);
     assert_eq!(outside.count(), 4, "{found}");
     drop(full);
+}
+
+#[test]
+fn the_verdict_that_all_backends_share_is_reported() {
+    let snapshot = [
+        backend(0).admin(AdminState::Drain),
+        backend(1).max_conns(NonZeroU32::new(1)),
+        backend(2).max_conns(NonZeroU32::new(1)),
+    ];
+    let policy = Arc::new(WeightedRoundRobin::new());
+    let mut bench = Bench::new(policy, &snapshot.into_iter().collect());
+    let shared = |bench: &Bench, has_tried: &[usize]| {
+        let tried = tried(has_tried.iter().copied());
+        let request = PickRequest::new(&tried);
+        bench.balancer.shared_verdict(&request, at(1))
+    };
+    assert_eq!(shared(&bench, &[]), Some(Verdict::Eligible));
+    assert_eq!(shared(&bench, &[1]), None);
+    assert_eq!(shared(&bench, &[1, 2]), Some(Verdict::Tried));
+    let full = [1, 2].map(|i| bench.pick_only(i, 3, at(0)).unwrap());
+    assert_eq!(shared(&bench, &[]), Some(Verdict::Full));
+    drop(full);
+    for health in [Health::Unchecked, Health::Unhealthy] {
+        bench.check(1, health, at(0));
+        bench.check(2, health, at(0));
+        let verdict = match health {
+            Health::Unchecked => Verdict::Unchecked,
+            _ => Verdict::Unhealthy,
+        };
+        assert_eq!(shared(&bench, &[]), Some(verdict));
+    }
+    bench.check(2, Health::Unchecked, at(0));
+    assert_eq!(shared(&bench, &[]), None);
+    for i in [1, 2] {
+        bench.check(i, Health::Healthy, at(0));
+    }
+    let _ = bench.pick_only(1, 3, at(0)).unwrap().failed(at(0));
+    let _ = bench.pick_only(2, 3, at(1)).unwrap().failed(at(1));
+    let Some(Verdict::Ejected { until }) = shared(&bench, &[]) else {
+        panic!("{:?}", shared(&bench, &[]));
+    };
+    assert!(until > at(1));
+    let drained = [backend(0).admin(AdminState::Drain)];
+    bench.updater.apply(&drained.into_iter().collect(), at(2));
+    assert_eq!(shared(&bench, &[]), None);
 }
 
 #[test]
@@ -243,7 +288,7 @@ fn configs() -> impl Strategy<Value = BalancerConfig> {
 }
 
 fn any_backend() -> impl Strategy<Value = Backend> {
-    (0..8_usize, 0..4_u16, 0..5_u8, any::<bool>()).prop_map(|(i, weight, kind, near)| {
+    (0..8_usize, 0..4_u16, 0..6_u8, any::<bool>()).prop_map(|(i, weight, kind, near)| {
         let limit = FailLimit::new(NonZeroU32::new(3).unwrap(), Duration::from_secs(10));
         let plain = backend(i)
             .weight(Weight::new(weight))
@@ -254,6 +299,7 @@ fn any_backend() -> impl Strategy<Value = Backend> {
             1 => plain.max_conns(NonZeroU32::new(2)),
             // In ketama several backends of one name take turns.
             2 | 3 => plain.name("shared"),
+            4 => plain.admin(AdminState::Drain),
             _ => plain,
         }
     })
@@ -264,19 +310,24 @@ enum Step {
     Pass(u64),
     Fail(usize),
     Connect(usize),
-    Check(usize, bool),
+    Check(usize, Health),
     Join(Vec<Backend>),
 }
 
 /// A step, the key of the next connection, and the numbers of the backends that it has tried.
 type PlannedStep = (Step, Option<[u8; 2]>, Vec<usize>);
 
+fn any_health() -> impl Strategy<Value = Health> {
+    let all = vec![Health::Healthy, Health::Unchecked, Health::Unhealthy];
+    proptest::sample::select(all)
+}
+
 fn steps() -> impl Strategy<Value = Vec<PlannedStep>> {
     let step = prop_oneof![
         (0..20_u64).prop_map(Step::Pass),
         any::<usize>().prop_map(Step::Fail),
         any::<usize>().prop_map(Step::Connect),
-        (0..8_usize, any::<bool>()).prop_map(|(i, up)| Step::Check(i, up)),
+        (0..8_usize, any_health()).prop_map(|(i, health)| Step::Check(i, health)),
         vec(any_backend(), 1..10).prop_map(Step::Join),
     ];
     vec(
@@ -321,12 +372,7 @@ fn explained_and_picked(
                 let _ = pick.failed(now);
             }
             Step::Connect(i) if !held.is_empty() => held[i % held.len()].connected(now),
-            Step::Check(i, up) => {
-                let health = if up {
-                    Health::Healthy
-                } else {
-                    Health::Unhealthy
-                };
+            Step::Check(i, health) => {
                 bench.check(i, health, now);
             }
             Step::Join(backends) => {
@@ -348,6 +394,8 @@ fn explained_and_picked(
             .explain(&request, now, &mut bench.rng.clone())
             .unwrap();
         prop_assert_eq!(explained.to_string(), again.to_string());
+        let shared = bench.balancer.shared_verdict(&request, now);
+        prop_assert!(agrees(shared, &explained), "{:?}: {}", shared, explained);
         let picked = bench.balancer.pick(&request, now, &mut bench.rng);
         prop_assert_eq!(
             explained.chosen,
@@ -367,6 +415,27 @@ fn explained_and_picked(
         }
     }
     Ok(())
+}
+
+/// Whether the explanation has the verdict that all backends are said to share, but for those in no tier.
+fn agrees(shared: Option<Verdict>, explained: &Explanation) -> bool {
+    let verdicts = explained.backends.iter().map(|b| b.verdict);
+    let mut in_tiers = verdicts.filter(|verdict| {
+        !matches!(
+            verdict,
+            Verdict::Draining | Verdict::NotInSubset | Verdict::ZeroWeight
+        )
+    });
+    match shared {
+        None => true,
+        Some(Verdict::Eligible) => {
+            in_tiers.all(|verdict| matches!(verdict, Verdict::Eligible | Verdict::AboveBound))
+        }
+        Some(Verdict::Ejected { .. }) => {
+            in_tiers.all(|verdict| matches!(verdict, Verdict::Ejected { .. }))
+        }
+        Some(shared) => in_tiers.all(|verdict| verdict == shared),
+    }
 }
 
 /// Two balancers with the same events; one of them explains between all picks.

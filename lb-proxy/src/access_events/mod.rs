@@ -1,5 +1,6 @@
 //! Hooks that write one event a session, ready to use: `tracing` events, and lines of JSON.
 
+mod attempts;
 #[cfg(feature = "access-events")]
 mod json;
 mod log;

@@ -7,15 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lb_core::{Backend, Endpoint};
 use serde::{Serialize, Serializer};
 
+use super::attempts::last_attempts;
 use crate::connection::Connection;
-use crate::hooks::{AttemptOutcome, AttemptReport, NoBackendCause, PrereadFailure};
-use crate::hooks::{Progress, RefusalDetail, Summary};
+use crate::hooks::{AttemptReport, PrereadFailure, Progress, RefusalDetail, Summary};
 
 /// The longest text from outside, in bytes. A longer one is cut.
 const MAX_TEXT: usize = 256;
-
-/// How many attempts an event lists. The first ones are left out if there are more.
-const MAX_ATTEMPTS: usize = 32;
 
 #[derive(Serialize)]
 pub(super) struct Record<'a> {
@@ -70,6 +67,8 @@ struct AttemptRecord<'a> {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    began_after: Option<Seconds>,
     elapsed: Seconds,
     #[serde(skip_serializing_if = "Option::is_none")]
     connected_after: Option<Seconds>,
@@ -144,7 +143,7 @@ impl<'a> Record<'a> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         let header = connection.proxy_header();
         let addresses = header.and_then(|header| header.addresses);
-        let omitted = attempts.len().saturating_sub(MAX_ATTEMPTS);
+        let (omitted, attempts) = last_attempts(attempts);
         Self {
             event,
             time: since_epoch.unwrap_or_default().as_millis() as f64 / 1e3,
@@ -158,7 +157,7 @@ impl<'a> Record<'a> {
             server_name: connection.server_name().map(cut),
             upstream: None,
             backend: None,
-            attempts: attempts[omitted..].iter().map(AttemptRecord::of).collect(),
+            attempts: attempts.iter().map(AttemptRecord::of).collect(),
             attempts_omitted: omitted,
             elapsed: Seconds(elapsed),
             connected_after: None,
@@ -184,14 +183,9 @@ impl<'a> AttemptRecord<'a> {
     fn of(attempt: &'a AttemptReport) -> Self {
         Self {
             backend: BackendRecord::of(&attempt.backend),
-            outcome: match attempt.outcome {
-                AttemptOutcome::Abandoned => "abandoned",
-                AttemptOutcome::Connected => "connected",
-                AttemptOutcome::Failed => "failed",
-                AttemptOutcome::Local => "local",
-                AttemptOutcome::Timeout => "timeout",
-            },
+            outcome: attempt.outcome.name(),
             error: attempt.error.map(|error| error.to_string()),
+            began_after: attempt.began_after.map(Seconds),
             elapsed: Seconds(attempt.elapsed),
             connected_after: attempt.connected_after.map(Seconds),
             first_byte_after: attempt.first_byte_after.map(Seconds),
@@ -220,13 +214,7 @@ impl<'a> EndRecord<'a> {
 fn detail(refusal: &RefusalDetail) -> (Option<&'static str>, Option<&str>) {
     let name = match refusal {
         RefusalDetail::ClientLimit { .. } => "client_limit",
-        RefusalDetail::NoBackend(cause) => match cause {
-            NoBackendCause::Deadline => "deadline",
-            NoBackendCause::NoneEligible => "none_eligible",
-            NoBackendCause::NotReady => "not_ready",
-            NoBackendCause::Queue => "queue",
-            NoBackendCause::Tries => "tries",
-        },
+        RefusalDetail::NoBackend(cause) => cause.name(),
         RefusalDetail::Preread(refusal) => match refusal.failure {
             PrereadFailure::Ended => "ended",
             PrereadFailure::Invalid => "invalid",

@@ -2,7 +2,9 @@
 //!
 //! [`AdminListener::open`] opens the socket, [`Admin::serve`] serves it. Requests run on a thread of their own, which exists
 //! only while there are connections, so that no session waits for a request. At most [`MAX_CONNECTIONS`] are open at a time;
-//! a further one replaces the one that has been waiting longest for the header of a request. Each request is bounded in size and time, and the [descriptors](DESCRIPTORS) that all of this takes are to be
+//! a further one replaces the one that has been waiting longest for the header of a request. Each request is bounded in size and
+//! time: a client has 5 s for the headers and 5 s for the body, must take a further part of its answer within 10 s, and is
+//! disconnected after a minute. The [descriptors](DESCRIPTORS) that all of this takes are to be
 //! [reserved](crate::ProxyBuilder::reserve_descriptors).
 //!
 //! # Requests
@@ -50,7 +52,7 @@
 //! header `X-Lb-Admin`, which no web page can send elsewhere. A request of a page of another origin is refused in any case, unless
 //! it follows a link.
 //!
-//! What a `POST` sets is logged with its origin, and is gone when the process ends.
+//! What a `POST` does is logged with its origin and listed in the [status](status::Status::actions). What it sets is gone when the process ends.
 
 mod access;
 mod answer;

@@ -55,6 +55,19 @@ pub enum AttemptOutcome {
     Timeout,
 }
 
+impl AttemptOutcome {
+    /// The outcome in access events, in lower case. Never changes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Abandoned => "abandoned",
+            Self::Connected => "connected",
+            Self::Failed => "failed",
+            Self::Local => "local",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
 /// The error of a failed attempt to connect.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -110,6 +123,9 @@ pub struct AttemptReport {
     pub outcome: AttemptOutcome,
     /// Why it failed. `None` if it was connected or abandoned.
     pub error: Option<AttemptError>,
+    /// From accepting to the begin of the attempt. `None` for a connected one unless the hooks observe
+    /// [everything](crate::events::Observation::Everything).
+    pub began_after: Option<Duration>,
     /// From the begin of the attempt to the connection. `None` if there was none.
     #[doc(alias = "$upstream_connect_time")]
     pub connected_after: Option<Duration>,

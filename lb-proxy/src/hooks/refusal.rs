@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
+use crate::no_backend_cause::NoBackendCause;
 use crate::preread::PrereadError;
 
 /// Why a client got no service, in more detail than [`CloseReason`](crate::events::CloseReason) has.
@@ -24,22 +25,6 @@ pub enum RefusalDetail {
     PassedTooOften,
     /// The route refused the client for this reason.
     Route(Cow<'static, str>),
-}
-
-/// Why a session found no backend.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum NoBackendCause {
-    /// The time for all attempts was over: [`Retry::deadline`](crate::Retry::deadline).
-    Deadline,
-    /// No backend could be picked: none takes connections, or each is full, ejected, unhealthy or was tried.
-    NoneEligible,
-    /// The sources have not reported any set of backends in time.
-    NotReady,
-    /// The upstream's wait queue had no room, or its time-out passed.
-    Queue,
-    /// As many attempts failed as [`Retry::tries`](crate::Retry::tries) allows.
-    Tries,
 }
 
 /// The refusal of a client for its first bytes.

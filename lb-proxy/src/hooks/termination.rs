@@ -3,10 +3,11 @@
 use std::fmt;
 
 use super::attempt::AttemptOutcome;
-use super::refusal::{NoBackendCause, PrereadFailure, RefusalDetail};
+use super::refusal::{PrereadFailure, RefusalDetail};
 use super::summary::{Side, Summary};
 use crate::close_reason::CloseReason;
 use crate::live_sessions::SessionPhase;
+use crate::no_backend_cause::NoBackendCause;
 
 /// HAProxy's two letters for the end of a session, its `termination_state`: what ended it first, and at which step.
 ///

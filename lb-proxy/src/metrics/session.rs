@@ -9,6 +9,7 @@ use super::listener::ListenerCounters;
 use super::traffic::Direction;
 use super::upstream::UpstreamCounters;
 use crate::close_reason::CloseReason;
+use crate::no_backend_cause::NoBackendCause;
 
 /// The listener, the upstream and the backend that one session is counted in.
 #[derive(Debug)]
@@ -73,13 +74,18 @@ impl SessionCounters {
         }
     }
 
-    /// Counts the end of the session, for the upstream and the backend.
-    pub(crate) fn ended(&self, reason: CloseReason, length: Duration) {
+    /// Counts the end of the session, for the upstream and the backend. `cause` is why it has got no backend, if it has none.
+    pub(crate) fn ended(
+        &self,
+        reason: CloseReason,
+        cause: Option<NoBackendCause>,
+        length: Duration,
+    ) {
         if let Some(backend) = self.backend.get() {
             backend.session_ended(reason);
         }
         if let Some(upstream) = &self.upstream {
-            upstream.session_ended(self.worker, reason, length);
+            upstream.session_ended(self.worker, reason, cause, length);
         }
     }
 }

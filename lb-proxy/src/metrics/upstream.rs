@@ -12,9 +12,11 @@ use super::backend::{BackendCounters, BackendMetrics};
 use super::backend_list::BackendList;
 use super::end_counts::{EndCounts, LiveEndCounts};
 use super::histogram::{CONNECT_TIME, Histogram, LiveHistogram, QUEUE_WAIT, SESSION_LENGTH};
+use super::no_backend_counts::{LiveNoBackendCounts, NoBackendCounts};
 use super::shards::Shards;
 use super::traffic::{Direction, LiveTraffic, Traffic};
 use crate::close_reason::CloseReason;
+use crate::no_backend_cause::NoBackendCause;
 
 /// The counters of one upstream since the server has used it. [Fixed](crate::UpstreamBuilder::fixed) upstreams have none.
 #[non_exhaustive]
@@ -30,6 +32,8 @@ pub struct UpstreamMetrics {
     pub active: u64,
     /// Those that ended.
     pub ended: EndCounts,
+    /// Those that ended for [`CloseReason::NoBackend`], by cause.
+    pub no_backend: NoBackendCounts,
     /// Attempts to connect, by outcome.
     pub attempts: AttemptCounts,
     /// Attempts that followed a failed attempt of the same session.
@@ -73,6 +77,7 @@ struct UpstreamShard {
     sessions: AtomicU64,
     active: AtomicU64,
     ended: LiveEndCounts,
+    no_backend: LiveNoBackendCounts,
     attempts: LiveAttemptCounts,
     retries: AtomicU64,
     traffic: LiveTraffic,
@@ -86,6 +91,7 @@ impl UpstreamCounters {
             sessions: AtomicU64::new(0),
             active: AtomicU64::new(0),
             ended: LiveEndCounts::default(),
+            no_backend: LiveNoBackendCounts::default(),
             attempts: LiveAttemptCounts::default(),
             retries: AtomicU64::new(0),
             traffic: LiveTraffic::default(),
@@ -110,8 +116,18 @@ impl UpstreamCounters {
         shard.active.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn session_ended(&self, worker: usize, reason: CloseReason, length: Duration) {
+    pub(super) fn session_ended(
+        &self,
+        worker: usize,
+        reason: CloseReason,
+        cause: Option<NoBackendCause>,
+        length: Duration,
+    ) {
         let shard = self.shards.of(worker);
+        if reason == CloseReason::NoBackend {
+            let cause = cause.unwrap_or(NoBackendCause::NoneEligible);
+            shard.no_backend.increment(cause);
+        }
         shard.session_length.record(length);
         shard.ended.increment(reason);
         shard.active.fetch_sub(1, Relaxed);
@@ -192,6 +208,7 @@ impl UpstreamCounters {
             sessions: 0,
             active: 0,
             ended: EndCounts::default(),
+            no_backend: NoBackendCounts::default(),
             attempts: AttemptCounts::default(),
             retries: 0,
             ejections: self.ejections.load(Relaxed),
@@ -207,6 +224,7 @@ impl UpstreamCounters {
         self.queue_wait.add_to(&mut metrics.queue_wait);
         for shard in self.shards.iter() {
             shard.ended.add_to(&mut metrics.ended);
+            shard.no_backend.add_to(&mut metrics.no_backend);
             metrics.sessions += shard.sessions.load(Relaxed);
             metrics.active += shard.active.load(Relaxed);
             shard.attempts.add_to(&mut metrics.attempts);

@@ -48,7 +48,11 @@ pub(super) static SERVER_DESCRIPTOR_LIMIT: Family = Family::new(
 );
 pub(super) static SERVER_DESCRIPTORS_IN_USE: Family = Family::new(
     "lb_server_descriptors_in_use",
-    "Descriptors in use without a session, as counted when the server was bound.",
+    "Open descriptors of the process now, those of sessions included.",
+);
+pub(super) static SERVER_DESCRIPTORS_BESIDE: Family = Family::new(
+    "lb_server_descriptors_beside_sessions",
+    "Open descriptors without those of sessions, as the budget has them: those open at the bind, and the listening sockets.",
 );
 pub(super) static SERVER_DESCRIPTORS_RESERVED: Family = Family::new(
     "lb_server_descriptors_reserved",
@@ -115,6 +119,10 @@ pub(super) static UPSTREAM_ENDED: Family = Family::new(
     "lb_upstream_sessions_ended",
     "Sessions of the upstream that ended, by reason. With those that are open, they add up to all.",
 );
+pub(super) static UPSTREAM_NO_BACKEND: Family = Family::new(
+    "lb_upstream_no_backend",
+    "Sessions of the upstream that ended because they found no backend, by cause. They add up to the ends with the reason no_backend.",
+);
 pub(super) static UPSTREAM_ATTEMPTS: Family = Family::new(
     "lb_upstream_connect_attempts",
     "Attempts to connect that ended, by outcome.",
@@ -167,7 +175,7 @@ pub(super) static UPSTREAM_HEALTH_CHANGES: Family = Family::new(
 );
 pub(super) static UPSTREAM_BACKENDS: Family = Family::new(
     "lb_upstream_backends",
-    "Backends, by state. Each is counted in the first state that applies: draining, unhealthy, ejected, ready.",
+    "Backends, by state. Each is counted in the first state that applies: draining, unhealthy, unchecked, ejected, ready.",
 );
 pub(super) static UPSTREAM_SET_DIGEST: Family = Family::new(
     "lb_upstream_set_digest",
@@ -206,14 +214,16 @@ pub(super) static BACKEND_RESETS: Family = Family::new(
 );
 pub(super) static BACKEND_BYTES: Family = Family::in_bytes(
     "lb_backend_relayed",
-    "Bytes of the sessions that ended, by direction.",
+    "Bytes that the receivers accepted, by backend and direction. Those of open sessions are included.",
 );
 pub(super) static BACKEND_CONNECT_TIME: Family = Family::in_seconds(
     "lb_backend_connect_time_peak_ewma",
     "The decaying peak (peak EWMA) of the times that sessions took to connect; towards 0 without sessions.",
 );
-pub(super) static BACKEND_WEIGHT: Family =
-    Family::new("lb_backend_weight", "The configured weight.");
+pub(super) static BACKEND_WEIGHT: Family = Family::new(
+    "lb_backend_weight",
+    "The weight in force, overrides included.",
+);
 pub(super) static BACKEND_HEALTHY: Family = Family::new(
     "lb_backend_healthy",
     "Whether the last active check found the backend healthy, or there is none.",
@@ -224,7 +234,7 @@ pub(super) static BACKEND_EJECTED: Family = Family::new(
 );
 pub(super) static BACKEND_DRAINING: Family = Family::new(
     "lb_backend_draining",
-    "Whether the backend takes no new connections by its configuration.",
+    "Whether the backend takes no new connections: its source or an override drains it, or its weight is 0.",
 );
 pub(super) static BACKEND_FAILS: Family = Family::new(
     "lb_backend_fails",

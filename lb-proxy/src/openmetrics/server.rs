@@ -6,7 +6,7 @@ use super::families as f;
 use super::writer::Writer;
 use crate::close_reason::CloseReason;
 use crate::metrics::Metrics;
-use crate::server::Handle;
+use crate::server::{DescriptorBudget, Handle};
 
 const NONE: [(&str, &str); 0] = [];
 
@@ -84,7 +84,9 @@ fn write_descriptors(to: &mut Writer<'_>, handle: &Handle) -> fmt::Result {
     let budget = handle.descriptors();
     let limit = budget.limit.map(|limit| (NONE, limit));
     to.gauges(&f::SERVER_DESCRIPTOR_LIMIT, limit)?;
-    to.gauges(&f::SERVER_DESCRIPTORS_IN_USE, [(NONE, budget.in_use)])?;
+    let open = DescriptorBudget::open_descriptors().ok();
+    to.gauges(&f::SERVER_DESCRIPTORS_IN_USE, open.map(|open| (NONE, open)))?;
+    to.gauges(&f::SERVER_DESCRIPTORS_BESIDE, [(NONE, budget.in_use)])?;
     to.gauges(&f::SERVER_DESCRIPTORS_RESERVED, [(NONE, budget.reserve)])?;
     to.gauges(&f::SERVER_SESSION_BUDGET, [(NONE, budget.sessions)])?;
     let limit = handle.session_limit().map(|limit| (NONE, limit));

@@ -8,6 +8,7 @@ use super::families as f;
 use super::view::UpstreamView;
 use super::writer::Writer;
 use crate::metrics::UpstreamMetrics;
+use crate::no_backend_cause::NoBackendCause;
 
 /// An f64, in which Prometheus keeps values, has 53 bits for a whole number.
 const DIGEST_BITS: u64 = (1 << 52) - 1;
@@ -41,6 +42,15 @@ fn write_sessions(to: &mut Writer<'_>, counted: &[UpstreamMetrics]) -> fmt::Resu
         all().flat_map(|([name], one)| {
             let ended = one.ended.iter();
             ended.map(move |(reason, n)| ([name, ("reason", reason.name())], n))
+        }),
+    )?;
+    to.counters(
+        &f::UPSTREAM_NO_BACKEND,
+        all().flat_map(|([name], one)| {
+            let causes = one.no_backend.iter();
+            // Sessions that leave the queue without a backend end for reasons of their own.
+            let causes = causes.filter(|(cause, _)| *cause != NoBackendCause::Queue);
+            causes.map(move |(cause, n)| ([name, ("cause", cause.name())], n))
         }),
     )?;
     to.counters(
@@ -140,12 +150,19 @@ fn write_views(to: &mut Writer<'_>, views: &[UpstreamView]) -> fmt::Result {
     to.gauges(&f::UPSTREAM_TABLE_DIGEST, tables)
 }
 
-fn backends_by_state(view: &UpstreamView) -> [(&'static str, u64); 4] {
-    let [mut draining, mut unhealthy, mut ejected, mut ready] = [0; 4];
+fn backends_by_state(view: &UpstreamView) -> [(&'static str, u64); 5] {
+    let [
+        mut draining,
+        mut unhealthy,
+        mut unchecked,
+        mut ejected,
+        mut ready,
+    ] = [0; 5];
     for status in view.set.status(view.now) {
         let state = match () {
             () if !status.backend.takes_connections() => &mut draining,
-            () if status.health != Health::Healthy => &mut unhealthy,
+            () if status.health == Health::Unhealthy => &mut unhealthy,
+            () if status.health == Health::Unchecked => &mut unchecked,
             () if status.ejected_until.is_some() => &mut ejected,
             () => &mut ready,
         };
@@ -155,6 +172,7 @@ fn backends_by_state(view: &UpstreamView) -> [(&'static str, u64); 4] {
         ("draining", draining),
         ("ejected", ejected),
         ("ready", ready),
+        ("unchecked", unchecked),
         ("unhealthy", unhealthy),
     ]
 }

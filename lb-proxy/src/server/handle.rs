@@ -28,6 +28,8 @@ use crate::live_sessions::{Selection, SessionFilter, SessionList};
 use crate::metrics::{DetailedMetrics, Metrics};
 #[cfg(feature = "metrics")]
 use crate::net::tcp_info::TcpInfo;
+#[cfg(feature = "admin")]
+use crate::operator_action::ActionHistory;
 use crate::readiness::Readiness;
 use crate::saved_state::SavedState;
 #[cfg(feature = "admin")]
@@ -265,6 +267,12 @@ impl Handle {
     /// The last 32 reloads, the oldest first, failed ones included.
     pub fn reload_history(&self) -> Vec<ReloadRecord> {
         self.server.reload_history()
+    }
+
+    /// What operators did by requests. Outlives reloads.
+    #[cfg(feature = "admin")]
+    pub(crate) fn operator_actions(&self) -> &ActionHistory {
+        &self.server.actions
     }
 
     /// When the server was bound.

@@ -13,6 +13,8 @@ use super::phase::Phase;
 use super::reload_history::{ReloadHistory, ReloadRecord};
 use super::report::{ReloadCounts, ReloadReport};
 use crate::metrics::DetailedMetrics;
+#[cfg(feature = "admin")]
+use crate::operator_action::ActionHistory;
 
 /// What a server and its handles share.
 #[derive(Debug)]
@@ -21,6 +23,9 @@ pub(crate) struct ServerState {
     pub(crate) phase: watch::Sender<Phase>,
     active: Mutex<ActiveConfig>,
     history: ReloadHistory,
+    /// What operators did.
+    #[cfg(feature = "admin")]
+    pub(crate) actions: ActionHistory,
     pub(crate) started: SystemTime,
     /// Held during a reload, so that reloads are applied one after the other.
     pub(crate) reloading: AsyncMutex<()>,
@@ -39,6 +44,8 @@ impl ServerState {
             phase: watch::Sender::new(Phase::Starting),
             active: Mutex::new(active),
             history: ReloadHistory::default(),
+            #[cfg(feature = "admin")]
+            actions: ActionHistory::default(),
             started: SystemTime::now(),
             reloading: AsyncMutex::default(),
             alive_until: Mutex::default(),

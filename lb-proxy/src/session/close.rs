@@ -45,7 +45,7 @@ impl Session {
         if let Some(details) = &self.details
             && let Some(counted) = details.counted()
         {
-            counted.ended(reason, self.accepted_at.elapsed());
+            counted.ended(reason, details.no_backend(), self.accepted_at.elapsed());
         }
         listener.ended(worker, reason);
     }

@@ -16,15 +16,14 @@ use super::pick::Dial;
 use crate::attempt_times::AttemptTimes;
 use crate::close_reason::CloseReason;
 use crate::failures::kind::ConnectFailure;
-use crate::hooks::{
-    Attempt, AttemptError, AttemptOutcome, AttemptReport, NoBackendCause, Observation,
-};
+use crate::hooks::{Attempt, AttemptError, AttemptOutcome, AttemptReport, Observation};
 use crate::live_sessions::SessionPhase;
 use crate::metrics::attempt_counts::AttemptEnd;
 use crate::metrics::session::SessionCounters;
 use crate::metrics::{Counters, RelayTraffic};
 use crate::net::connect::{ConnectError, connect};
 use crate::net::stream::Stream;
+use crate::no_backend_cause::NoBackendCause;
 use crate::state::hops::MAX_HOPS;
 use crate::state::route::Route;
 use crate::upstream::outcome::OutcomeRecorder;
@@ -67,6 +66,7 @@ impl Session {
             peer: self.ends.get().map_or(self.client_addr, |ends| ends.peer),
             upstream,
             counters,
+            accepted_at: self.accepted_at,
             attempts: &mut self.attempts,
             details: &mut self.details,
             abandon_silent: route.abandon_silent && silent,
@@ -252,6 +252,7 @@ impl Dial<'_> {
                 backend,
                 outcome,
                 error,
+                began_after: Some(begin.saturating_duration_since(self.accepted_at)),
                 connected_after: attempt.is_ok().then_some(elapsed),
                 first_byte_after: None,
                 elapsed,

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::hooks::{AttemptReport, NoBackendCause, RefusalDetail};
+use crate::hooks::{AttemptReport, RefusalDetail};
 use crate::live_sessions::SessionPhase;
 use crate::live_sessions::table::TrackedSession;
 use crate::metrics::session::SessionCounters;
 use crate::metrics::{Direction, RelayTraffic};
+use crate::no_backend_cause::NoBackendCause;
 
 /// What the hooks' summary needs. Sessions whose hooks do not observe everything have none, unless something failed, the policy weighs the time to the first byte,
 /// the proxy counts in detail, or live sessions are tracked.
@@ -71,6 +72,14 @@ impl Details {
     /// What the session is counted in, if the proxy counts in detail and the session needs a backend.
     pub(super) fn counted(&self) -> Option<&SessionCounters> {
         self.traffic.as_ref()?.counted()
+    }
+
+    /// Why the session has got no backend.
+    pub(super) const fn no_backend(&self) -> Option<NoBackendCause> {
+        match self.refusal {
+            Some(RefusalDetail::NoBackend(cause)) => Some(cause),
+            _ => None,
+        }
     }
 
     pub(super) fn note_no_backend(&mut self, cause: NoBackendCause) {

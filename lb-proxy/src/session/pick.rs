@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_core::{PickError, Tried};
+use lb_core::{Backend, PickError, Tried, Verdict};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
@@ -14,11 +14,11 @@ use super::origin::Origin;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::failures::kind::{Failure, FailureEvent};
-use crate::hooks::NoBackendCause;
 use crate::live_sessions::SessionPhase;
 use crate::metrics::{Counters, RelayTraffic};
 use crate::net::bind_source::BindSource;
 use crate::net::unix::ShownClient;
+use crate::no_backend_cause::NoBackendCause;
 use crate::state::route::Route;
 use crate::upstream::hash_key::HashKey;
 use crate::upstream::{Lease, Upstream, WaitError};
@@ -42,6 +42,7 @@ pub(super) struct Dial<'a> {
     pub(super) peer: SocketAddr,
     pub(super) upstream: &'a Upstream,
     pub(super) counters: &'a Counters,
+    pub(super) accepted_at: Instant,
     /// Counts the attempts.
     pub(super) attempts: &'a mut u32,
     /// What the hooks' summary needs.
@@ -93,11 +94,35 @@ impl Dial<'_> {
         waited?.map_err(|wait| {
             let (reason, cause) = match wait {
                 WaitError::Full => (CloseReason::QueueFull, NoBackendCause::Queue),
-                WaitError::Hopeless => (CloseReason::NoBackend, NoBackendCause::NoneEligible),
+                WaitError::Hopeless => (CloseReason::NoBackend, self.cause()),
                 WaitError::Timeout => (CloseReason::QueueTimeout, NoBackendCause::Queue),
             };
             self.without(&error, reason, cause)
         })
+    }
+
+    /// Why no backend could be picked. O(n), so only for sessions that are counted or observed.
+    fn cause(&self) -> NoBackendCause {
+        if !self.keeps_cause() {
+            return NoBackendCause::NoneEligible;
+        }
+        let backends = self.upstream.backends();
+        let backends = backends.snapshot();
+        match self.upstream.shared_verdict(&self.key, &self.tried) {
+            Some(Verdict::Ejected { .. }) => NoBackendCause::Ejected,
+            Some(Verdict::Full) => NoBackendCause::Full,
+            Some(Verdict::Tried) => NoBackendCause::Tried,
+            Some(Verdict::Unchecked) => NoBackendCause::Unchecked,
+            Some(Verdict::Unhealthy) => NoBackendCause::Unhealthy,
+            _ if backends.is_empty() => NoBackendCause::Empty,
+            _ if !backends.iter().any(Backend::takes_connections) => NoBackendCause::Draining,
+            _ => NoBackendCause::NoneEligible,
+        }
+    }
+
+    /// Whether the cause of a session without a backend is kept until its end.
+    fn keeps_cause(&self) -> bool {
+        self.route.hooks.is_some() || self.counted().is_some()
     }
 
     /// The bytes of the session, if it is counted in detail.
@@ -119,7 +144,7 @@ impl Dial<'_> {
         reason: CloseReason,
         cause: NoBackendCause,
     ) -> CloseReason {
-        if self.route.hooks.is_some() {
+        if self.keeps_cause() {
             self.details.get_or_insert_default().note_no_backend(cause);
         }
         let event = FailureEvent {

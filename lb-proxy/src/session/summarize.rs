@@ -99,6 +99,7 @@ fn report(totals: &RelayTotals, backend: Arc<Backend>) -> AttemptReport {
         backend,
         outcome: AttemptOutcome::Connected,
         error: None,
+        began_after: None,
         connected_after: None,
         first_byte_after: None,
         elapsed: Duration::ZERO,

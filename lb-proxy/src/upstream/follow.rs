@@ -1,5 +1,7 @@
 //! Following the sources of an upstream.
 
+mod applier;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::future::pending;
@@ -13,6 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use self::applier::Applier;
 use super::checks::resources::ProbeResources;
 use super::checks::tasks::CheckTasks;
 use super::{Upstream, lock};
@@ -50,7 +53,10 @@ impl Upstream {
         };
         let mut checks = CheckTasks::new(resources);
         checks.set(&self, &plan.checks);
+        let applier = Applier::default();
         loop {
+            // The thread of a set that is being applied has the membership's lock.
+            applier.finish(&self).await;
             if let Some(mut next) = lock(&shared.plan).take() {
                 next.driver.resume(&plan.driver);
                 let balancing = (Arc::clone(&next.policy), next.balancer.clone());
@@ -62,9 +68,12 @@ impl Upstream {
                 biased;
                 () = shared.planned.notified() => {}
                 never = self.settle() => match never {},
-                () = plan.driver.run(|snapshot| self.apply(snapshot), cancel.clone()) => return,
+                never = applier.run(&self) => match never {},
+                () = plan.driver.run(|set| applier.put(&self, set), cancel.clone()) => break,
             }
         }
+        // Before another task follows the upstream.
+        applier.finish(&self).await;
     }
 
     /// Applies what a new plan changes besides the set, if its sources report none soon.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use lb_core::{Explanation, Pick, PickError, PickRequest, Rng, SplitMix64, Tried};
+use lb_core::{Explanation, Pick, PickError, PickRequest, Rng, SplitMix64, Tried, Verdict};
 
 use super::Upstream;
 use super::hash_key::HashKey;
@@ -45,6 +45,12 @@ impl Upstream {
             state,
             queue: self.shared().wait_queue.is_used().then(|| self.clone()),
         }
+    }
+
+    /// The verdict that all backends share which take connections, if they do. O(n).
+    pub(crate) fn shared_verdict(&self, key: &HashKey, tried: &Tried) -> Option<Verdict> {
+        let request = PickRequest::new(tried).key(key.as_bytes());
+        self.shared().balancer.shared_verdict(&request, self.now())
     }
 
     /// Explains which backend a connection with the hash key `key`, empty for none, would get now, and why each backend

@@ -49,7 +49,10 @@ impl Upstream {
 
     /// Publishes the pending snapshot, unless a newer one has been published.
     pub(super) fn apply_pending(&self) {
-        let mut membership = lock(&self.shared().membership);
+        // A thread that applies a set has the lock, and applies what is pending with it.
+        let Ok(mut membership) = self.shared().membership.try_lock() else {
+            return;
+        };
         if membership.pending.is_some() {
             self.publish(&mut membership);
             drop(membership);

@@ -10,13 +10,14 @@
 //! | [`log`] | the log of a test's thread | |
 //! | [`namespace`] | a network namespace: links, commands and threads in it | |
 //! | [`namespaces`] | two network namespaces with a link between them | |
-//! | [`nodes`] | backends that answer with their name | |
+//! | [`nodes`] | backends that answer with their name, servers that health checks ask | |
+//! | [`promtool`] | Prometheus' check of metrics | |
 //! | [`sockets`] | addresses that are reserved, refuse or never answer | |
 //! | [`streams`] | reading, writing and resetting connections | |
 //! | [`dns`] | a DNS server, and a forger in front of it | `dns` |
 //! | [`kubernetes`] | a Kubernetes API server and its objects | `kubernetes` |
 //! | [`discovery`] | a running `Driver`, a source that follows a script | `discovery` |
-//! | [`tls`] | the ClientHello of rustls | `tls` |
+//! | [`tls`] | the ClientHello of rustls, a server that completes handshakes | `tls` |
 //! | [`proxy`] | a running `Proxy`, upstreams, a relay between four sockets | `proxy` |
 //!
 //! # Types of the crate under test
@@ -51,6 +52,7 @@ pub mod namespace;
 #[cfg(target_os = "linux")]
 pub mod namespaces;
 pub mod nodes;
+pub mod promtool;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 pub mod sockets;

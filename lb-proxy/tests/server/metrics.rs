@@ -4,6 +4,7 @@ mod counters;
 #[cfg(feature = "access-events")]
 mod documented;
 mod gauges;
+mod no_backend;
 mod removed;
 
 use std::collections::BTreeMap;

@@ -54,6 +54,36 @@ async fn a_reload_adds_keeps_and_removes_listeners() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_may_lack_listeners_gets_its_first_one_and_loses_its_last_one_by_a_reload() {
+    let a = round_robin("a", named("a").await);
+    for workers in [
+        Workers::CurrentRuntime,
+        Workers::Threads(NonZeroUsize::MIN.saturating_add(1)),
+    ] {
+        let described = || Proxy::builder().may_be_empty(true).workers(workers);
+        let server = described().build().unwrap().bind().await.unwrap();
+        let handle = server.handle();
+        let running = tokio::spawn(server.run(std::future::pending()));
+        eventually("readiness", || handle.is_ready()).await;
+        assert_eq!(handle.local_addrs(), []);
+        let one = described().listen(loopback(), &a).build().unwrap();
+        let reloaded = handle.reload(one).await.unwrap();
+        let addr = reloaded.listeners.added[0].key();
+        assert_eq!(ask(addr).await.unwrap(), "a");
+        let none = described().build().unwrap();
+        let reloaded = handle.reload(none).await.unwrap();
+        assert_eq!(reloaded.listeners.removed, [addr]);
+        within("the refusal", async {
+            while TcpStream::connect(addr).await.is_ok() {}
+        })
+        .await;
+        assert!(handle.is_ready());
+        handle.shutdown();
+        within("the end", running).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_reload_reports_no_fixed_upstream() {
     let node = named("a").await;
     let described = || {

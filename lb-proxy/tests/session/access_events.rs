@@ -8,7 +8,7 @@ use lb_proxy::events::{
     Admission, AttemptOutcome, CloseReason, Connection, HookList, JsonEvents, Observation, Summary,
     TracingEvents,
 };
-use lb_proxy::proxy_protocol::SendProxy;
+use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, TrustedNetworks};
 use lb_proxy::{Hooks, Listener};
 use serde_json::Value;
 use test_support::deadline::eventually;
@@ -66,6 +66,11 @@ async fn a_session_is_one_line_with_all_its_attempts() {
     assert_eq!(text("/attempts/0/outcome"), Some("failed"));
     assert!(text("/attempts/0/error").unwrap().contains("refused"));
     assert_eq!(text("/attempts/1/outcome"), Some("connected"));
+    let time = |pointer: &str| event.pointer(pointer).and_then(Value::as_f64).unwrap();
+    let [first, second] = [0, 1].map(|i| time(&format!("/attempts/{i}/began_after")));
+    let failed = first + time("/attempts/0/elapsed");
+    assert!(first > 0.0 && failed <= second, "{event}");
+    assert!(second <= time("/connected_after"), "{event}");
     assert_eq!(event["attempts"][1]["bytes_sent"], hello.len());
     assert_eq!(event["bytes_from_client"], hello.len());
     assert_eq!(event["bytes_to_client"], 1);
@@ -80,10 +85,36 @@ async fn a_session_is_one_line_with_all_its_attempts() {
         "reason=\"finished\"",
         "termination=--",
         "attempts=2",
+        &format!("each_attempt={dead} failed @"),
+        &format!(", {alive} connected @"),
     ] {
         assert!(line.contains(part), "{line} lacks {part}");
     }
     assert_eq!(logged.next(), None);
+}
+
+/// The source in a trusted PROXY header is a field of its own beside the client.
+#[tokio::test]
+async fn a_proxy_header_is_in_the_event() {
+    let log = Capture::install();
+    let upstream = upstream([Backend::new(named("b").await)]);
+    let trusted = TrustedNetworks::try_new(["127.0.0.0/8"]).unwrap();
+    let listener = Listener::new(loopback(), &upstream)
+        .preread(Arc::new(ProxyProtocol::required(trusted)))
+        .hooks(Arc::new(TracingEvents::new()));
+    let proxy = RunningProxy::start(listener, None).await;
+    let mut client = proxy.connect().await;
+    let header = b"PROXY TCP4 192.0.2.7 192.0.2.1 5000 443\r\nhello";
+    client.write_all(header).await.unwrap();
+    client.shutdown().await.unwrap();
+    client.read_to_end(&mut Vec::new()).await.unwrap();
+    proxy.end().await;
+    let logged = log.take();
+    let mut closed = logged.iter().filter(|line| line.contains("Session ended"));
+    let line = closed.next().unwrap_or_else(|| panic!("{logged:?}"));
+    for part in ["proxy_source=192.0.2.7:5000", "attempts=1"] {
+        assert!(line.contains(part), "{line} lacks {part}");
+    }
 }
 
 /// Counts its calls.

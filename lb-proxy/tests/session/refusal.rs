@@ -84,7 +84,7 @@ async fn a_client_that_has_sent_bytes_sees_a_reset_from_a_close() {
     let close = |listener: Listener| listener.preread(reader).on_refusal(OnRefusal::Close);
     let (proxy, recorder) = start(close).await;
     assert!(is_reset(&proxy, b"no TLS").await);
-    let no_backend = (CloseReason::NoBackend, "NoneEligible".to_owned());
+    let no_backend = (CloseReason::NoBackend, "Tried".to_owned());
     assert_eq!(recorder.ended().await, no_backend);
     proxy.end().await;
     // They lie in the socket, or have not come yet: then the client sees an end.

@@ -25,8 +25,8 @@ pub(crate) enum BuildError {
          ListenStream= for each family, in {span}"
     )]
     InheritedTwice { addr: Endpoint, span: Span },
-    #[error("no \"stream\" block with a server in it: there is nothing to balance in {}", file.display())]
-    NoServer { file: Arc<Path> },
+    #[error("no \"stream\" block: there is nothing to balance in {}", file.display())]
+    NoStream { file: Arc<Path> },
     #[error(transparent)]
     Proxy(#[from] lb_proxy::errors::BuildError),
 }

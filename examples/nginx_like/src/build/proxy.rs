@@ -30,10 +30,10 @@ pub(crate) fn proxy(
     mut inherited: InheritedSockets,
     sinks: &Sinks,
 ) -> Result<Proxy, BuildError> {
-    let no_server = || BuildError::NoServer {
+    let no_stream = || BuildError::NoStream {
         file: Arc::clone(&config.file),
     };
-    let stream = config.stream.as_ref().ok_or_else(no_server)?;
+    let stream = config.stream.as_ref().ok_or_else(no_stream)?;
     let upstreams = upstreams(&stream.upstreams, &stream.variables)?;
     state.take_zones(&stream.limit_conn_zones);
     let workers = workers(config.worker_processes);
@@ -66,9 +66,6 @@ pub(crate) fn proxy(
     }
     inherited.warn_of_unclaimed();
     state.inherited = inherited.claimed();
-    if stream.servers.is_empty() {
-        return Err(no_server());
-    }
     Ok(proxy.build()?)
 }
 
@@ -80,6 +77,7 @@ fn settings(
     most_sessions: NonZeroUsize,
 ) -> ProxyBuilder {
     let mut proxy = Proxy::builder()
+        .may_be_empty(true)
         // Of a shutdown that drains, as that by SIGQUIT. SIGTERM does not.
         .drain_timeout(config.worker_shutdown_timeout)
         .pre_stop_delay(config.shutdown.withdraw_delay)

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use lb_core::policy::{LeastTime, PolicyKind};
 use lb_core::{
-    AdminState, Backend, BalancerConfig, CommonOutage, FailLimit, Policy, Priority, Snapshot,
-    Weight,
+    AdminState, Backend, BalancerConfig, CommonOutage, FailLimit, Policy, Priority, SlowStart,
+    Snapshot, Weight,
 };
 use lb_discovery::{Dns, DriverConfig, Map, OnEmpty, Source, Static};
 
@@ -79,7 +79,12 @@ fn upstream(
 /// The settings around the policy. nginx never forgives an ejection before its time.
 fn balancing(config: &Upstream) -> BalancerConfig {
     let outage = config.forgives.then(CommonOutage::default);
-    BalancerConfig::default().common_outage(outage)
+    let balancing = BalancerConfig::default().common_outage(outage);
+    match config.slow_start {
+        // As in NGINX Plus the share grows from nothing.
+        Some(time) => balancing.slow_start(SlowStart::new(time).min_percent(0)),
+        None => balancing,
+    }
 }
 
 /// What the identities of the sources leave out: the parameters of servers with names, the resolver, and how Kubernetes is

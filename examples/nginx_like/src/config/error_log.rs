@@ -9,6 +9,7 @@ use crate::syntax::directive::Args::AtLeast;
 use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
 use crate::syntax::include::ConfFiles;
+use crate::syntax::reader::Reader;
 use crate::syntax::span::Span;
 use crate::syntax::statement::Statement;
 
@@ -41,6 +42,17 @@ impl LogTarget {
     }
 }
 
+/// nginx's levels of one kind of debug messages each. Several may stand together, but not beside a level.
+const DEBUG_LEVELS: &[&str] = &[
+    "debug_core",
+    "debug_alloc",
+    "debug_mutex",
+    "debug_event",
+    "debug_http",
+    "debug_mail",
+    "debug_stream",
+];
+
 /// A variant without a comment is worded as in nginx.
 #[derive(Debug, thiserror::Error)]
 enum ErrorLogError {
@@ -58,14 +70,14 @@ impl<B: Has<Vec<ErrorLog>>> Directive<B> {
         "error_log",
         AtLeast(1),
         |block, statement, reader| {
-            let log = error_log(statement, reader.files())?;
+            let log = error_log(statement, reader)?;
             block.part().push(log);
             Ok(())
         },
     )];
 }
 
-fn error_log(statement: &Statement, files: &ConfFiles) -> Result<ErrorLog, ConfigError> {
+fn error_log(statement: &Statement, reader: &mut Reader<'_>) -> Result<ErrorLog, ConfigError> {
     let name = statement.arg();
     let target = if name.starts_with("memory:") {
         let target = name.to_owned();
@@ -73,24 +85,34 @@ fn error_log(statement: &Statement, files: &ConfFiles) -> Result<ErrorLog, Confi
     } else if name.starts_with("syslog:") {
         LogTarget::Syslog(syslog::read(statement)?)
     } else {
-        LogTarget::of(name, files)
+        LogTarget::of(name, reader.files())
     };
+    Ok(ErrorLog {
+        target,
+        level: level(statement, reader)?.unwrap_or(LogLevel::Error),
+        span: statement.span.clone(),
+    })
+}
+
+fn level(statement: &Statement, reader: &mut Reader<'_>) -> Result<Option<LogLevel>, ConfigError> {
     let mut level = None;
+    let mut kind = None;
     for name in statement.parameters() {
-        let parsed = LogLevel::named(name).ok_or_else(|| {
-            if name.starts_with("debug_") {
-                return statement.refused_parameter(name, "use \"debug\", which logs all modules");
-            }
-            statement.invalid("log level", name)
-        })?;
-        if level.replace(parsed).is_some() {
+        if DEBUG_LEVELS.contains(&name) && (level.is_none() || kind.is_some()) {
+            level = Some(LogLevel::Debug);
+            kind = Some(name);
+            continue;
+        }
+        let named = LogLevel::named(name);
+        let named = named.ok_or_else(|| statement.invalid("log level", name))?;
+        if level.replace(named).is_some() {
             let level = name.to_owned();
             return Err(statement.error(ErrorLogError::DuplicateLevel { level }));
         }
     }
-    Ok(ErrorLog {
-        target,
-        level: level.unwrap_or(LogLevel::Error),
-        span: statement.span.clone(),
-    })
+    if let Some(kind) = kind {
+        let text = format!("\"{kind}\" means \"debug\" here, which logs all kinds");
+        reader.warn(statement, text);
+    }
+    Ok(level)
 }

@@ -34,6 +34,7 @@ impl Block for EventsBlock {
         }),
         Directive::without_effect("accept_mutex_delay", Exactly(1)),
         Directive::without_effect("debug_connection", Exactly(1)),
+        Directive::without_effect("epoll_events", Exactly(1)),
         Directive::without_effect("worker_aio_requests", Exactly(1)),
     ];
 }

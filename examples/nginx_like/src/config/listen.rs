@@ -73,7 +73,9 @@ enum ListenError {
     )]
     Ssl,
     /// Ours.
-    #[error("the \"udp\" parameter is not supported: nginx_like balances TCP alone")]
+    #[error(
+        "the \"udp\" parameter is not supported: nginx_like balances TCP alone, so leave this \"server\" to nginx"
+    )]
     Udp,
 }
 

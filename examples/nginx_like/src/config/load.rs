@@ -165,6 +165,7 @@ impl Config {
         let mut main = MainBlock::default();
         let read = Self::read_main(Arc::clone(&path), overrides, &mut main, context);
         overrides.add_error_log(&mut main, context);
+        overrides.add_daemon(&mut main);
         let pid = overrides.default_pid.as_deref();
         Self::resolve(path, main, read, pid, context)
     }

@@ -46,7 +46,7 @@ pub(crate) struct Config {
     pub(crate) error_logs: Vec<ErrorLog>,
     /// `pid`: the file for the process id.
     pub(crate) pid: PidPath,
-    /// `daemon`, off by default, other than in nginx.
+    /// `daemon`, off by default, other than in nginx, unless the program is called `nginx`.
     pub(crate) daemon: bool,
     /// `lb_upgrade_timeout`, 60 s by default: how long a new binary may take to become ready.
     pub(crate) lb_upgrade_timeout: Duration,
@@ -126,6 +126,7 @@ pub(crate) struct MainBlock {
     /// Whether the blocks that are not served were written.
     http: Option<()>,
     mail: Option<()>,
+    rtmp: Option<()>,
     types: Option<()>,
 }
 
@@ -168,10 +169,12 @@ const MAIN: &[Directive<MainBlock>] = &[
         main.pid_span = Some(statement.span.clone());
         Ok(())
     }),
+    // Of a module that is not nginx's own, and in many builds.
+    Directive::block("rtmp", Exactly(0), |main, statement, reader| {
+        statement.once(&mut main.rtmp, |_| not_served(statement, reader))
+    }),
     Directive::block("stream", Exactly(0), |main, statement, reader| {
-        statement.once(&mut main.stream, |_| {
-            reader.read_block(StreamBlock::default())
-        })
+        statement.once(&mut main.stream, |_| stream(statement, reader))
     }),
     Directive::block("types", Exactly(0), |main, statement, reader| {
         statement.once(&mut main.types, |_| not_served(statement, reader))
@@ -196,9 +199,7 @@ const MAIN: &[Directive<MainBlock>] = &[
         statement.once(&mut main.worker_priority, worker_priority)
     }),
     Directive::simple("worker_rlimit_core", Exactly(1), |main, statement, _| {
-        statement.once(&mut main.worker_rlimit_core, |statement| {
-            statement.size().map(|size| size as u64)
-        })
+        statement.once(&mut main.worker_rlimit_core, Statement::offset)
     }),
     Directive::without_effect("debug_points", Exactly(1)),
     Directive::without_effect("env", Exactly(1)),
@@ -233,6 +234,17 @@ impl Has<ShutdownBlock> for MainBlock {
     }
 }
 
+/// Reads the block. One without a server is what a directory of included files has at first.
+fn stream(statement: &Statement, reader: &mut Reader<'_>) -> Result<StreamBlock, ConfigError> {
+    let before = reader.mistakes();
+    let stream = reader.read_block(StreamBlock::default())?;
+    if stream.servers.is_empty() && !reader.has_mistaken("server", before) {
+        let text = "no \"server\" is inside \"stream\": nothing is served until a reload adds one";
+        reader.warn(statement, text);
+    }
+    Ok(stream)
+}
+
 /// Skips the block of another protocol.
 fn not_served(statement: &Statement, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
     let name = statement.name();
@@ -255,15 +267,18 @@ fn user(statement: &Statement) -> Result<User, ConfigError> {
 
 /// Reads a number with or without a sign.
 fn worker_priority(statement: &Statement) -> Result<i32, ConfigError> {
-    let digits = statement.arg().trim_start_matches('-');
+    let text = statement.arg();
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let number = units::number(digits).and_then(|number| i32::try_from(number).ok());
-    match number.filter(|_| statement.arg().len() <= digits.len() + 1) {
-        Some(number) if statement.arg().len() > digits.len() => Ok(-number),
-        Some(number) => Ok(number),
-        None => Err(statement.error(SyntaxError::InvalidNumber {
-            name: statement.name().to_owned(),
-        })),
-    }
+    let number = number.ok_or_else(|| {
+        let name = statement.name().to_owned();
+        statement.error(SyntaxError::InvalidNumber { name })
+    })?;
+    Ok(if text.starts_with('-') {
+        -number
+    } else {
+        number
+    })
 }
 
 fn worker_processes(statement: &Statement) -> Result<WorkerProcesses, ConfigError> {

@@ -1,4 +1,4 @@
-//! Additions of the command line to a configuration: `-g` and `-e`.
+//! Additions of the command line to a configuration: `-g`, `-e` and the name of the program.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub(crate) struct Overrides {
     pub(crate) error_log: Option<String>,
     /// The `pid` of a configuration without it, where the configuration is that of the system.
     pub(crate) default_pid: Option<PathBuf>,
+    /// The `daemon` of a configuration without it: on for a program that is called `nginx`.
+    pub(crate) default_daemon: bool,
 }
 
 impl Overrides {
@@ -32,6 +34,11 @@ impl Overrides {
     ) -> Result<(), ConfigError> {
         let bytes = self.directives.as_bytes();
         Reader::of_parameter(place(), bytes, context).read_file(main)
+    }
+
+    /// Adds the `daemon` of a configuration without it.
+    pub(crate) fn add_daemon(&self, main: &mut MainBlock) {
+        main.daemon.get_or_insert(self.default_daemon);
     }
 
     /// Adds the log that `-e` names if `main` has none.

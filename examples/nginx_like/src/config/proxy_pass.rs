@@ -55,12 +55,7 @@ impl PassTarget {
     /// Reads `url`, which is at `span`.
     pub(crate) fn parse(url: &str, span: &Span) -> Result<Self, ConfigError> {
         let url = url.to_owned();
-        let address = if url.contains('$') {
-            Err(AddressError::Variable)
-        } else {
-            Address::parse(&url)
-        };
-        match address {
+        match Address::parse(&url) {
             Ok(address) => Ok(Self {
                 url,
                 address,

@@ -8,7 +8,6 @@ use crate::syntax::address::{Address, AddressError};
 use crate::syntax::directive::Args::{AtLeast, Exactly};
 use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
-use crate::syntax::reader::Reader;
 use crate::syntax::span::Span;
 use crate::syntax::statement::Statement;
 use crate::syntax::units;
@@ -75,10 +74,8 @@ impl NameResolution {
 
 impl<B: Has<NameResolution>> Directive<B> {
     pub(crate) const RESOLVER: &'static [Self] = &[
-        Self::simple("resolver", AtLeast(1), |block, statement, reader| {
-            statement.once(&mut block.part().resolver, |statement| {
-                Resolver::read(statement, reader)
-            })
+        Self::simple("resolver", AtLeast(1), |block, statement, _| {
+            statement.once(&mut block.part().resolver, Resolver::read)
         }),
         Self::simple("resolver_timeout", Exactly(1), |block, statement, _| {
             statement.once(&mut block.part().timeout, Statement::milliseconds)
@@ -95,7 +92,7 @@ impl Resolver {
         }
     }
 
-    fn read(statement: &Statement, reader: &mut Reader<'_>) -> Result<Self, ConfigError> {
+    fn read(statement: &Statement) -> Result<Self, ConfigError> {
         let mut name_servers = Vec::new();
         let mut valid = None;
         let (mut ipv4, mut ipv6) = (true, true);
@@ -111,10 +108,10 @@ impl Resolver {
                 }
                 Some(("ipv4", value)) => ipv4 = exact_flag(value).ok_or_else(invalid)?,
                 Some(("ipv6", value)) => ipv6 = exact_flag(value).ok_or_else(invalid)?,
-                Some(("status_zone", _)) => reader.warn(
-                    statement,
-                    format!("the \"{arg}\" parameter has no effect here"),
-                ),
+                Some(("status_zone", _)) => {
+                    let instead = "remove it: \"lb_admin\" serves the state of all look-ups, at /metrics and /status.json";
+                    return Err(statement.refused_parameter(arg, instead));
+                }
                 _ => {
                     let address = Address::parse(arg);
                     let found = address.and_then(|address| address.name_servers(look_up));

@@ -7,18 +7,20 @@ pub(super) const TLS: &str = "end TLS in front of nginx_like or on the servers; 
 #[rustfmt::skip]
 const NAMES: &[(&str, &str)] = &[
     ("geoip_*", "the databases of that form are no longer made: name the networks in a file, and \"include\" it in a \"geo\""),
+    ("geoip2*", "name the networks in a file, and \"include\" it in a \"geo\""),
     ("google_perftools_profiles", "remove it: perf profiles the process"),
     ("js_*", "there is no JavaScript here: use \"map\" with what a client says first, or decide on the servers"),
     ("keyval*", "use \"map\" with a file of its own, and reload"),
+    ("mgmt", "remove it: there is no licence to report about"),
     ("mqtt*", "remove it: MQTT passes through unchanged, and the brokers see the clients by \"proxy_protocol\""),
     ("ntlm", "it belongs to HTTP"),
     ("num_map", "use \"map\" with regular expressions"),
     ("proxy_session_drop", "remove it: sessions to a server that a name or a service no longer has go on"),
     ("queue", "it belongs to HTTP"),
     ("state", "list the servers, or \"include\" a file that lists them, and reload"),
-    ("status_zone", "remove it: the logs have the events"),
+    ("status_zone", "remove it: \"lb_admin\" serves what every server and upstream does, at /metrics and /status.json"),
     ("sticky", "it belongs to HTTP: \"hash $remote_addr\" keeps clients on their servers"),
-    ("zone_sync*", "remove it: each process counts for itself"),
+    ("zone_sync*", "remove it: each process counts for itself; with \"hash … consistent\" replicas send a client to the same server (docs/high-availability.md)"),
 ];
 
 /// What to do instead of the directive `name`. `None` if nginx does not have it either, or nginx_like has it.

@@ -30,9 +30,6 @@ pub(crate) enum AddressError {
     Unix,
     #[error("too long path in the unix domain socket")]
     UnixPathTooLong,
-    /// Ours.
-    #[error("variables are not supported yet")]
-    Variable,
 }
 
 /// A host to connect to.

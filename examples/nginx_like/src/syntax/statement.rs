@@ -79,6 +79,11 @@ impl Statement {
         size.ok_or_else(|| self.invalid_value())
     }
 
+    /// A number of bytes that may be larger than the memory.
+    pub(crate) fn offset(&self) -> Result<u64, ConfigError> {
+        units::offset(self.arg()).ok_or_else(|| self.invalid_value())
+    }
+
     // === Errors at this statement ===
 
     pub(crate) fn error(&self, reason: impl Error + Send + Sync + 'static) -> ConfigError {

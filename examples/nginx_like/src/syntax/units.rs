@@ -18,9 +18,16 @@ pub(crate) fn number(text: &str) -> Option<u64> {
 
 /// Parses a number of bytes with an optional `k` or `m`.
 pub(crate) fn size(text: &str) -> Option<u64> {
+    let is_offset = text.ends_with(['g', 'G']);
+    offset(text).filter(|_| !is_offset)
+}
+
+/// Parses a number of bytes with an optional `k`, `m` or `g`.
+pub(crate) fn offset(text: &str) -> Option<u64> {
     let (digits, scale) = match text.as_bytes().last()? {
         b'k' | b'K' => (&text[..text.len() - 1], 1 << 10),
         b'm' | b'M' => (&text[..text.len() - 1], 1 << 20),
+        b'g' | b'G' => (&text[..text.len() - 1], 1 << 30),
         _ => (text, 1),
     };
     let size = number(digits)?.checked_mul(scale)?;
@@ -142,6 +149,22 @@ mod tests {
             ("é", None),
         ] {
             assert_eq!(super::size(text), size, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn offsets_may_be_in_gigabytes() {
+        for (text, offset) in [
+            ("1g", Some(1 << 30)),
+            ("2G", Some(2 << 30)),
+            ("64k", Some(64 << 10)),
+            ("1m", Some(1 << 20)),
+            ("g", None),
+            ("1gg", None),
+            ("1t", None),
+            ("8589934592g", None),
+        ] {
+            assert_eq!(super::offset(text), offset, "{text:?}");
         }
     }
 

@@ -43,9 +43,8 @@ pub(crate) fn status(summary: &Summary<'_>) -> u16 {
 pub(crate) fn lacks_live_upstreams(summary: &Summary<'_>) -> bool {
     let is_none_eligible = matches!(
         summary.refusal,
-        Some(RefusalDetail::NoBackend(
-            NoBackendCause::NoneEligible | NoBackendCause::NotReady
-        ))
+        Some(RefusalDetail::NoBackend(cause))
+            if cause.is_none_eligible() || *cause == NoBackendCause::NotReady
     );
     if summary.reason != CloseReason::NoBackend || !is_none_eligible {
         return false;

@@ -11,17 +11,28 @@ use super::output::ValueOutput;
 use super::table::{Definition, Kind, Traits, Variable, Variables};
 use crate::syntax::error::ConfigError;
 use crate::syntax::names::Names;
+use crate::syntax::span::{Span, Warning};
 
 /// Looks up the `names` that values use. Adds an error for each use of a name that nothing defines, unless `knows_all` is
-/// false: then definitions are missing because of other mistakes.
+/// false: then definitions are missing because of other mistakes. Adds a warning for each use of a variable that never has a
+/// value.
 pub(crate) fn link(
     names: Names,
     definitions: &Definitions,
     knows_all: bool,
+    warnings: &mut Vec<Warning>,
     errors: &mut Vec<ConfigError>,
 ) -> Variables {
     let used = names.into_used().into_iter();
     let list = used.map(|used| {
+        if is_absent(&used.name, definitions) {
+            let name = &used.name;
+            let text = format!(
+                "\"${name}\" has no value: TLS is not ended here; \"ssl_preread\" has what the client's first message says"
+            );
+            let of = |span: &Span| Warning::new(text.clone(), span.clone());
+            warnings.extend(used.uses.iter().map(of));
+        }
         let kind = find(&used.name, definitions).unwrap_or_else(|error| {
             if knows_all {
                 let of = |span| ConfigError::at(span, error.clone());
@@ -47,6 +58,12 @@ pub(crate) fn link(
     assign_slots(&mut variables);
     keep_shared(&mut variables);
     variables
+}
+
+/// Whether `name` is a built-in variable that never has a value.
+fn is_absent(name: &str, definitions: &Definitions) -> bool {
+    let builtin = builtin::named(name).filter(|_| definitions.get(name).is_none());
+    builtin.is_some_and(|builtin| builtin.source == Source::Absent)
 }
 
 /// What a name means. A definition takes precedence over the beginning of a built-in name, as in nginx.

@@ -25,6 +25,8 @@ pub(crate) struct Program {
     path: OsString,
     /// The version of an nginx.
     version: Option<Vec<u32>>,
+    /// How that was built.
+    built: String,
     /// Directives that the program needs.
     directives: String,
 }
@@ -34,6 +36,7 @@ impl Program {
         Self {
             path: env!("CARGO_BIN_EXE_nginx_like").into(),
             version: None,
+            built: String::new(),
             directives: String::new(),
         }
     }
@@ -60,6 +63,7 @@ impl Program {
         Self {
             path,
             version: Some(version.collect()),
+            built: built.clone(),
             directives,
         }
     }
@@ -73,6 +77,14 @@ impl Program {
     pub(crate) fn is_older_than(&self, needed: &[u32]) -> bool {
         let version = self.version.as_ref();
         version.is_some_and(|version| version.as_slice() < needed)
+    }
+
+    /// Whether it is an nginx without the module of this name.
+    pub(crate) fn lacks(&self, module: &str) -> bool {
+        let option = format!("--with-{module}");
+        let mut options = self.built.split_whitespace();
+        let loaded = self.directives.contains(&format!("ngx_{module}_module.so"));
+        !self.is_ours() && !loaded && !options.any(|built| built == option)
     }
 
     /// Writes the files of the case below its directory.

@@ -3,6 +3,7 @@
 //! | instruction | meaning |
 //! |---|---|
 //! | `needs nginx VERSION` | an older nginx does not have its directives |
+//! | `needs module NAME` | an nginx without this module (such as `mail`) does not have its directives |
 //! | `differs from nginx: REASON` | nginx_like does something else on purpose |
 //! | `pending WORDS` | nginx_like does not have these directives yet: the case must fail |
 //! | `file PATH` | the text of another file follows; relative paths are those beside `nginx.conf` |
@@ -30,6 +31,8 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// The version of nginx that has all its directives: major, minor, patch.
     pub(crate) needs: Vec<u32>,
+    /// The module of nginx that it needs besides that of `stream`.
+    pub(crate) module: Option<String>,
     pub(crate) differs: Option<String>,
     /// The directives that nginx_like lacks.
     pub(crate) pending: Option<String>,
@@ -86,6 +89,7 @@ impl Case {
                 let numbers: Result<_, std::num::ParseIntError> = numbers.collect();
                 self.needs = numbers.map_err(|error| error.to_string())?;
             }
+            ["needs", "module", name] => self.module = Some(name.to_owned()),
             ["differs", "from", "nginx:", ..] => self.differs = Some(instruction.to_owned()),
             ["pending", ref names @ ..] => self.pending = Some(names.join(" ")),
             ["file", path] if path.starts_with('/') => {

@@ -33,6 +33,9 @@ pub(crate) async fn run(case: &Case, program: &Program) -> Result<Verdict, Strin
     if program.is_older_than(&case.needs) {
         return Ok(Verdict::Left(format!("needs nginx {:?}", case.needs)));
     }
+    if let Some(module) = case.module.as_ref().filter(|module| program.lacks(module)) {
+        return Ok(Verdict::Left(format!("needs the module \"{module}\"")));
+    }
     if let Some(differs) = case.differs.as_ref().filter(|_| !program.is_ours()) {
         return Ok(Verdict::Left(differs.clone()));
     }

@@ -72,7 +72,7 @@ fn mistakes_name_their_line_and_start_nothing() {
         ),
         (
             "events {}".to_owned(),
-            "no \"stream\" block with a server in it: there is nothing to balance in test.conf",
+            "no \"stream\" block: there is nothing to balance in test.conf",
         ),
     ];
     for (text, expected) in cases {

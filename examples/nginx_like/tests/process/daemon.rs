@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -91,6 +92,85 @@ async fn a_daemon_leaves_the_process_that_started_it_once_it_listens() {
     serves_until_it_is_stopped(&site, &["-g", "daemon on; master_process on;", "-q"]).await;
 }
 
+/// A link of this name, to the binary, in the place of nginx.
+fn link(site: &Site) -> PathBuf {
+    let link = site.dir.path().join("nginx");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_nginx_like"), &link).unwrap();
+    link
+}
+
+/// As units of distributions run it, with `Type=forking` and nothing about a daemon.
+#[tokio::test]
+async fn a_program_that_is_called_nginx_is_a_daemon_by_default() {
+    let site = Site::new("error_log logs/error.log info;").await;
+    let link = link(&site);
+    let run = |arguments: &[&str]| {
+        let output = Command::new(&link)
+            .args(["-p", ".", "-c", "test.conf"])
+            .args(arguments)
+            .current_dir(site.dir.path())
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            output.stdout.len() + output.stderr.len(),
+        )
+    };
+    // It returns although the server runs on, and has printed nothing.
+    assert_eq!(run(&[]), (Some(0), 0));
+    assert_eq!(ask(site.listen.addr).await.unwrap(), "node");
+    let pid = site.pid().expect("the id of the daemon");
+    assert_eq!(session_of(pid), pid.as_raw_nonzero().to_string());
+    assert_eq!(run(&["-s", "reload"]), (Some(0), 0));
+    let log = site.dir.path().join("logs/error.log");
+    let is_applied = || fs::read_to_string(&log).is_ok_and(|log| log.contains("applied"));
+    eventually("the reload", is_applied).await;
+    assert_eq!(run(&["-s", "quit"]), (Some(0), 0));
+    eventually("the end of the daemon", || !site.pid_file().exists()).await;
+}
+
+#[tokio::test]
+async fn daemon_off_keeps_a_program_that_is_called_nginx_in_the_foreground() {
+    for (main, arguments) in [
+        ("daemon off; error_log stderr info;", &[][..]),
+        ("error_log stderr info;", &["-g", "daemon off;"][..]),
+    ] {
+        let site = Site::new(main).await;
+        let mut serving = Command::new(link(&site))
+            .args(["-p", ".", "-c", "test.conf"])
+            .args(arguments)
+            .current_dir(site.dir.path())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let id = serving.id().to_string();
+        let is_written = || fs::read_to_string(site.pid_file()).is_ok_and(|text| text.trim() == id);
+        eventually("the id of the process in the foreground", is_written).await;
+        assert_eq!(ask(site.listen.addr).await.unwrap(), "node");
+        serving.kill().unwrap();
+        serving.wait().unwrap();
+    }
+}
+
+/// nginx has no demonstration.
+#[test]
+fn a_program_that_is_called_nginx_needs_a_configuration() {
+    if Path::new("/etc/nginx/nginx.conf").exists() {
+        eprintln!("skipped: this machine has a configuration of nginx");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("nginx");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_nginx_like"), &link).unwrap();
+    let output = Command::new(&link)
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("conf/nginx.conf"), "{stderr}");
+}
+
 #[tokio::test]
 async fn a_daemon_of_another_user_leaves_the_process_that_started_it() {
     if !is_root() {
@@ -138,7 +218,7 @@ fn a_daemon_does_not_take_sockets_that_were_passed_to_the_process_that_started_i
         "LISTEN_FDS=1 LISTEN_PID=$$ exec {} -c test.conf",
         env!("CARGO_BIN_EXE_nginx_like")
     );
-    let output = std::process::Command::new("sh")
+    let output = Command::new("sh")
         .args(["-c", &command])
         .current_dir(dir.path())
         .output()
@@ -156,7 +236,7 @@ async fn without_a_directory_for_it_there_is_no_pid_file() {
     let site = Site::new("error_log stderr info;").await;
     let logs = site.dir.path().join("logs");
     fs::remove_dir(&logs).unwrap();
-    let mut serving = std::process::Command::new(env!("CARGO_BIN_EXE_nginx_like"))
+    let mut serving = Command::new(env!("CARGO_BIN_EXE_nginx_like"))
         .args(["-p", ".", "-c", "test.conf"])
         .current_dir(site.dir.path())
         .spawn()

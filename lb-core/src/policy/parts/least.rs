@@ -6,6 +6,9 @@ use crate::tiers::tier::BackendIndex;
 /// Which backends are tied with the best one, where it changes while they are compared by credit. A type rather than a value:
 /// each policy has one rule, and its picks are compiled for it.
 pub(crate) trait TieRule {
+    /// Whether the tied backends are those that equal the best one, whichever takes the lead.
+    const IS_FIXED: bool;
+
     /// What the next backends must equal after the one with the load `found` took the lead among those that equal `best`.
     fn after_lead(best: LoadRatio, found: LoadRatio) -> LoadRatio;
 }
@@ -18,6 +21,8 @@ pub(crate) enum Equal {}
 pub(crate) enum OfFirstAmount {}
 
 impl TieRule for Equal {
+    const IS_FIXED: bool = true;
+
     #[inline]
     fn after_lead(best: LoadRatio, _found: LoadRatio) -> LoadRatio {
         best
@@ -25,6 +30,8 @@ impl TieRule for Equal {
 }
 
 impl TieRule for OfFirstAmount {
+    const IS_FIXED: bool = false;
+
     #[inline]
     fn after_lead(best: LoadRatio, found: LoadRatio) -> LoadRatio {
         LoadRatio {
@@ -50,6 +57,8 @@ pub(crate) fn least<R: TieRule>(
     };
     let mut least: Option<(LoadRatio, BackendIndex)> = None;
     let mut tie = false;
+    // A bit for each of the first 64 backends that is tied with the best one.
+    let mut tied = 0_u64;
     for i in (0..n).map(BackendIndex::new) {
         // A backend in slow start that no draw lets take the turn may still be the only one: see below.
         if !cx.takes_turn(i) {
@@ -58,8 +67,11 @@ pub(crate) fn least<R: TieRule>(
         let found = load(cx, i);
         match least {
             Some((best, _)) if best.is_below(found) => {}
-            Some((best, _)) if found.equals(best) => tie = true,
-            _ => (least, tie) = (Some((found, i)), false),
+            Some((best, _)) if found.equals(best) => {
+                tie = true;
+                tied |= bit(i);
+            }
+            _ => (least, tie, tied) = (Some((found, i)), false, bit(i)),
         }
     }
     let Some((mut best, first)) = least else {
@@ -67,6 +79,9 @@ pub(crate) fn least<R: TieRule>(
     };
     if !tie {
         return Some(first);
+    }
+    if R::IS_FIXED && n <= u64::BITS {
+        return Some(next_of(cx, tied, first));
     }
     let mut best_credit = None;
     let mut sum = 0;
@@ -87,6 +102,30 @@ pub(crate) fn least<R: TieRule>(
     let chosen = best_credit.map_or(first, |(_, i)| i);
     cx.credit(chosen, -sum);
     Some(chosen)
+}
+
+/// The next of the backends in `tied` by smooth weighted round robin.
+fn next_of(cx: &PickContext<'_>, mut tied: u64, first: BackendIndex) -> BackendIndex {
+    let mut best: Option<(i64, BackendIndex)> = None;
+    let mut sum = 0;
+    while tied != 0 {
+        let i = BackendIndex::new(tied.trailing_zeros());
+        tied &= tied - 1;
+        let weight = cx.take_weight(i);
+        let credit = cx.credit(i, weight);
+        sum += weight;
+        if best.is_none_or(|(most, _)| credit > most) {
+            best = Some((credit, i));
+        }
+    }
+    let chosen = best.map_or(first, |(_, i)| i);
+    cx.credit(chosen, -sum);
+    chosen
+}
+
+/// The bit of backend `i` in a word; 0 if it has none.
+fn bit(i: BackendIndex) -> u64 {
+    1_u64.checked_shl(i.get()).unwrap_or(0)
 }
 
 /// An amount for a weight, compared as a fraction.

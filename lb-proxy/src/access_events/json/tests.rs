@@ -35,6 +35,7 @@ fn attempt(backend: Backend, outcome: AttemptOutcome) -> AttemptReport {
         backend: Arc::new(backend),
         outcome,
         error: None,
+        began_after: Some(Duration::from_micros(700)),
         connected_after: None,
         first_byte_after: Some(Duration::from_micros(1500)),
         elapsed: Duration::from_millis(20),
@@ -100,12 +101,12 @@ fn the_fields_of_an_event_are_those_of_the_document() {
         "backend_source": "dns echo",
         "attempts": [
             {
-                "backend": "10.0.0.2:446", "outcome": "timeout", "elapsed": 0.02,
+                "backend": "10.0.0.2:446", "outcome": "timeout", "began_after": 0.0007, "elapsed": 0.02,
                 "first_byte_after": 0.0015, "bytes_sent": 3, "bytes_received": 4,
             },
             {
                 "backend": "10.0.0.1:446", "backend_name": "pod-7", "backend_source": "dns echo",
-                "outcome": "connected", "elapsed": 0.02,
+                "outcome": "connected", "began_after": 0.0007, "elapsed": 0.02,
                 "first_byte_after": 0.0015, "bytes_sent": 3, "bytes_received": 4,
             },
         ],

@@ -3,7 +3,7 @@
 import { wireActions } from "./actions.js";
 import { byId, setText, uniqueKeys } from "./dom.js";
 import { clock } from "./format.js";
-import { Overview, showListeners, showOverrides, showReloads, showSources, showTransitions } from "./overview.js";
+import { Overview, showActions, showListeners, showOverrides, showReloads, showSources, showTransitions } from "./overview.js";
 import { problemsOf } from "./problems.js";
 import { offerUpstreams, wireQueries } from "./queries.js";
 import { TransitionLog } from "./transitions.js";
@@ -43,6 +43,7 @@ function show(status) {
   showListeners(status.listeners);
   showReloads(status.reloads);
   showOverrides(status.overrides);
+  showActions(status.actions ?? []);
   offerUpstreams(status.upstreams.map((upstream) => upstream.name));
   performance.clearMeasures("update");
   performance.measure("update", { start: begun, end: performance.now() });

@@ -148,6 +148,37 @@ export function showOverrides(overrides) {
   updateTable(byId("overrides"), rows, "none");
 }
 
+export function showActions(actions) {
+  const rows = actions.map((action) => [
+    clock(action.time_ms),
+    action.action.replaceAll("_", " ") + (action.value === undefined ? "" : ` ${action.value}`),
+    targetOf(action),
+    resultOf(action),
+    action.by,
+  ]);
+  updateTable(byId("actions"), rows.reverse(), "none since the start");
+}
+
+/** What an action was about, as a phrase. */
+function targetOf({ upstream, backend, session }) {
+  const parts = [];
+  if (session !== undefined) parts.push(`session ${session}`);
+  if (backend !== undefined) parts.push(`backend ${backend}`);
+  if (upstream !== undefined) parts.push(`upstream ${upstream}`);
+  return parts.join(" of ") || "the program";
+}
+
+/** What an action has changed, as a phrase. */
+function resultOf({ changed, closed, reset, closing }) {
+  if (closed !== undefined) {
+    const atOnce = reset > 0 ? `, ${number(reset)} of them at once` : "";
+    const already = closing > 0 ? `; ${number(closing)} were closing already` : "";
+    return `closed ${plural(closed, "session")}${atOnce}${already}`;
+  }
+  if (changed === undefined) return "set";
+  return changed === 0 ? "set already" : `changed in ${plural(changed, "upstream")}`;
+}
+
 export function showTransitions(transitions, opened) {
   const rows = transitions.map((entry) => [clock(entry.time), entry.upstream, entry.backend, entry.text]);
   setText(byId("transitions-since"), `The newest first. Ejections and changes of health as the server keeps them, the others since this page was opened at ${clock(opened)}.`);

@@ -19,7 +19,7 @@ export function stateOf(backend) {
   if (standby) return { symbol: "○", word: "standby", reason: "its tier is not in use", usable: true };
   if (backend.verdict === "draining" && backend.source_admin === "drain") {
     // A list of addresses and DNS drain nothing by themselves: the configuration does.
-    const word = /^(static|dns)/.test(backend.source ?? "static") ? "down" : "draining";
+    const word = /^(static|dns)\b/.test(backend.source ?? "static") ? "down" : "draining";
     return { symbol: "⏸", word, reason: word === "down" ? "configured as down" : "its source drains it", usable: false };
   }
   const [symbol, word, reason] = STATES[backend.verdict] ?? ["?", backend.verdict, ""];

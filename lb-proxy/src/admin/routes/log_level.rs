@@ -10,6 +10,7 @@ use super::context::{Answered, RouteContext, RouteRequest};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::program::LogLevels;
 use crate::audit::AUDIT_TARGET;
+use crate::operator_action::{ActionEffect, OperatorAction};
 
 pub(super) const PARAMETERS: &[&str] = &["level"];
 
@@ -28,6 +29,10 @@ pub(super) fn set(context: &RouteContext, request: &RouteRequest<'_>) -> Answere
     info!(target: AUDIT_TARGET, by = %Escaped(request.by), before, level = %Escaped(level), "Log level set");
     let by = (level != "default").then(|| request.by.to_owned());
     context.program.set_log_level_by(by);
+    context.handle.operator_actions().add(OperatorAction {
+        value: Some(level.to_owned()),
+        ..OperatorAction::now("log_level", request.by, ActionEffect::Set)
+    });
     Ok(AdminAnswer::json(
         200,
         &json!({ "level": levels.level(), "before": before }),

@@ -11,6 +11,7 @@ use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::query::invalid;
 use crate::admin::status::admin_name;
 use crate::balancing::{Override, OverrideKind, OverrideOrigin, WeightOverride};
+use crate::operator_action::{ActionEffect, OperatorAction};
 
 pub(super) const BACKEND: &[&str] = &["backend", "upstream"];
 pub(super) const WEIGHT: &[&str] = &["backend", "upstream", "weight"];
@@ -49,16 +50,17 @@ struct InForce {
 
 pub(super) fn drain(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
     let drain = Override::Admin(AdminState::Drain);
-    change(context, request, Change::Set(drain))
+    change(context, request, "drain", None, Change::Set(drain))
 }
 
 pub(super) fn undrain(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
-    change(context, request, Change::Clear(OverrideKind::Admin))
+    let clear = Change::Clear(OverrideKind::Admin);
+    change(context, request, "undrain", None, clear)
 }
 
 pub(super) fn ready(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
     let ready = Override::Admin(AdminState::Ready);
-    change(context, request, Change::Set(ready))
+    change(context, request, "ready", None, Change::Set(ready))
 }
 
 pub(super) fn weight(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
@@ -79,7 +81,7 @@ pub(super) fn weight(context: &RouteContext, request: &RouteRequest<'_>) -> Answ
             return Err(invalid("weight", text, expected));
         }
     };
-    change(context, request, change_to)
+    change(context, request, "weight", Some(text), change_to)
 }
 
 pub(super) fn max_conns(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
@@ -95,15 +97,35 @@ pub(super) fn max_conns(context: &RouteContext, request: &RouteRequest<'_>) -> A
             Change::Set(Override::MaxConns(Some(limit)))
         }
     };
-    change(context, request, change_to)
+    change(context, request, "max_conns", Some(text), change_to)
 }
 
-fn change(context: &RouteContext, request: &RouteRequest<'_>, change: Change) -> Answered {
-    let targets = targets(&context.handle, &request.parameters)?;
-    let changed = targets
-        .iter()
-        .map(|target| apply(target, change, request.by));
-    let backends = changed.collect::<Result<_, _>>()?;
+/// Applies a change to each backend that the request means, and keeps it as the action `name`.
+fn change(
+    context: &RouteContext,
+    request: &RouteRequest<'_>,
+    name: &'static str,
+    value: Option<&str>,
+    change: Change,
+) -> Answered {
+    let handle = &context.handle;
+    let targets = targets(handle, &request.parameters)?;
+    let applied = targets.iter();
+    let applied: Vec<_> = applied
+        .map(|target| apply(target, change, request.by))
+        .collect();
+    // A backend that has left one upstream meanwhile may have been changed in another.
+    if applied.iter().any(Result::is_ok) {
+        let changed = applied.iter().flatten().filter(|one| one.changed).count();
+        let effect = ActionEffect::Changed(changed as u64);
+        handle.operator_actions().add(OperatorAction {
+            upstream: request.parameters.get("upstream").map(str::to_owned),
+            backend: Some(targets[0].endpoint.to_string()),
+            value: value.map(str::to_owned),
+            ..OperatorAction::now(name, request.by, effect)
+        });
+    }
+    let backends = applied.into_iter().collect::<Result<_, _>>()?;
     Ok(AdminAnswer::json(200, &OverridesAnswer { backends }))
 }
 

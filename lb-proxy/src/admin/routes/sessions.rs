@@ -18,6 +18,7 @@ use crate::admin::query::{Parameters, invalid};
 use crate::admin::status::{as_micros, as_millis};
 use crate::audit::AUDIT_TARGET;
 use crate::net::unix::ShownClient;
+use crate::operator_action::{ActionEffect, OperatorAction};
 use crate::reports::{
     SessionFilter, SessionId, SessionOrder, SessionPhase, SessionReport, TcpInfo,
 };
@@ -243,6 +244,17 @@ pub(super) fn close(context: &RouteContext, request: &RouteRequest<'_>) -> Answe
     let [id, upstream, backend] = ["id", "upstream", "backend"]
         .map(|name| parameters.get(name).map(|value| display(Escaped(value))));
     info!(target: AUDIT_TARGET, id, upstream, backend, by = %Escaped(request.by), sessions = closed, reset, closing, "Sessions closed by an operator");
+    let effect = ActionEffect::Closed {
+        closed: closed as u64,
+        reset: reset as u64,
+        closing: closing as u64,
+    };
+    handle.operator_actions().add(OperatorAction {
+        upstream: parameters.get("upstream").map(str::to_owned),
+        backend: parameters.get("backend").map(str::to_owned),
+        session: parameters.parse("id", "the number of a session")?,
+        ..OperatorAction::now("close", request.by, effect)
+    });
     Ok(AdminAnswer::json(
         200,
         &json!({ "closed": closed, "reset": reset, "closing": closing }),

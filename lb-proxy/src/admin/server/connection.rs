@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::select;
 use tokio::time::timeout;
+use tokio_io_timeout::TimeoutStream;
 
 use super::header_wait::HeaderWait;
 use super::shared::ServerShared;
@@ -35,6 +36,8 @@ use crate::admin::settings::AdmissionRules;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time in which it must send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time in which a client must take a further part of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time after which a connection ends in any case.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// The time in which a request is received and answered once the server stops.
@@ -77,7 +80,9 @@ pub(super) async fn serve(
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS);
-    let connection = http.serve_connection(TokioIo::new(stream), service);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
     // Errors are those of the client.
     let _ = timeout(CONNECTION_TIMEOUT, async {
         let mut connection = pin!(connection);

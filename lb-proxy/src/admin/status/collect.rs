@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use lb_core::Endpoint;
 
+use super::action::ActionReport;
 use super::backend::OverrideReport;
 use super::server::{
     DescriptorsReport, ListenerReport, ReadinessReason, ReloadEntry, ServerReport, millis,
@@ -46,6 +47,12 @@ pub(crate) fn collect(handle: &Handle, program: &Program) -> Status {
                 applied: record.outcome.is_ok(),
                 detail: record.to_string(),
             })
+            .collect(),
+        actions: handle
+            .operator_actions()
+            .list()
+            .into_iter()
+            .map(ActionReport::from)
             .collect(),
     }
 }

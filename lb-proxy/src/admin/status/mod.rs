@@ -2,6 +2,7 @@
 //!
 //! A reader must ignore fields that it does not know. [`VERSION`] grows when a field is removed or changes its meaning.
 
+mod action;
 mod backend;
 mod collect;
 mod counters;
@@ -11,6 +12,7 @@ mod upstream;
 
 use serde::{Deserialize, Serialize};
 
+pub use action::ActionReport;
 pub(super) use backend::admin_name;
 pub use backend::{BackendReport, CheckStateReport, InconclusiveReport, OverrideReport};
 pub(super) use collect::collect;
@@ -41,6 +43,9 @@ pub struct Status {
     pub overrides: Vec<OverrideReport>,
     /// The last reloads, the oldest first.
     pub reloads: Vec<ReloadEntry>,
+    /// The last requests of operators that were carried out, the oldest first.
+    #[serde(default)]
+    pub actions: Vec<ActionReport>,
 }
 
 #[cfg(test)]

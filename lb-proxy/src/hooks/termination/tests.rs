@@ -106,6 +106,7 @@ fn the_last_attempt_decides_the_cause_of_a_session_without_a_backend() {
             backend: Arc::new(Backend::new(([127, 0, 0, 1], 80).into())),
             outcome,
             error: None,
+            began_after: None,
             connected_after: None,
             first_byte_after: None,
             elapsed: Duration::ZERO,

@@ -20,14 +20,14 @@ use lb_proxy::health::{
 };
 use lb_proxy::{Listener, Upstream, UpstreamBuilder};
 use test_support::deadline::{DEADLINE, eventually, ms, within};
-use test_support::nodes::{listening, named};
+use test_support::nodes::{Answering, listening, named};
 use test_support::proxy::RunningProxy;
 use test_support::sockets::{loopback, refusing};
 use test_support::streams::assert_reset;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use servers::{Answering, silent};
+use servers::silent;
 
 /// Probes every 20 ms that may take 200 ms.
 fn often() -> CheckSettings {
@@ -458,5 +458,24 @@ async fn probes_come_from_the_source_address() {
     let scene = Checked::of(&[addr], check, settings).await;
     let (_probe, from) = within("a probe", listener.accept()).await.unwrap();
     assert_eq!(from.ip().to_string(), "127.0.0.2");
+    scene.proxy.end().await;
+}
+
+#[tokio::test]
+async fn probes_go_to_the_port_of_the_check_and_sessions_to_that_of_the_backend() {
+    let (probed, node) = (Answering::start(b"ok\n").await, named("n").await);
+    let check = SendExpect::new()
+        .send("hello")
+        .expect(Expect::try_bytes("ok").unwrap());
+    let settings = often().port(Some(probed.addr.port()));
+    let scene = Checked::of(&[node], check, settings).await;
+    assert_eq!(scene.decided().await, up("ok"));
+    assert_eq!(probed.received(), b"hello");
+    assert_eq!(scene.proxy.connect().await.read_u8().await.unwrap(), b'n');
+    // The backend works, and counts as unhealthy all the same.
+    drop(probed);
+    scene.becomes(0, Health::Unhealthy).await;
+    assert!(scene.proxy.connect().await.read_u8().await.is_err());
+    assert_eq!(scene.proxy.metrics().no_backend, 1);
     scene.proxy.end().await;
 }

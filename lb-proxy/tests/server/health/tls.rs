@@ -1,60 +1,52 @@
 //! TLS handshakes as checks.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-
 use lb_proxy::health::{CheckState, TlsCheck, TlsCheckError};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection};
+use test_support::deadline::eventually;
 use test_support::nodes::named;
-use test_support::sockets::loopback;
+use test_support::tls::TlsServer;
 
 use super::{decision, up};
 
-/// A server with a certificate of its own for `www.example.com`. Returns its address, and the certificate.
-fn server() -> (SocketAddr, String) {
-    let names = vec!["www.example.com".to_owned()];
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
-    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder().with_no_client_auth();
-    let config = Arc::new(
-        config
-            .with_single_cert(vec![cert.der().clone()], key)
-            .unwrap(),
-    );
-    let listener = std::net::TcpListener::bind(loopback()).unwrap();
-    let addr = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut tls = ServerConnection::new(Arc::clone(&config)).unwrap();
-            // Fails if the check refuses the certificate.
-            let _ = tls.complete_io(&mut stream.unwrap());
-        }
-    });
-    (addr, cert.pem())
-}
-
 #[tokio::test]
 async fn a_handshake_completes_whatever_the_certificate_unless_it_is_checked() {
-    let (addr, pem) = server();
+    let server = TlsServer::start();
+    let addr = server.addr;
     assert_eq!(decision(TlsCheck::new(), addr).await, up("TLSv1_3"));
     let named = |name: &str| TlsCheck::new().try_server_name(name).unwrap();
     assert_eq!(
         decision(named("other.example.com"), addr).await,
         up("TLSv1_3")
     );
-    let trusted = named("www.example.com").try_roots(pem.as_bytes()).unwrap();
+    let trusted = named("www.example.com")
+        .try_roots(server.pem.as_bytes())
+        .unwrap();
     assert_eq!(decision(trusted, addr).await, up("TLSv1_3"));
-    let (_, other) = server();
+    let other = TlsServer::start();
     let untrusted = named("www.example.com")
-        .try_roots(other.as_bytes())
+        .try_roots(other.pem.as_bytes())
         .unwrap();
     let (state, text) = decision(untrusted, addr).await;
     assert!(
         state == CheckState::Down && text.contains("invalid peer certificate"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn the_server_name_of_a_check_arrives() {
+    for name in [None, Some("a.example.com"), Some("b.example.com")] {
+        let server = TlsServer::start();
+        let check = match name {
+            Some(name) => TlsCheck::new().try_server_name(name).unwrap(),
+            None => TlsCheck::new(),
+        };
+        assert_eq!(decision(check, server.addr).await, up("TLSv1_3"));
+        eventually("the end of the handshake", || !server.names().is_empty()).await;
+        let names = server.names();
+        let names: Vec<_> = names.iter().map(Option::as_deref).collect();
+        assert!(names.iter().all(|asked| *asked == name), "{names:?}");
+    }
 }
 
 #[tokio::test]

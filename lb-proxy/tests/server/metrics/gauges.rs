@@ -1,6 +1,8 @@
 //! A scrape of upstreams, sources and sockets.
 
-use lb_core::Backend;
+use std::net::SocketAddr;
+
+use lb_core::{AdminState, Backend, Health};
 use lb_proxy::reports::Phase;
 use lb_proxy::{Listener, Proxy};
 use test_support::deadline::eventually;
@@ -27,6 +29,55 @@ async fn without_detail_a_scrape_has_the_server_the_status_and_the_sources() {
             .keys()
             .any(|series| series.starts_with("lb_listener_"))
     );
+    proxy.end().await;
+}
+
+/// Each backend is in one state, and one that waits for its first check is not down.
+#[tokio::test]
+async fn every_backend_is_counted_in_one_state() {
+    let addrs = [1, 2, 3, 4, 5].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let [drained, rest @ ..] = addrs.map(Backend::new);
+    let drained = drained.admin(AdminState::Drain);
+    let upstream = upstream([drained].into_iter().chain(rest));
+    let listener = Listener::new(loopback(), &upstream);
+    let proxy = RunningProxy::run(Proxy::builder().listener(listener)).await;
+    eventually("the set", || upstream.is_ready()).await;
+    upstream.set_health(addrs[1], Health::Unchecked);
+    upstream.set_health(addrs[2], Health::Unchecked);
+    upstream.set_health(addrs[3], Health::Unhealthy);
+    let scrape = Scraped::of(&proxy).scrape();
+    let count = |state: &str| {
+        let series = format!("lb_upstream_backends{{upstream=\"test\",state=\"{state}\"}}");
+        value(&scrape, &series)
+    };
+    let states = ["draining", "ejected", "ready", "unchecked", "unhealthy"];
+    let expected = [1.0, 0.0, 1.0, 2.0, 1.0].map(Some);
+    assert_eq!(states.map(count), expected);
+    assert_eq!(sum(&scrape, "lb_upstream_backends"), 5.0);
+    proxy.end().await;
+}
+
+/// The descriptors in use are those of the moment, with the sockets of sessions.
+#[tokio::test]
+async fn open_sessions_show_in_the_descriptors_in_use() {
+    let upstream = upstream([Backend::new(echo(0).await)]);
+    let listener = Listener::new(loopback(), &upstream);
+    let proxy = RunningProxy::run(Proxy::builder().listener(listener)).await;
+    let scraped = Scraped::of(&proxy);
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        let mut client = proxy.connect().await;
+        round_trip(&mut client, 1).await;
+        clients.push(client);
+    }
+    let scrape = scraped.scrape();
+    let in_use = value(&scrape, "lb_server_descriptors_in_use");
+    // At both ends of both connections. Other tests of this process have some as well.
+    assert!(in_use >= Some(400.0), "{in_use:?}");
+    let beside = value(&scrape, "lb_server_descriptors_beside_sessions");
+    let budget = proxy.handle.descriptors();
+    assert_eq!(beside, Some(budget.in_use as f64));
+    drop(clients);
     proxy.end().await;
 }
 

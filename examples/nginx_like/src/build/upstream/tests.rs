@@ -1,6 +1,7 @@
 use std::path::Path;
+use std::time::Duration;
 
-use lb_core::{PickRequest, SplitMix64, Timestamp, Tried, balancer};
+use lb_core::{Health, PickRequest, SplitMix64, Timestamp, Tried, balancer};
 use lb_proxy::balancing::HashKey;
 
 use super::*;
@@ -79,6 +80,51 @@ fn consecutive_addresses_are_one_source() {
     let expected = ["static", "dns:a.test", "dns:b.test", "static"];
     assert_eq!(sources(text), expected);
     assert_eq!(sources("upstream u { server 10.0.0.1:1; }"), ["static"]);
+}
+
+/// How many of 1000 picks the second of two servers gets this long after it has recovered.
+fn picks_of_a_server_that_is_back(upstream: &Upstream, after: Duration) -> usize {
+    let (mut updater, balancer) = balancer(policy(&upstream.method));
+    updater.set_config(balancing(upstream));
+    let addrs = [1, 2].map(|last| SocketAddr::new([10, 0, 0, last].into(), 1));
+    let servers = upstream.servers.iter().zip(addrs);
+    let backends = servers.map(|(server, addr)| configured(Backend::new(addr), server));
+    let start = Timestamp::from_nanos(1_000_000_000);
+    updater.apply(&backends.collect(), start);
+    balancer.set_health(addrs[1], Health::Unhealthy, start);
+    balancer.set_health(addrs[1], Health::Healthy, start);
+    let (tried, mut rng) = (Tried::new(), SplitMix64::new(1));
+    let request = PickRequest::new(&tried);
+    let mut pick = |_: &i32| {
+        let pick = balancer
+            .pick(&request, start.saturating_add(after), &mut rng)
+            .unwrap();
+        pick.addr() == addrs[1]
+    };
+    (0..1000).filter(|i| pick(i)).count()
+}
+
+#[test]
+fn the_share_of_a_server_that_is_back_grows_from_nothing_in_the_time_of_slow_start() {
+    let of = |method: &str, slow_start: &str, seconds| {
+        let text = format!(
+            "upstream u {{ {method} server 10.0.0.1:1 {slow_start}; server 10.0.0.2:1 {slow_start}; }}"
+        );
+        picks_of_a_server_that_is_back(&read(&text), Duration::from_secs(seconds))
+    };
+    for method in ["", "least_conn;", "least_time connect;"] {
+        assert_eq!(of(method, "slow_start=100s", 0), 0, "{method}");
+        assert_ne!(of(method, "", 0), 0, "{method}");
+        assert_eq!(
+            of(method, "slow_start=100s", 100),
+            of(method, "", 100),
+            "{method}"
+        );
+    }
+    // It takes every second of its turns.
+    let half = of("", "slow_start=100s", 50);
+    assert!((230..=440).contains(&half), "{half}");
+    assert_eq!(of("", "slow_start=0", 0), 500);
 }
 
 /// A step for each pair of servers would take minutes.

@@ -42,6 +42,7 @@ const BY_MESSAGE: &[(&str, &str, &str)] = &[
     ("expect", "invalid value", BYTES),
     ("access_log", "invalid interim time", "it is a time of at least 1s, such as 30s or 5m"),
     ("", "balancing method does not support parameter \"backup\"", "as in nginx, \"hash\" and \"random\" use no backups: leave \"backup\" out, or balance by \"least_conn\", \"least_time\" or round robin, which do"),
+    ("", "balancing method does not support parameter \"slow_start=", "as in nginx, servers of \"hash\" and \"random\" have their whole share at once: leave \"slow_start=\" out, or balance by \"least_conn\", \"least_time\" or round robin"),
     ("hash", "invalid parameter", "the only parameter is \"consistent\""),
     ("random", "invalid parameter", "it takes nothing, \"two\" or \"two least_conn\""),
     ("least_time", "invalid value", "the time is \"connect\", \"first_byte\" or \"last_byte\""),
@@ -49,7 +50,8 @@ const BY_MESSAGE: &[(&str, &str, &str)] = &[
     ("server", "invalid parameter \"weight=", "a weight is a number from 1 to 65535"),
     ("server", "invalid parameter \"max_", "it is a number; 0 sets no limit"),
     ("server", "invalid parameter \"fail_timeout=", TIME),
-    ("server", "invalid parameter \"", "behind its address a server takes \"backup\", \"down\", \"resolve\", \"fail_timeout=\", \"max_conns=\", \"max_fails=\", \"service=\" and \"weight=\""),
+    ("server", "invalid parameter \"slow_start=", TIME),
+    ("server", "invalid parameter \"", "behind its address a server takes \"backup\", \"down\", \"resolve\", \"fail_timeout=\", \"max_conns=\", \"max_fails=\", \"service=\", \"slow_start=\" and \"weight=\""),
     ("server", "directive \"server\" has no opening", "in \"stream\" a \"server\" is a block with \"listen\" and \"proxy_pass\"; servers that take connections stand in \"upstream\""),
     ("error_log", "invalid log level", "the levels are debug, info, notice, warn, error, crit, alert and emerg"),
     ("resolver", "invalid parameter: valid=", TIME),
@@ -58,7 +60,7 @@ const BY_MESSAGE: &[(&str, &str, &str)] = &[
     ("proxy_protocol", "invalid value", "it may also be \"v2\", for the binary form; \"on\" is the text form"),
     ("listen", "the invalid \"proxy_protocol=", "\"proxy_protocol\" takes no value: both versions are read"),
     ("listen", "the invalid \"http2", "HTTP passes through unchanged: remove it"),
-    ("listen", "the invalid \"quic", "nginx_like balances TCP alone"),
+    ("listen", "the invalid \"quic", "nginx_like balances TCP alone: leave this \"server\" to nginx"),
     ("", "zero size shared memory zone", "no \"limit_conn_zone\" has this name; one is made by \"limit_conn_zone $binary_remote_addr zone=NAME:1m;\""),
     ("", "invalid zone size", "a zone has a size, as in \"zone=NAME:1m\""),
     ("", "zone \"", "a zone has at least 32k"),
@@ -71,6 +73,7 @@ const BY_MESSAGE: &[(&str, &str, &str)] = &[
     ("", "invalid number of the split_clients parameters", "a line is a share and its value; a text with spaces stands in quotes"),
     ("", "invalid percent value", "a share is a percentage such as 0.5%, or \"*\" for the rest"),
     ("", "invalid range", "a range is two IPv4 addresses, the lower one first, as in 10.0.0.1-10.0.0.9"),
+    ("", "invalid network \"proxy\"", "\"proxy\" belongs to the \"geo\" of HTTP: \"set_real_ip_from\" names the proxies whose PROXY header counts"),
     ("", "invalid network", "a network is an address and the length of its prefix, as in 10.0.0.0/8 or 2001:db8::/32"),
     ("", "no servers in upstream", "all of its servers are \"backup\": at least one must not be"),
 ];
@@ -99,6 +102,11 @@ pub(super) fn advice(directive: &str, message: &str) -> Option<String> {
         return Some(text.to_owned());
     }
     if message.starts_with("the regular expression") {
+        // As in [\w-.], which some versions of PCRE take.
+        if message.ends_with("invalid range boundary, must be a literal") {
+            let text = "in a character class, write \"-\" last, or as \"\\-\"";
+            return Some(text.to_owned());
+        }
         return instead_of_look_ahead(directive).map(str::to_owned);
     }
     let known = BY_MESSAGE

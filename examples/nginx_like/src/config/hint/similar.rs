@@ -65,6 +65,7 @@ pub(super) fn parameter(directive: &str, parameter: &str) -> Option<String> {
             "max_fails",
             "resolve",
             "service",
+            "slow_start",
             "weight",
         ],
         "hash" => &["consistent"],

@@ -96,6 +96,22 @@ fn errors_with_the_words_of_nginx_have_a_hint_where_there_is_one() {
             "did you mean \"lb_json\"?",
         ),
         (
+            "stream { map $remote_addr $x { ~[\\w-.]+ a; } }",
+            "in a character class, write \"-\" last, or as \"\\-\"",
+        ),
+        (
+            "stream { geo $x { proxy 10.0.0.0/8; } }",
+            "\"proxy\" belongs to the \"geo\" of HTTP: \"set_real_ip_from\" names the proxies whose PROXY header counts",
+        ),
+        (
+            "stream { upstream u { server 10.0.0.1:1 slow_start=x; } }",
+            "a time is a number with a unit, such as 500ms, 30s, 5m or 1h30m",
+        ),
+        (
+            "stream { upstream u { hash a; server 10.0.0.1:1 slow_start=9s; } }",
+            "as in nginx, servers of \"hash\" and \"random\" have their whole share at once: leave \"slow_start=\" out, or balance by \"least_conn\", \"least_time\" or round robin",
+        ),
+        (
             "stream { lb_admin off; }",
             "leave \"lb_admin\" out: without it there is no admin server",
         ),

@@ -78,7 +78,7 @@ pub(crate) fn stream(
         }
     }
     access_logs::share_buffers(&mut servers, errors);
-    let variables = link(names, &block.definitions, knows_all, errors);
+    let variables = link(names, &block.definitions, knows_all, warnings, errors);
     Stream {
         variables: variables.into(),
         upstreams: upstreams.into_all(),

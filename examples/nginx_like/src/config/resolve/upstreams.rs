@@ -1,6 +1,7 @@
 //! The upstreams of a `stream` block, and how a `proxy_pass` finds them.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use lb_proxy::server_names::ServerNames;
 
@@ -180,6 +181,7 @@ fn created(target: PassTarget, host: Host, port: u16, names: &NameResolution) ->
         kubernetes: Vec::new(),
         essential: false,
         forgives: true,
+        slow_start: None,
         resolver_timeout: names.timeout(),
         resolver: names.resolver,
         checks: Vec::new(),
@@ -216,6 +218,7 @@ fn upstream(block: UpstreamBlock, outer: &NameResolution, warnings: &mut Vec<War
             resolver.span.clone(),
         ));
     }
+    let slow_start = slow_start(&block, warnings);
     let names = block.name_resolution.inherit(outer);
     Upstream {
         name: block.name,
@@ -224,9 +227,34 @@ fn upstream(block: UpstreamBlock, outer: &NameResolution, warnings: &mut Vec<War
         kubernetes: block.kubernetes,
         essential: block.essential.is_some(),
         forgives: block.forgives.unwrap_or(true),
+        slow_start,
         resolver_timeout: names.timeout(),
         resolver: names.resolver,
         checks: Vec::new(),
         span: block.span,
     }
+}
+
+/// The `slow_start` of an upstream. Warns where it is not that of the text.
+fn slow_start(block: &UpstreamBlock, warnings: &mut Vec<Warning>) -> Option<Duration> {
+    let time = block.slow_start?;
+    let mut servers = block.servers.iter();
+    let first = servers.find(|server| server.slow_start.is_some())?;
+    let mut warn = |text| warnings.push(Warning::new(text, first.span.clone()));
+    let name = &block.name;
+    let takes = Method::takes_backups_and_slow_start;
+    if !block.method.as_ref().is_none_or(takes) {
+        warn(format!(
+            "the \"slow_start\" of upstream \"{name}\" has no effect: its method gives a server that is back its whole share at once"
+        ));
+        return None;
+    }
+    let has_other = !block.kubernetes.is_empty();
+    let mut servers = block.servers.iter();
+    if has_other || servers.any(|server| server.slow_start.is_none()) {
+        warn(format!(
+            "the \"slow_start\" of one server counts for all of upstream \"{name}\""
+        ));
+    }
+    Some(time)
 }

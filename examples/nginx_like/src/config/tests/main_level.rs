@@ -63,9 +63,21 @@ fn directives_of_the_main_level() {
     assert_eq!(config.worker_priority, Some(-5));
     assert_eq!(config.worker_rlimit_core, Some(500 << 20));
 
+    let config = parse("worker_priority +5; worker_rlimit_core 2g;").unwrap();
+    assert_eq!(config.worker_priority, Some(5));
+    assert_eq!(config.worker_rlimit_core, Some(2 << 30));
+
     let config = parse("user web; worker_processes auto;").unwrap();
     assert_eq!(config.user.unwrap().group, None);
     assert_eq!(config.worker_processes, WorkerProcesses::Auto);
+}
+
+#[test]
+fn debug_levels_of_one_kind_mean_debug() {
+    for levels in ["debug_stream", "debug_core debug_event"] {
+        let config = parse(&format!("error_log a {levels};")).unwrap();
+        assert_eq!(config.error_logs[0].level, LogLevel::Debug, "{levels}");
+    }
 }
 
 #[test]

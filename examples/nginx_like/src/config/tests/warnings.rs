@@ -2,9 +2,36 @@
 
 use super::{In, parse};
 
+/// The warnings about `text`, without that about a `stream` block without a server.
 fn warnings(text: &str) -> Vec<String> {
+    let mut warnings = all_warnings(text);
+    warnings.retain(|warning| !warning.contains(NO_SERVER));
+    warnings
+}
+
+fn all_warnings(text: &str) -> Vec<String> {
     let warnings = parse(text).unwrap().warnings;
     warnings.iter().map(ToString::to_string).collect()
+}
+
+const NO_SERVER: &str =
+    r#"no "server" is inside "stream": nothing is served until a reload adds one"#;
+
+#[test]
+fn a_stream_block_without_a_server_is_a_warning() {
+    let expected = [format!("{NO_SERVER} in test.conf:2")];
+    assert_eq!(
+        all_warnings("\nstream\n{ }"),
+        [format!("{NO_SERVER} in test.conf:3")]
+    );
+    let upstream = "\nstream { upstream u { server 10.0.0.1:1; } }";
+    assert_eq!(all_warnings(upstream), expected);
+    assert_eq!(
+        all_warnings("stream { server { listen 1; return a; } }"),
+        [""; 0]
+    );
+    // It is not for a file without the block.
+    assert_eq!(all_warnings("events { }"), [""; 0]);
 }
 
 #[test]
@@ -91,9 +118,44 @@ fn warnings_are_kept() {
             "load balancing method redefined",
         ),
         (
+            In::Main,
+            "\nrtmp { server { listen 1935; } }",
+            r#"nginx_like serves "stream" only: the "rtmp" block is skipped and not served"#,
+        ),
+        (
+            In::Events,
+            "epoll_events 1024;",
+            r#"the "epoll_events" directive has no effect here"#,
+        ),
+        (
+            In::Main,
+            "\nerror_log stderr debug_stream;",
+            r#""debug_stream" means "debug" here, which logs all kinds"#,
+        ),
+        (
+            In::Server,
+            "error_log stderr debug_core debug_event;",
+            r#""debug_event" means "debug" here, which logs all kinds"#,
+        ),
+        (
+            In::Upstream,
+            "server 10.0.0.1:1; server 10.0.0.2:1 slow_start=30s;",
+            r#"the "slow_start" of one server counts for all of upstream "u""#,
+        ),
+        (
+            In::Upstream,
+            "server 10.0.0.1:1 slow_start=30s; random;",
+            r#"the "slow_start" of upstream "u" has no effect: its method gives a server that is back its whole share at once"#,
+        ),
+        (
             In::Stream,
-            "resolver 10.0.0.1 status_zone=a;",
-            r#"the "status_zone=a" parameter has no effect here"#,
+            "log_format a '$ssl_protocol $status $SSL_protocol';",
+            r#""$ssl_protocol" has no value: TLS is not ended here; "ssl_preread" has what the client's first message says"#,
+        ),
+        (
+            In::Upstream,
+            "hash $ssl_client_s_dn; server 10.0.0.1:446;",
+            r#""$ssl_client_s_dn" has no value: TLS is not ended here; "ssl_preread" has what the client's first message says"#,
         ),
         (
             In::StreamWithU,
@@ -216,7 +278,7 @@ fn errors_distinguish_what_is_not_supported_from_mistakes() {
         error.contains("not supported")
     };
     for (place, text) in [
-        (In::Stream, "map $ssl_cipher $b { }"),
+        (In::Stream, "map $geoip_country_code $b { }"),
         (In::Stream, "map $remote_addr $b { ~(?=a) b; }"),
         (In::Listen, "446 udp"),
         (In::UpstreamServer, "weight=65536"),

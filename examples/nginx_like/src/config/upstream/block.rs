@@ -36,6 +36,8 @@ pub(crate) struct Upstream {
     pub(crate) essential: bool,
     /// `lb_forgive`, ours: ejections that an outage of this machine caused are forgiven. `on` by default.
     pub(crate) forgives: bool,
+    /// `slow_start` of its servers: how long the share of one that is back grows. Only with a method that takes it.
+    pub(crate) slow_start: Option<Duration>,
     /// `health_check` of the servers that pass to it.
     pub(crate) checks: Vec<ServerCheck>,
     /// The place of the block or of the `proxy_pass`.
@@ -52,6 +54,7 @@ pub(crate) struct UpstreamBlock {
     pub(crate) name_resolution: NameResolution,
     pub(crate) essential: Option<()>,
     pub(crate) forgives: Option<bool>,
+    pub(crate) slow_start: Option<Duration>,
     pub(crate) span: Span,
 }
 
@@ -67,11 +70,8 @@ impl Block for UpstreamBlock {
     const DIRECTIVES: &'static [Directive<Self>] = &[
         Directive::simple("server", AtLeast(1), |upstream, statement, _| {
             let server = UpstreamServer::read(statement)?;
-            // As in nginx, a method refuses the backups that come after it.
-            let method = upstream.method.as_ref();
-            if server.backup && !method.is_none_or(Method::takes_backups) {
-                return Err(statement.error(UpstreamError::BackupNotSupported));
-            }
+            upstream.check_method(&server, statement)?;
+            upstream.note_slow_start(&server, statement)?;
             upstream.servers.push(server);
             Ok(())
         }),
@@ -131,6 +131,7 @@ impl UpstreamBlock {
             name_resolution: NameResolution::default(),
             essential: None,
             forgives: None,
+            slow_start: None,
             span: statement.span.clone(),
         })?;
         let checked = if reader.has_mistaken("server", before) {
@@ -140,6 +141,47 @@ impl UpstreamBlock {
         };
         upstreams.blocks.push(upstream);
         checked
+    }
+
+    /// As in nginx, a method refuses the backups that come after it, and as in NGINX Plus those that start slowly.
+    fn check_method(
+        &self,
+        server: &UpstreamServer,
+        statement: &Statement,
+    ) -> Result<(), ConfigError> {
+        let method = self.method.as_ref();
+        if method.is_none_or(Method::takes_backups_and_slow_start) {
+            return Ok(());
+        }
+        let is_refused = |parameter: &&str| {
+            *parameter == "backup" && server.backup
+                || parameter.starts_with("slow_start=") && server.slow_start.is_some()
+        };
+        match statement.parameters().find(is_refused) {
+            None => Ok(()),
+            Some(parameter) => {
+                let parameter = parameter.to_owned();
+                Err(statement.error(UpstreamError::NotOfMethod { parameter }))
+            }
+        }
+    }
+
+    /// The balancer knows one time for all servers, that of the first which has one.
+    fn note_slow_start(
+        &mut self,
+        server: &UpstreamServer,
+        statement: &Statement,
+    ) -> Result<(), ConfigError> {
+        let Some(time) = server.slow_start else {
+            return Ok(());
+        };
+        if *self.slow_start.get_or_insert(time) == time {
+            return Ok(());
+        }
+        let mut parameters = statement.parameters();
+        let written = parameters.find(|parameter| parameter.starts_with("slow_start="));
+        let parameter = written.unwrap_or_default().to_owned();
+        Err(statement.error(UpstreamError::DifferentSlowStart { parameter }))
     }
 
     /// Checks what can be checked only at the end of the block.

@@ -7,8 +7,11 @@ use crate::syntax::address::AddressError;
 pub(crate) enum UpstreamError {
     #[error("{reason} in upstream \"{url}\"")]
     Address { reason: AddressError, url: String },
-    #[error("balancing method does not support parameter \"backup\"")]
-    BackupNotSupported,
+    /// Ours.
+    #[error(
+        "\"{parameter}\" differs from the \"slow_start\" of another server of this upstream: give all of them the same, because all start alike"
+    )]
+    DifferentSlowStart { parameter: String },
     #[error("duplicate upstream \"{name}\"")]
     Duplicate { name: String },
     #[error("no servers in upstream \"{upstream}\"")]
@@ -17,6 +20,8 @@ pub(crate) enum UpstreamError {
     NoServersInside,
     #[error("upstream \"{upstream}\" may not have port {port}")]
     PortOnUpstream { upstream: String, port: u16 },
+    #[error("balancing method does not support parameter \"{parameter}\"")]
+    NotOfMethod { parameter: String },
     #[error("service is empty")]
     ServiceEmpty,
     #[error("service upstream \"{url}\" may not have port")]

@@ -69,8 +69,8 @@ impl<B: Has<Option<Method>>> Directive<B> {
 }
 
 impl Method {
-    /// Whether `backup` is allowed beside it.
-    pub(crate) const fn takes_backups(&self) -> bool {
+    /// Whether servers may have `backup` and, as in NGINX Plus, `slow_start`.
+    pub(crate) const fn takes_backups_and_slow_start(&self) -> bool {
         match self {
             Self::RoundRobin | Self::LeastConn | Self::LeastTime { .. } => true,
             Self::Hash { .. } | Self::Random | Self::RandomTwo => false,

@@ -28,6 +28,8 @@ pub(crate) struct UpstreamServer {
     pub(crate) backup: bool,
     /// `down`: never used.
     pub(crate) down: bool,
+    /// `slow_start`: how long the share of the server grows after it is back. None by default, and with 0.
+    pub(crate) slow_start: Option<Duration>,
     /// `resolve`: the `resolver` looks the host name up. Without it, the system does.
     pub(crate) resolve: bool,
     pub(crate) span: Span,
@@ -45,6 +47,7 @@ impl UpstreamServer {
             max_conns: None,
             backup: false,
             down: false,
+            slow_start: None,
             resolve: false,
             span,
         }
@@ -109,15 +112,15 @@ impl UpstreamServer {
                 self.weight = NonZeroU16::new(weight).ok_or_else(invalid)?;
             }
             ("drain", _) => {
-                let instead = "use \"down\": open sessions go on";
+                let instead = "\"nginx_like drain\" drains a server that runs, and \"down\" one of the file: its open sessions go on";
                 return Err(statement.refused_parameter(parameter, instead));
             }
             ("id" | "route", _) => {
                 return Err(statement.refused_parameter(parameter, "it belongs to HTTP: remove it"));
             }
-            ("slow_start", _) => {
-                let instead = "remove it: a server that is back gets its whole share at once";
-                return Err(statement.refused_parameter(parameter, instead));
+            ("slow_start", Some(value)) => {
+                let time = units::seconds(value).ok_or_else(invalid)?;
+                self.slow_start = (!time.is_zero()).then_some(time);
             }
             _ => return Err(invalid()),
         }

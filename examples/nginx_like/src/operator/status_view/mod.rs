@@ -1,5 +1,6 @@
 //! The status as text for a terminal of 80 columns, problems first.
 
+mod actions;
 mod problems;
 pub(super) mod upstream;
 
@@ -34,6 +35,12 @@ pub(super) fn text(status: &Status, upstream: Option<&str>) -> String {
     let table = overrides_table(overrides, status.time_ms).to_string();
     if !table.is_empty() {
         let _ = write!(text, "\nset of single backends\n{table}");
+    }
+    let actions = status.actions.iter();
+    let actions = actions.filter(|done| done.upstream.as_deref().is_none_or(is_shown));
+    let table = actions::table(actions, status.time_ms).to_string();
+    if !table.is_empty() {
+        let _ = write!(text, "\ndone by operators\n{table}");
     }
     text
 }
@@ -137,6 +144,11 @@ mod tests {
         );
         assert!(text.contains("10/100"), "{text}");
         assert!(text.contains("operator uid 0 (pid 4812)"), "{text}");
+        let (_, done) = text.split_once("\ndone by operators\n").unwrap();
+        let closed = done.lines().nth(1).unwrap();
+        assert!(closed.contains("close"), "the newest first: {text}");
+        assert!(closed.contains("4 closed, 1 closing  "), "{text}");
+        assert!(done.contains("set in 1 upstream "), "{text}");
         let tables = text.lines().skip_while(|line| !line.is_empty());
         for line in tables {
             assert!(line.chars().count() <= 80, "{line}");
@@ -175,6 +187,12 @@ mod tests {
         status.reloads[0].detail = hostile.into();
         status.overrides[0].upstream = hostile.into();
         status.overrides[0].by = hostile.into();
+        let action = &mut status.actions[0];
+        action.action = hostile.into();
+        action.by = hostile.into();
+        action.upstream = Some(hostile.into());
+        action.backend = Some(hostile.into());
+        action.value = Some(hostile.into());
         let upstream = &mut status.upstreams[0];
         upstream.name = hostile.into();
         upstream.policy = hostile.into();

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lb_proxy::reports::DescriptorBudget;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
@@ -27,7 +28,7 @@ impl ProcessStatus {
         let cpu = clock_gettime(ClockId::ProcessCPUTime);
         let mut status = Self {
             cpu_seconds: Some(cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9),
-            open_descriptors: open_descriptors(),
+            open_descriptors: DescriptorBudget::open_descriptors().ok(),
             max_descriptors: getrlimit(Resource::Nofile).current,
             ..Self::default()
         };
@@ -53,12 +54,6 @@ impl ProcessStatus {
             .zip(booted_at())
             .map(|(since, boot)| boot + since);
     }
-}
-
-/// One is the directory that this reads.
-fn open_descriptors() -> Option<u64> {
-    let open = fs::read_dir("/proc/self/fd").ok()?.count();
-    u64::try_from(open).ok()?.checked_sub(1)
 }
 
 /// When the machine was booted, in seconds since 1970.

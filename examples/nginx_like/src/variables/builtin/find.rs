@@ -1,7 +1,9 @@
 //! Looks built-in variables up.
 
 use super::variable::{Builtin, Read};
-use super::{core, lb, limit_conn, proxy_protocol, realip, ssl_preread, unsupported, upstream};
+use super::{
+    core, lb, limit_conn, proxy_protocol, realip, ssl, ssl_preread, unsupported, upstream,
+};
 use crate::variables::error::VariableError;
 
 const TABLES: &[&[Builtin]] = &[
@@ -10,6 +12,7 @@ const TABLES: &[&[Builtin]] = &[
     limit_conn::VARIABLES,
     proxy_protocol::VARIABLES,
     realip::VARIABLES,
+    ssl::VARIABLES,
     ssl_preread::VARIABLES,
     upstream::VARIABLES,
 ];

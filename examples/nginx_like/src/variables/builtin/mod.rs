@@ -6,6 +6,7 @@ mod lb;
 mod limit_conn;
 mod proxy_protocol;
 mod realip;
+mod ssl;
 mod ssl_preread;
 mod times;
 mod unsupported;

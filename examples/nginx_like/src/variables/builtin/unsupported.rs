@@ -2,26 +2,12 @@
 
 use crate::variables::error::VariableError;
 
-const NO_TLS: &str =
-    "TLS is not ended here; \"ssl_preread\" has what the client's first message says";
-
 /// Names, or with a star at the end the beginnings of names, and what to do instead.
 #[rustfmt::skip]
 const NAMES: &[(&str, &str)] = &[
     ("geoip_*", "use \"geo\" with a list of networks"),
     ("geoip2_*", "use \"geo\" with a list of networks"),
     ("mqtt_preread_*", "nothing reads MQTT"),
-    ("ssl_alpn_protocol", NO_TLS),
-    ("ssl_cipher", NO_TLS),
-    ("ssl_ciphers", NO_TLS),
-    ("ssl_client_*", NO_TLS),
-    ("ssl_curve", NO_TLS),
-    ("ssl_curves", NO_TLS),
-    ("ssl_ech_*", NO_TLS),
-    ("ssl_protocol", NO_TLS),
-    ("ssl_server_name", NO_TLS),
-    ("ssl_session_*", NO_TLS),
-    ("ssl_sigalg", NO_TLS),
 ];
 
 /// The error of a name that nothing defines.

@@ -18,6 +18,8 @@ pub(crate) struct Builtin {
 /// What the value of a variable is read from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Source {
+    /// Nothing: it never has a value, which is a warning.
+    Absent,
     /// A clock: it may differ each time.
     Clock,
     /// The addresses of the connection, or the process: it is always the same.

@@ -22,7 +22,7 @@ use tokio::task::spawn_blocking;
 use crate::sockets::within;
 
 /// The body of the answer to a request over the socket at `path`.
-async fn request(path: &Path, method: &str, target: &str) -> String {
+pub(crate) async fn request(path: &Path, method: &str, target: &str) -> String {
     let path = path.to_owned();
     let head = format!(
         "{method} {target} HTTP/1.1\r\nhost: x\r\nx-lb-admin: 1\r\nconnection: close\r\n\r\n"

@@ -5,6 +5,7 @@ use test_support::log::Capture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::*;
 use crate::admin::program::Program;
@@ -28,6 +29,21 @@ fn rules(allow: &[&str]) -> AdmissionRules {
 
 impl ConnectedClient {
     async fn connect() -> Self {
+        Self::connect_as(AdminPeer::Tcp(([10, 0, 0, 1], 7).into()), 64 * 1024).await
+    }
+
+    /// The user of the process, who may change state, over a unix socket.
+    async fn connect_as_owner() -> Self {
+        let peer = AdminPeer::Unix {
+            uid: rustix::process::geteuid().as_raw(),
+            pid: 1,
+            group: None,
+        };
+        Self::connect_as(peer, 64 * 1024).await
+    }
+
+    /// A client of which the kernel keeps at most so many bytes in each direction.
+    async fn connect_as(peer: AdminPeer, buffer: usize) -> Self {
         let upstream = Upstream::builder("u").fixed(&Snapshot::default()).unwrap();
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let proxy = Proxy::builder().listen(listen, &upstream).build().unwrap();
@@ -41,8 +57,7 @@ impl ConnectedClient {
         let endpoint = Endpoint::Tcp(([0, 0, 0, 0], 9446).into());
         let shared = ServerShared::new(context, endpoint, &rules(&["10.0.0.0/8"]));
         let shared = Arc::new(shared);
-        let (stream, other) = duplex(64 * 1024);
-        let peer = AdminPeer::Tcp(([10, 0, 0, 1], 7).into());
+        let (stream, other) = duplex(buffer);
         let serving = Arc::clone(&shared);
         let served = tokio::spawn(async move {
             let wait = HeaderWait::new(Arc::new(Notify::new()));
@@ -56,10 +71,14 @@ impl ConnectedClient {
         }
     }
 
-    /// The head of the answer.
+    /// The answer.
     async fn ask(&mut self, request: &str) -> String {
         let request = format!("{request} HTTP/1.1\r\nhost: 10.0.0.9\r\n\r\n");
         self.stream.write_all(request.as_bytes()).await.unwrap();
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> String {
         let mut answer = Vec::new();
         while !answer.ends_with(b"\n}") && !answer.ends_with(b"ok\n") && !answer.ends_with(b"\"}") {
             let read = self.stream.read_buf(&mut answer).await.unwrap();
@@ -113,4 +132,76 @@ async fn refused_requests_are_logged_by_their_reason_and_then_counted() {
     let lines = log.take();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("reason=\"address\""), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_late_too_long_or_no_form_is_refused_by_its_status() {
+    let long = "x".repeat(MAX_BODY + 1);
+    let chunked = format!("{:x}\r\n{long}\r\n0\r\n\r\n", long.len());
+    let begin = Instant::now();
+    for (headers, body, status, text) in [
+        (
+            "content-length: 10",
+            "backend=",
+            408,
+            "did not arrive in time",
+        ),
+        (
+            "content-length: 8193",
+            &*long,
+            413,
+            "longer than 8192 bytes",
+        ),
+        (
+            "transfer-encoding: chunked",
+            &*chunked,
+            413,
+            "longer than 8192 bytes",
+        ),
+        (
+            "content-type: application/json\r\ncontent-length: 2",
+            "{}",
+            415,
+            "must be a form",
+        ),
+        // A form, of which the route refuses the content.
+        (
+            "content-type: application/x-www-form-urlencoded; charset=utf-8\r\ncontent-length: 9",
+            "backend=x",
+            404,
+            "there is no backend",
+        ),
+    ] {
+        let mut client = ConnectedClient::connect_as_owner().await;
+        let request =
+            format!("POST /drain HTTP/1.1\r\nhost: x\r\nx-lb-admin: 1\r\n{headers}\r\n\r\n{body}");
+        client.stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = client.answer().await;
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&expected), "{headers}: {answer}");
+        assert!(answer.contains(text), "{headers}: {answer}");
+    }
+    // Only the late one was waited for.
+    assert_eq!(begin.elapsed(), BODY_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_its_answer_is_disconnected() {
+    let peer = AdminPeer::Tcp(([10, 0, 0, 1], 7).into());
+    let request = b"GET /requests HTTP/1.1\r\nhost: 10.0.0.9\r\n\r\n";
+    let mut idle = ConnectedClient::connect_as(peer, 128).await;
+    let begin = Instant::now();
+    idle.stream.write_all(request).await.unwrap();
+    idle.served.await.unwrap();
+    assert_eq!(begin.elapsed(), WRITE_TIMEOUT);
+
+    // One that reads slowly gets all of it.
+    let mut slow = ConnectedClient::connect_as(peer, 512).await;
+    slow.stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"POST /weight?backend=&upstream=&weight=\n") {
+        tokio::time::sleep(WRITE_TIMEOUT / 2).await;
+        assert!(slow.stream.read_buf(&mut answer).await.unwrap() > 0);
+    }
+    assert!(begin.elapsed() > 2 * WRITE_TIMEOUT);
 }

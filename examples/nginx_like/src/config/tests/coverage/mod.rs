@@ -39,6 +39,10 @@ const REASONS: &[(&str, &str)] = &[
         "`error_log … debug` logs all connections",
     ),
     ("debug_points", "there are none"),
+    (
+        "epoll_events",
+        "how many events are taken at a time is fixed",
+    ),
     ("env", "the process keeps its environment"),
     ("http", "other protocols are not served"),
     ("load_module", "all modules are built in"),
@@ -62,6 +66,7 @@ const REASONS: &[(&str, &str)] = &[
     ("proxy_requests", "it counts for UDP only"),
     ("proxy_responses", "it counts for UDP only"),
     ("proxy_upstream_buffer", "buffers size themselves"),
+    ("rtmp", "other protocols are not served"),
     ("server_names_hash_*", "tables size themselves"),
     ("thread_pool", "no file is read while serving"),
     ("timer_resolution", "the clock is read when it is needed"),
@@ -80,6 +85,7 @@ const READ_WITHOUT_EFFECT: &[&str] = &[
     "mail",
     "multi_accept",
     "proxy_ssl",
+    "rtmp",
     "types",
     "zone",
 ];
@@ -311,9 +317,9 @@ fn exactly_the_directives_without_effect_have_a_reason() {
 
 #[test]
 fn every_directive_that_is_refused_is_one_of_nginx() {
-    // Files have these in a stream block by mistake.
-    let of_http = ["ntlm", "queue", "sticky"];
-    for known in unsupported::known().filter(|known| !of_http.contains(known)) {
+    // Files have those of HTTP in a stream block by mistake. geoip2 is a module that distributions package.
+    let others = ["geoip2*", "ntlm", "queue", "sticky"];
+    for known in unsupported::known().filter(|known| !others.contains(known)) {
         assert!(
             directives().any(|name| unsupported::is(known, name)),
             "{known}"

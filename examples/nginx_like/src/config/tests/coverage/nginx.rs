@@ -1,6 +1,7 @@
 //! The directives of nginx 1.31 that a file with a `stream` block may have, as data: module, name, blocks.
 //!
-//! Those of other protocols are the blocks that are skipped. Directives that nginx sells are included.
+//! Those of other protocols are the blocks that are skipped, one of them (`rtmp`) of a module that is not nginx's own. Directives
+//! that nginx sells are included; what stands in a block that is refused or skipped is not.
 
 use super::StandsIn::{self, Events, Main, Server, Stream, Upstream};
 
@@ -38,11 +39,15 @@ pub(super) const MODULES: &[Module] = &[
         ("working_directory", &[Main]),
         ("accept_mutex", &[Events]),
         ("accept_mutex_delay", &[Events]),
+        ("epoll_events", &[Events]),
         ("multi_accept", &[Events]),
         ("use", &[Events]),
         ("worker_aio_requests", &[Events]),
         ("worker_connections", &[Events]),
         ("google_perftools_profiles", &[Main]),
+    ]),
+    ("mgmt", &[
+        ("mgmt", &[Main]),
     ]),
     ("stream", &[
         ("stream", &[Main]),
@@ -270,6 +275,7 @@ pub(super) const MODULES: &[Module] = &[
     ("other protocols", &[
         ("http", &[Main]),
         ("mail", &[Main]),
+        ("rtmp", &[Main]),
         ("types", &[Main]),
     ]),
 ];
