@@ -82,6 +82,7 @@ mod pick;
 pub mod policy;
 mod rng;
 mod snapshot;
+mod split;
 mod state;
 mod sync;
 #[cfg(feature = "test-util")]
@@ -108,6 +109,7 @@ pub use pick::request::{PickError, PickRequest, Tried};
 pub use policy::picker::{Picker, Policy};
 pub use rng::{Rng, SplitMix64};
 pub use snapshot::Snapshot;
+pub use split::WeightedSplit;
 pub use state::memory::{BackendMemory, EjectionMemory, FailureMemory};
 pub use state::outage::{CommonOutage, ForgivenEjections};
 pub use state::outlier::OutlierDetection;

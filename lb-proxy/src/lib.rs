@@ -231,9 +231,10 @@ pub mod reports {
     pub use crate::upstream::transitions::{Transition, TransitionKind};
 }
 
-/// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.
+/// Where sessions go: what a [route function](Listener::route) decides, splits by weight, and virtual servers.
 pub mod routing {
     pub use crate::state::route_action::RouteAction;
+    pub use crate::state::split::{Split, SplitTarget};
     pub use crate::state::virtual_servers::{VirtualServer, VirtualServers};
 }
 

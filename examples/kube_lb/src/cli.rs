@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Config;
 use crate::controller::look;
+use crate::gateway::policy_definition;
 use crate::{explain, process, rbac};
 
 /// How long the commands that only show wait for the API server.
@@ -38,6 +39,8 @@ enum Command {
         #[command(subcommand)]
         object: Object,
     },
+    /// Prints the definition of the kind ConnectionPolicy, for kubectl apply
+    PolicyCrd,
     /// Prints the manifest of the permissions that the program needs
     Rbac {
         /// The namespace of the ServiceAccount and of the Lease
@@ -112,6 +115,7 @@ fn run(arguments: Arguments) -> Fallible<()> {
                 &stores, &decision, &config, namespace, name,
             )?)
         }
+        Command::PolicyCrd => print(&policy_definition()),
         Command::Rbac { namespace } => print(&rbac::manifest(&namespace)),
     }
 }

@@ -1,4 +1,5 @@
-//! The load balancer of a Kubernetes cluster on your own hardware: it serves Services of type LoadBalancer.
+//! The load balancer of a Kubernetes cluster on your own hardware: it serves Services of type LoadBalancer, and TCPRoutes and
+//! TLSRoutes of the Gateway API.
 //!
 //! One process is the controller and the proxy. It follows the objects of the cluster, decides which addresses and ports are whose,
 //! serves them, and reports in the objects' status.
@@ -11,6 +12,7 @@
 //!
 //! - [`addresses`]: pools, and which object has which address and port. Pure;
 //! - [`services`]: what Services ask for, and what is reported of them. Pure;
+//! - [`gateway`]: the same for Gateways, their routes and policies;
 //! - [`plan`]: what is served. Pure data;
 //! - [`serve`]: from a plan to a running proxy;
 //! - [`controller`]: watches, the loop, writes, leader election;
@@ -29,6 +31,7 @@ pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod explain;
+pub mod gateway;
 pub mod names;
 pub mod objects;
 pub mod plan;

@@ -7,6 +7,9 @@ pub const DOMAIN: &str = "kube-lb.internal";
 /// The default `loadBalancerClass`.
 pub const CLASS: &str = "kube-lb.internal/tcp";
 
+/// The default `controllerName` of GatewayClasses.
+pub const GATEWAY_CONTROLLER: &str = "kube-lb.internal/gateway";
+
 /// The field manager of everything that the program writes.
 pub const FIELD_MANAGER: &str = "kube-lb";
 

@@ -51,6 +51,7 @@ impl Session {
                 RouteAction::Respond(bytes) => {
                     return Err(self.respond(&bytes, &worker.counters).await);
                 }
+                RouteAction::Split(split) => split.choose(),
                 RouteAction::Upstream(upstream) => {
                     self.upstream = Some(upstream);
                     return Ok(NextStep::Connect);

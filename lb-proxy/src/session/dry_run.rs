@@ -258,8 +258,14 @@ impl DryRun {
                 }
             };
         }
+        if let RouteAction::Split(split) = action {
+            self.note(DecidedBy::RouteFunction, split.to_string());
+            action = split.peek();
+        }
         let (detail, destination) = match action {
-            RouteAction::Default | RouteAction::Later(_) => return Ok(self.default_upstream()),
+            RouteAction::Default | RouteAction::Later(_) | RouteAction::Split(_) => {
+                return Ok(self.default_upstream());
+            }
             RouteAction::Pass(addr) => (format!("passes to the listener on {addr}"), Err(addr)),
             RouteAction::Refuse(reason) => {
                 let reason = Escaped(&reason).to_string();

@@ -14,6 +14,7 @@ pub(crate) mod route;
 pub(crate) mod route_action;
 pub(crate) mod route_function;
 pub(crate) mod shutdown;
+pub(crate) mod split;
 pub(crate) mod trackers;
 pub(crate) mod virtual_servers;
 pub(crate) mod worker;

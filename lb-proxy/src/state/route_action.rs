@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::split::Split;
 use crate::upstream::Upstream;
 
 /// Where a session goes, as the function of [`Listener::route`](crate::Listener::route) decides.
@@ -36,6 +37,8 @@ pub enum RouteAction {
     /// The session ends when the client's kernel has acknowledged them, or has accepted none for 5 s. What the client sends
     /// is discarded.
     Respond(Arc<[u8]>),
+    /// To the target of a split that has the next turn: one of several upstreams by weight, or a refusal.
+    Split(Arc<Split>),
     /// To this upstream.
     ///
     /// Backends that are known only when the session arrives are an upstream that is [built](crate::UpstreamBuilder::fixed)
@@ -70,6 +73,7 @@ impl fmt::Debug for RouteAction {
             Self::Pass(addr) => f.debug_tuple("Pass").field(addr).finish(),
             Self::Refuse(reason) => f.debug_tuple("Refuse").field(reason).finish(),
             Self::Respond(bytes) => f.debug_tuple("Respond").field(&bytes.len()).finish(),
+            Self::Split(split) => f.debug_tuple("Split").field(split).finish(),
             Self::Upstream(upstream) => f.debug_tuple("Upstream").field(upstream).finish(),
         }
     }

@@ -5,4 +5,5 @@
 mod fixed;
 mod pass;
 mod route;
+mod split;
 mod virtual_servers;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lb_proxy::access::Access;
 use lb_proxy::admin::{Admin, AdminListener, AdminServer, AdminSettings, MAX_CONNECTIONS};
 use lb_proxy::client_hello::ClientHelloReader;
-use lb_proxy::routing::{RouteAction, VirtualServer, VirtualServers};
+use lb_proxy::routing::{RouteAction, Split, SplitTarget, VirtualServer, VirtualServers};
 use lb_proxy::server_names::ServerNames;
 use lb_proxy::{Listener, Proxy, Upstream};
 use serde_json::Value;
@@ -263,5 +263,28 @@ async fn look_ups_for_explanations_do_not_keep_probes_waiting() {
         assert_eq!(answer.await.unwrap().json()["upstream"], "u");
     }
     assert_eq!(ask(route).await.status, 200);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_split_is_explained_with_its_shares_and_the_next_turn_which_is_not_taken() {
+    let (a, b) = (pool("a").await, pool("b").await);
+    let targets = [&a, &b].map(|upstream| SplitTarget::Upstream(upstream.clone()));
+    let split = Arc::new(Split::new([1, 1].into_iter().zip(targets)));
+    let listener =
+        Listener::new(loopback(), &a).route(move |_| RouteAction::Split(Arc::clone(&split)));
+    let scene = ExplainScene::new(Proxy::builder().listener(listener).upstream(&b)).await;
+    let addr = scene.proxy.addr;
+    let query = format!("listener={addr}&client=10.0.0.1");
+    for _ in 0..3 {
+        let (_, first) = scene.explain(&query).await;
+        let (_, second) = scene.explain(&query).await;
+        assert_eq!(first["upstream"], second["upstream"]);
+        let detail = first["route"][0]["detail"].as_str().unwrap();
+        assert_eq!(detail, "splits 2 turns: 1 to \"a\", 1 to \"b\"");
+        let mut client = TcpStream::connect(addr).await.unwrap();
+        let answer = read_all(&mut client).await;
+        assert_eq!(first["upstream"].as_str().unwrap().as_bytes(), answer);
+    }
     scene.end().await;
 }

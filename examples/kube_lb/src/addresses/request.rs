@@ -35,6 +35,17 @@ impl Owner {
     }
 }
 
+impl Owner {
+    /// The Gateway `name` in `namespace`.
+    pub fn gateway(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            kind: OwnerKind::Gateway,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {

@@ -16,6 +16,7 @@ pub(super) struct ConfigFile {
     #[serde(default)]
     pub(super) cluster: ClusterFile,
     pub(super) class: Option<String>,
+    pub(super) gateway_controller: Option<String>,
     #[serde(default)]
     pub(super) default_class: bool,
     pub(super) pools: Vec<PoolFile>,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use lb_discovery::kubernetes::Cluster;
 
 use crate::addresses::{Pool, Pools, PoolsError, RangeError};
-use crate::names::CLASS;
+use crate::names::{CLASS, GATEWAY_CONTROLLER};
 use crate::plan::Reach;
 use file::ConfigFile;
 
@@ -22,6 +22,8 @@ pub struct Config {
     pub cluster: ClusterPlace,
     /// The `loadBalancerClass` of the Services that are served.
     pub class: String,
+    /// The `controllerName` of the GatewayClasses that are served.
+    pub gateway_controller: String,
     /// Whether Services without a class are served as well.
     pub is_default_class: bool,
     /// The addresses that Services may have.
@@ -125,6 +127,15 @@ impl Config {
         let pools = file.pools.into_iter().map(pool).collect::<Result<_, _>>()?;
         let class = file.class.unwrap_or_else(|| CLASS.to_owned());
         check_class(&class)?;
+        let gateway_controller = file.gateway_controller;
+        let gateway_controller =
+            gateway_controller.unwrap_or_else(|| GATEWAY_CONTROLLER.to_owned());
+        if !gateway_controller.contains('/') {
+            let problem = format!(
+                "{gateway_controller:?} is no domain and path: write one as {GATEWAY_CONTROLLER}"
+            );
+            return Err(value("gateway_controller", problem));
+        }
         let lease = file.lease.map(file::LeaseFile::into_settings).transpose()?;
         if file.workers == Some(0) {
             return Err(value(
@@ -138,6 +149,7 @@ impl Config {
                 context: file.cluster.context,
             },
             class,
+            gateway_controller,
             is_default_class: file.default_class,
             pools: Pools::try_new(pools)?,
             reach: file.backends.into(),

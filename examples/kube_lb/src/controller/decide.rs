@@ -6,6 +6,7 @@ use std::fmt;
 use super::stores::Stores;
 use crate::addresses::{AddressRequest, Grant, Mode, Owner, allocate};
 use crate::config::Config;
+use crate::gateway::{Evaluation, ReadPolicies, read_policies};
 use crate::plan::{Plan, Reach};
 use crate::services::{PlannedService, ReadServices, ServiceRules};
 
@@ -18,21 +19,32 @@ pub struct Decision {
     pub grants: BTreeMap<Owner, Grant>,
     /// The Services.
     pub services: Vec<PlannedService>,
+    /// The policies of the Gateway API, as they were read.
+    pub(crate) policies: ReadPolicies,
+}
+
+/// The last valid settings of objects.
+#[derive(Debug, Default)]
+pub struct LastValid {
+    services: ReadServices,
+    policies: ReadPolicies,
 }
 
 /// Decides what is served. The addresses of all kinds of objects are decided in one place.
-pub fn decide(
-    stores: &Stores,
-    config: &Config,
-    services: &mut ReadServices,
-    mode: Mode,
-) -> Decision {
+pub fn decide(stores: &Stores, config: &Config, last: &mut LastValid, mode: Mode) -> Decision {
     let rules = ServiceRules(config);
-    let services = services.read(stores.services.values(), rules);
-    let requests: Vec<AddressRequest> = services
-        .iter()
-        .map(|service| service.request.clone())
-        .collect();
+    let services = last.services.read(stores.services.values(), rules);
+    last.policies = read_policies(&stores.gateway.policies, &last.policies);
+    let controller = &config.gateway_controller;
+    let gateways = Evaluation::new(
+        &stores.gateway,
+        &stores.services,
+        &last.policies,
+        controller,
+    );
+    let requests = services.iter().map(|service| service.request.clone());
+    let of_gateways = gateways.requests(&config.pools);
+    let requests: Vec<AddressRequest> = requests.chain(of_gateways).collect();
     let grants = allocate(&config.pools, &requests, mode);
     let mut plan = Plan::default();
     for service in &services {
@@ -40,10 +52,12 @@ pub fn decide(
             rules.plan(service, grant, &mut plan);
         }
     }
+    gateways.add_to(&mut plan, &grants, config.reach);
     Decision {
         plan,
         grants,
         services,
+        policies: last.policies.clone(),
     }
 }
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 use lb_discovery::kubernetes::Cluster;
 use tokio::time::timeout;
 
-use super::decide::{Decision, decide};
+use super::decide::{Decision, LastValid, decide};
 use super::stores::{Stores, Watches};
 use crate::addresses::Mode;
 use crate::config::Config;
-use crate::services::ReadServices;
 
 /// Why the cluster cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +35,11 @@ pub async fn look(
         let mut stores = Stores::default();
         let mut watches = Watches::follow(cluster);
         list(&mut watches, &mut stores).await?;
-        let mut decision = decide(&stores, config, &mut ReadServices::default(), Mode::Assign);
+        let mut decision = decide(&stores, config, &mut LastValid::default(), Mode::Assign);
         if decision.needs_nodes() {
             watches.follow_nodes();
             list(&mut watches, &mut stores).await?;
-            decision = decide(&stores, config, &mut ReadServices::default(), Mode::Assign);
+            decision = decide(&stores, config, &mut LastValid::default(), Mode::Assign);
         }
         Ok((stores, decision))
     });
@@ -50,7 +49,7 @@ pub async fn look(
 async fn list(watches: &mut Watches, stores: &mut Stores) -> Result<(), LookError> {
     while !watches.are_listed() {
         watches.next(stores).await;
-        if let Some(problem) = watches.failing().values().next() {
+        if let Some((_, problem)) = watches.failing().next() {
             return Err(LookError::Failed(problem.clone()));
         }
     }

@@ -24,7 +24,7 @@ mod time;
 mod write_queue;
 mod writer;
 
-pub use decide::{Decision, decide};
+pub use decide::{Decision, LastValid, decide};
 pub use endpoints::backends;
 pub use look::{LookError, look};
 pub use requests::{PERMISSIONS, Permission, PermissionScope};

@@ -1,13 +1,16 @@
 //! The writes that make the status of objects what it should be.
 
+use std::collections::BTreeMap;
+
 use super::decide::Decision;
 use super::events;
-use super::requests::Target;
+use super::requests::{Target, patch_status};
 use super::stores::Stores;
 use super::time::now;
 use super::write_queue::{Write, WriteQueue};
 use super::writer::Writes;
 use crate::config::Config;
+use crate::gateway::{Evaluation, StatusContext};
 use crate::names::FINALIZER;
 use crate::objects::Service;
 use crate::services::{Feedback, PlannedService, check_ours, leftover, report};
@@ -22,7 +25,7 @@ pub(super) fn want_reports(
 ) {
     let time = now();
     writes.change(|queue| {
-        queue.retain(|key| stores.services.contains_key(key));
+        queue.retain(|key| exists(key, stores));
         for planned in &decision.services {
             let key = planned.service.metadata.key();
             match missing(planned, config, decision, feedback, &time) {
@@ -35,7 +38,47 @@ pub(super) fn want_reports(
                 want_cleanup(queue, key, service, config);
             }
         }
+        want_statuses(queue, stores, config, decision, feedback, &time);
     });
+}
+
+/// Whether the object of a key exists. Services are known by `namespace/name`, objects of the Gateway API have their plural in front.
+fn exists(key: &str, stores: &Stores) -> bool {
+    match key.split_once(' ') {
+        None => stores.services.contains_key(key),
+        Some((plural, key)) => stores.gateway.contains(plural, key),
+    }
+}
+
+/// Wants the statuses of the Gateway API that differ.
+fn want_statuses(
+    queue: &mut WriteQueue,
+    stores: &Stores,
+    config: &Config,
+    decision: &Decision,
+    feedback: &Feedback,
+    now: &str,
+) {
+    let controller = &config.gateway_controller;
+    let policies = &decision.policies;
+    let evaluation = Evaluation::new(&stores.gateway, &stores.services, policies, controller);
+    let patches = evaluation.patches(StatusContext {
+        grants: &decision.grants,
+        feedback,
+        now,
+    });
+    let wanted = patches.into_iter().map(|patch| {
+        let write = Write {
+            request: patch_status(&patch),
+            events: Vec::new(),
+        };
+        (format!("{} {}", patch.plural, patch.key()), write)
+    });
+    let mut wanted: BTreeMap<String, Write> = wanted.collect();
+    queue.drop_keys(|key| key.contains(' ') && !wanted.contains_key(key));
+    while let Some((key, write)) = wanted.pop_first() {
+        queue.want(&key, write);
+    }
 }
 
 /// The next write of a Service that is served: the finalizer, then the status.

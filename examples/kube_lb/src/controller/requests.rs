@@ -4,6 +4,7 @@ use lb_discovery::kubernetes::controller::{ApiMethod, ApiRequest, Metadata};
 use serde_json::{Value, json};
 
 use crate::addresses::Owner;
+use crate::gateway::StatusPatch;
 use crate::names::{FIELD_MANAGER, FINALIZER};
 use crate::services::ServiceReport;
 
@@ -49,11 +50,27 @@ permissions! {
     "" "services/status" ["patch"] Cluster "their addresses and conditions";
     "discovery.k8s.io" "endpointslices" ["list" "watch"] Cluster "their pods";
     "" "nodes" ["list" "watch"] Cluster "the nodes, where a Service is served through node ports";
+    "" "namespaces" ["list" "watch"] Cluster "the labels that selectors of Gateways select";
+    "apiextensions.k8s.io" "customresourcedefinitions" ["get"] Cluster "whether the cluster has the kinds of the Gateway API, and of which release";
+    "gateway.networking.k8s.io" "gatewayclasses" ["list" "watch"] Cluster "which classes are this program's";
+    "gateway.networking.k8s.io" "gateways" ["list" "watch"] Cluster "what to listen on";
+    "gateway.networking.k8s.io" "listenersets" ["list" "watch"] Cluster "more listeners of Gateways";
+    "gateway.networking.k8s.io" "tcproutes" ["list" "watch"] Cluster "where connections go";
+    "gateway.networking.k8s.io" "tlsroutes" ["list" "watch"] Cluster "where connections go, by server name";
+    "gateway.networking.k8s.io" "referencegrants" ["list" "watch"] Cluster "which Services routes of other namespaces may name";
+    "gateway.networking.k8s.io" "gatewayclasses/status" ["patch"] Cluster "their conditions and features";
+    "gateway.networking.k8s.io" "gateways/status" ["patch"] Cluster "their addresses and conditions";
+    "gateway.networking.k8s.io" "listenersets/status" ["patch"] Cluster "their conditions";
+    "gateway.networking.k8s.io" "tcproutes/status" ["patch"] Cluster "their conditions";
+    "gateway.networking.k8s.io" "tlsroutes/status" ["patch"] Cluster "their conditions";
+    "kube-lb.internal" "connectionpolicies" ["list" "watch"] Cluster "settings of listeners and routes";
+    "kube-lb.internal" "connectionpolicies/status" ["patch"] Cluster "their conditions";
     "events.k8s.io" "events" ["create"] Cluster "Events about Services";
     "coordination.k8s.io" "leases" ["get" "create" "update"] LeaseNamespace "which replica writes";
 }
 
 const APPLY: ApiMethod = ApiMethod::Patch("application/apply-patch+yaml");
+const MERGE: ApiMethod = ApiMethod::Patch("application/merge-patch+json");
 const STRATEGIC: ApiMethod = ApiMethod::Patch("application/strategic-merge-patch+json");
 
 /// What identifies an object in a request: a write fails if the object was replaced or changed since.
@@ -125,6 +142,12 @@ impl Target {
         let path = format!("{}?fieldManager={FIELD_MANAGER}", self.path());
         ApiRequest::new(STRATEGIC, path).body(json!({"metadata": metadata}).to_string())
     }
+}
+
+/// Writes a status of the Gateway API, for the version of the object that it was computed from.
+pub(super) fn patch_status(patch: &StatusPatch) -> ApiRequest {
+    let path = format!("{}?fieldManager={FIELD_MANAGER}", patch.path());
+    ApiRequest::new(MERGE, path).body(patch.body.to_string())
 }
 
 /// Creates an Event.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::decide::{Decision, decide};
+use super::decide::{Decision, LastValid, decide};
 use super::endpoints::backends;
 use super::lease::{Leadership, lead};
 use super::reports::want_reports;
@@ -25,7 +25,7 @@ use crate::addresses::Mode;
 use crate::config::Config;
 use crate::plan::{Plan, Reach};
 use crate::serve::{ApplyError, RunningProxy};
-use crate::services::{Feedback, ReadServices};
+use crate::services::Feedback;
 
 /// How long changes are gathered, from the first one on.
 const GATHER: Duration = Duration::from_millis(50);
@@ -39,7 +39,7 @@ pub struct Controller {
     cluster: Cluster,
     watches: Watches,
     stores: Stores,
-    services: ReadServices,
+    last_valid: LastValid,
     proxy: RunningProxy,
     decision: Decision,
     feedback: Feedback,
@@ -76,7 +76,7 @@ impl Controller {
             config,
             proxy,
             stores: Stores::default(),
-            services: ReadServices::default(),
+            last_valid: LastValid::default(),
             decision: Decision::default(),
             feedback: Feedback::default(),
             settling: Settling::default(),
@@ -108,7 +108,9 @@ impl Controller {
             .writes
             .clone()
             .run(self.cluster.clone(), leadership.clone());
-        let writer = tokio::spawn(writer);
+        // Dropping a set aborts its tasks.
+        let mut writers = JoinSet::new();
+        writers.spawn(writer);
         let mut gathered: Option<Instant> = None;
         loop {
             let due = gathered
@@ -141,7 +143,7 @@ impl Controller {
                 gathered.get_or_insert_with(|| Instant::now() + wait);
             }
         }
-        writer.abort();
+        writers.abort_all();
         let report = self.proxy.shutdown().await;
         while tasks.join_next().await.is_some() {}
         report
@@ -153,10 +155,12 @@ impl Controller {
         let leads = leadership.remaining().is_some();
         let retries = self.retry_at.is_some_and(|at| at <= now);
         let mut affected = self.affected(&changes);
-        if changes.plan || retries || leads != self.leads {
+        let decides = changes.plan || retries || leads != self.leads;
+        let known = self.feedback.backends.clone();
+        if decides {
             self.leads = leads;
             let mode = if leads { Mode::Assign } else { Mode::Follow };
-            let decision = decide(&self.stores, &self.config, &mut self.services, mode);
+            let decision = decide(&self.stores, &self.config, &mut self.last_valid, mode);
             if decision.needs_nodes() {
                 self.watches.follow_nodes();
             }
@@ -168,7 +172,7 @@ impl Controller {
             }
         }
         self.update_backends(affected, now);
-        if leads {
+        if leads && (decides || known != self.feedback.backends) {
             want_reports(
                 &self.writes,
                 &self.stores,

@@ -10,6 +10,7 @@ use lb_discovery::kubernetes::controller::{
 };
 use tracing::{error, info};
 
+use crate::gateway::{GatewayObjects, GatewayWatches};
 use crate::objects::Service;
 
 /// The objects of the cluster.
@@ -21,6 +22,8 @@ pub struct Stores {
     pub slices: BTreeMap<String, BTreeMap<String, Arc<EndpointSlice>>>,
     /// Nodes by name.
     pub nodes: BTreeMap<String, Arc<ClusterNode>>,
+    /// The objects of the Gateway API.
+    pub gateway: GatewayObjects,
     /// The Service of each slice.
     owners: BTreeMap<String, String>,
     changes: StoreChanges,
@@ -104,6 +107,7 @@ pub struct Watches {
     slices: ObjectWatch<EndpointSlice>,
     /// Followed once a Service needs them.
     nodes: Option<ObjectWatch<ClusterNode>>,
+    gateway: GatewayWatches,
     /// The kinds that are not listed yet.
     missing: BTreeSet<&'static str>,
     /// The kinds whose last request failed, with the error.
@@ -123,6 +127,7 @@ impl Watches {
             services: ObjectWatch::follow(cluster, services),
             slices: ObjectWatch::follow(cluster, slices),
             nodes: None,
+            gateway: GatewayWatches::follow(cluster),
             missing: BTreeSet::from([SERVICES, SLICES]),
             failing: BTreeMap::new(),
             cluster: cluster.clone(),
@@ -140,12 +145,14 @@ impl Watches {
 
     /// Whether every kind that is followed was listed once.
     pub fn are_listed(&self) -> bool {
-        self.missing.is_empty()
+        self.missing.is_empty() && self.gateway.are_listed()
     }
 
     /// The kinds whose last request failed, with the error.
-    pub const fn failing(&self) -> &BTreeMap<&'static str, String> {
-        &self.failing
+    pub fn failing(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let of_gateway = self.gateway.failing().iter();
+        let all = self.failing.iter().chain(of_gateway);
+        all.map(|(kind, problem)| (*kind, problem))
     }
 
     /// Applies the next event to `stores`. Cancel-safe.
@@ -154,6 +161,7 @@ impl Watches {
             services,
             slices,
             nodes,
+            gateway,
             ..
         } = self;
         let nodes = async {
@@ -166,6 +174,10 @@ impl Watches {
             event = services.next() => (SERVICES, apply(event, |key, service| stores.service(key, service))),
             event = slices.next() => (SLICES, apply(event, |key, slice| stores.slice(key, slice))),
             event = nodes => (NODES, apply(event, |key, node| stores.node(key, node))),
+            changed = gateway.next(&mut stores.gateway) => {
+                stores.changes.plan |= changed;
+                return;
+            }
         };
         match news {
             News::Object => {}

@@ -63,6 +63,11 @@ impl WriteQueue {
         self.writes.remove(key);
     }
 
+    /// Wants nothing for the keys for which `is_dropped` returns true.
+    pub(super) fn drop_keys(&mut self, is_dropped: impl Fn(&str) -> bool) {
+        self.writes.retain(|key, _| !is_dropped(key));
+    }
+
     /// Drops everything: this replica no longer leads.
     pub(super) fn clear(&mut self) {
         *self = Self::default();

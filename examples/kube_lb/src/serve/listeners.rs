@@ -9,12 +9,11 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use lb_proxy::access::{Access, ClientZone, Network, Rate};
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::events::Connection;
-use lb_proxy::routing::RouteAction;
+use lb_proxy::routing::{RouteAction, Split, SplitTarget};
 use lb_proxy::server_names::{ServerNameError, ServerNames};
 use lb_proxy::{Listener, Retry, Timeouts, Upstream};
 
-use super::chooser::{Chooser, Turns};
-use crate::plan::{ListenerPlan, Routing, SessionPlan, Targets};
+use crate::plan::{Destination, ListenerPlan, Routing, SessionPlan, Targets};
 
 /// What listeners keep from one reload to the next, by address.
 #[derive(Default)]
@@ -26,7 +25,8 @@ pub(super) struct Listeners {
 struct Kept {
     /// The counts of clients, and the rate that they have.
     zone: Option<(Option<NonZeroU32>, ClientZone)>,
-    turns: HashMap<Targets, Arc<Turns>>,
+    /// The splits among targets, whose turns go on.
+    splits: HashMap<Targets, Arc<Split>>,
 }
 
 /// A listener, and the upstreams that only its route function names.
@@ -51,33 +51,36 @@ impl Listeners {
     ) -> Result<DescribedListener, ServerNameError> {
         let kept = self.known.entry(addr).or_default();
         let used: Vec<_> = targets(&plan.routing).collect();
-        kept.turns.retain(|targets, _| used.contains(&targets));
+        kept.splits.retain(|targets, _| used.contains(&targets));
         let mut routed = Vec::new();
-        let mut chooser = |targets: &Targets| {
-            let turns = kept.turns.entry(targets.clone()).or_default();
-            let chooser = Chooser::new(targets, upstreams, turns);
-            routed.extend(chooser.upstreams().cloned());
-            chooser
+        let mut split = |targets: &Targets| {
+            let mut split = Split::new(shares(targets, upstreams));
+            if let Some(previous) = kept.splits.get(targets) {
+                split = split.continuing(previous);
+            }
+            let split = Arc::new(split);
+            kept.splits.insert(targets.clone(), Arc::clone(&split));
+            routed.extend(split.shares().iter().filter_map(upstream_of).cloned());
+            split
         };
         let listener = match &plan.routing {
             Routing::Plain(targets) => {
-                let chooser = chooser(targets);
-                match chooser.only() {
+                let split = split(targets);
+                match only(&split) {
                     Some(only) => Listener::new(addr, only),
-                    None => {
-                        Listener::new(addr, nowhere).route(move |_: &Connection| chooser.choose())
-                    }
+                    None => Listener::new(addr, nowhere)
+                        .route(move |_: &Connection| RouteAction::Split(Arc::clone(&split))),
                 }
             }
             Routing::Tls { names, other } => {
                 let mut table = ServerNames::new();
                 for named in names {
-                    let chooser = Arc::new(chooser(&named.targets));
+                    let split = split(&named.targets);
                     for host in &named.hosts {
-                        table.insert(host, Arc::clone(&chooser))?;
+                        table.insert(host, Arc::clone(&split))?;
                     }
                 }
-                let other = other.as_ref().map(chooser);
+                let other = other.as_ref().map(split);
                 by_name(Listener::new(addr, nowhere), table, other)
             }
         };
@@ -98,18 +101,47 @@ fn targets(routing: &Routing) -> impl Iterator<Item = &Targets> {
     plain.into_iter().chain(named).chain(other)
 }
 
+/// The weights and targets of a split.
+fn shares(targets: &Targets, upstreams: &BTreeMap<Arc<str>, Upstream>) -> Vec<(u32, SplitTarget)> {
+    let shares = targets.0.iter().map(|target| {
+        let to = match &target.destination {
+            Destination::Refuse(reason) => SplitTarget::Refuse(reason.to_string().into()),
+            Destination::Upstream(name) => match upstreams.get(name) {
+                Some(upstream) => SplitTarget::Upstream(upstream.clone()),
+                None => SplitTarget::Refuse(format!("there is no upstream {name}").into()),
+            },
+        };
+        (target.weight, to)
+    });
+    shares.collect()
+}
+
+fn upstream_of(share: &(u32, SplitTarget)) -> Option<&Upstream> {
+    match &share.1 {
+        SplitTarget::Upstream(upstream) => Some(upstream),
+        _ => None,
+    }
+}
+
+/// The only upstream of a split, if every connection goes to it.
+fn only(split: &Split) -> Option<&Upstream> {
+    let mut weighted = split.shares().iter().filter(|(weight, _)| *weight > 0);
+    let first = weighted.next()?;
+    upstream_of(first).filter(|_| weighted.next().is_none())
+}
+
 /// Reads the ClientHello, and chooses by the name in it.
 fn by_name(
     listener: Listener,
-    table: ServerNames<Arc<Chooser>>,
-    other: Option<Chooser>,
+    table: ServerNames<Arc<Split>>,
+    other: Option<Arc<Split>>,
 ) -> Listener {
     let listener = listener.preread(Arc::new(ClientHelloReader::new()));
     listener.route(move |connection: &Connection| {
         let name = connection.server_name_bytes();
-        let found = name.and_then(|name| table.find(name)).map(|found| &**found);
+        let found = name.and_then(|name| table.find(name));
         match found.or(other.as_ref()) {
-            Some(chooser) => chooser.choose(),
+            Some(split) => RouteAction::Split(Arc::clone(split)),
             None => RouteAction::Refuse("no route has this server name".into()),
         }
     })
@@ -124,7 +156,7 @@ fn sessions(listener: Listener, plan: &SessionPlan, kept: &mut Kept) -> Listener
         .retry(Retry::default().tries(plan.tries))
         .removal_deadline(plan.removal_deadline);
     if let Some(sources) = &plan.sources {
-        listener = listener.access(only(sources));
+        listener = listener.access(admit_only(sources));
     }
     if plan.client_sessions.is_none() && plan.client_rate.is_none() {
         kept.zone = None;
@@ -143,7 +175,7 @@ fn sessions(listener: Listener, plan: &SessionPlan, kept: &mut Kept) -> Listener
 }
 
 /// Admits the clients of these networks.
-fn only(sources: &[IpNet]) -> Access {
+fn admit_only(sources: &[IpNet]) -> Access {
     let network = |network: IpNet| Network::new(network.addr(), network.prefix_len());
     let mut access = Access::new();
     for source in sources.iter().copied().filter_map(network) {

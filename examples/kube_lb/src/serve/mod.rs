@@ -3,13 +3,11 @@
 //! - `proxy`: the running server, and how a plan is applied to it;
 //! - `listeners`: descriptions of listeners;
 //! - `probe`: which addresses this machine can listen on;
-//! - `chooser`: targets in the exact proportion of their weights;
 //! - `upstreams`: the upstreams, and the handles that set their backends.
 //!
 //! A plan is applied as a reload: sessions go on, and listeners and upstreams that stay the same keep their sockets and state. Changes of
 //! endpoints need no reload.
 
-mod chooser;
 mod listeners;
 mod probe;
 mod proxy;

@@ -17,6 +17,7 @@ mod status;
 pub use ours::{NotOurs, address_request, check_ours, leftover};
 pub use planner::{Feedback, PlannedService, ReadServices, ServiceRules};
 pub use settings::{IdleTimeout, ServiceSettings};
+pub(crate) use source_ranges::source_ranges;
 pub use status::{ServiceReport, report};
 
 #[cfg(test)]

@@ -8,14 +8,13 @@ use lb_proxy::lb_core::policy::PolicyKind;
 
 use super::annotations::{self, AnnotationProblem};
 use super::ours::{address_request, check_ours, tcp_ports};
-use super::settings::{IdleTimeout, ServiceSettings};
+use super::settings::ServiceSettings;
 use super::source_ranges::source_ranges;
 use crate::addresses::{AddressRequest, Grant, Owner};
 use crate::config::Config;
 use crate::objects::{Service, ServicePort};
 use crate::plan::{
-    BackendRef, CheckPlan, DrainPlan, ListenerPlan, Plan, PolicyPlan, Routing, SessionPlan,
-    Targets, UpstreamPlan,
+    BackendRef, ListenerPlan, Plan, PolicyPlan, Routing, SessionPlan, Targets, UpstreamPlan,
 };
 
 /// Reads Services, and remembers their last valid settings.
@@ -140,33 +139,28 @@ impl ServiceRules<'_> {
         let Owner {
             namespace, name, ..
         } = &planned.request.owner;
-        let settings = &planned.settings;
-        UpstreamPlan {
-            backends: BackendRef {
-                namespace: namespace.clone(),
-                service: name.clone(),
-                port,
-                reach: settings.reach.unwrap_or(self.0.reach),
-            },
-            policy: PolicyPlan {
-                kind: policy(&planned.service, settings),
-            },
-            proxy_header: settings.proxy_header,
-            check: settings.check.clone().map(|kind| CheckPlan {
-                kind,
-                interval: settings
-                    .check_interval
-                    .unwrap_or(std::time::Duration::from_secs(5)),
-            }),
-            drain: settings.drain.unwrap_or(DrainPlan::Keep),
-        }
+        let backends = BackendRef {
+            namespace: namespace.clone(),
+            service: name.clone(),
+            port,
+            reach: self.0.reach,
+        };
+        let mut upstream = UpstreamPlan::new(backends);
+        planned.settings.apply_to_upstream(&mut upstream);
+        upstream.policy = PolicyPlan {
+            kind: policy(&planned.service, &planned.settings),
+        };
+        upstream
     }
 }
 
 impl PlannedService {
     fn listener(&self, port: &ServicePort, upstream: Arc<str>) -> ListenerPlan {
-        let defaults = SessionPlan::default();
-        let settings = &self.settings;
+        let mut sessions = SessionPlan {
+            sources: source_ranges(&self.service.spec.load_balancer_source_ranges).0,
+            ..SessionPlan::default()
+        };
+        self.settings.apply_to_sessions(&mut sessions);
         let part = match port.name.as_str() {
             "" => format!("port {}", port.port),
             name => format!(
@@ -179,19 +173,7 @@ impl PlannedService {
             owner: self.request.owner.clone(),
             part,
             routing: Routing::Plain(Targets::only(upstream)),
-            sessions: SessionPlan {
-                sources: source_ranges(&self.service.spec.load_balancer_source_ranges).0,
-                client_sessions: settings.client_sessions,
-                client_rate: settings.client_rate,
-                connect_timeout: settings.connect_timeout.unwrap_or(defaults.connect_timeout),
-                idle_timeout: match settings.idle_timeout {
-                    None => defaults.idle_timeout,
-                    Some(IdleTimeout::Never) => None,
-                    Some(IdleTimeout::After(time)) => Some(time),
-                },
-                tries: settings.connect_tries,
-                removal_deadline: settings.port_drain,
-            },
+            sessions,
         }
     }
 }

@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use lb_proxy::lb_core::policy::PolicyKind;
 
-use crate::plan::{CheckKind, DrainPlan, ProxyHeader, Reach};
+use crate::plan::{
+    CheckKind, CheckPlan, DrainPlan, PolicyPlan, ProxyHeader, Reach, SessionPlan, UpstreamPlan,
+};
+
+/// The time between two probes unless an annotation sets another.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The settings of one Service. `None`: the annotation is not set.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -39,6 +44,42 @@ pub struct ServiceSettings {
     pub drain: Option<DrainPlan>,
     /// How long sessions go on after a port was removed.
     pub port_drain: Option<Duration>,
+}
+
+impl ServiceSettings {
+    /// Changes the settings of sessions that are set here.
+    pub fn apply_to_sessions(&self, sessions: &mut SessionPlan) {
+        sessions.client_sessions = self.client_sessions.or(sessions.client_sessions);
+        sessions.client_rate = self.client_rate.or(sessions.client_rate);
+        sessions.tries = self.connect_tries.or(sessions.tries);
+        sessions.removal_deadline = self.port_drain.or(sessions.removal_deadline);
+        if let Some(timeout) = self.connect_timeout {
+            sessions.connect_timeout = timeout;
+        }
+        match self.idle_timeout {
+            None => {}
+            Some(IdleTimeout::Never) => sessions.idle_timeout = None,
+            Some(IdleTimeout::After(time)) => sessions.idle_timeout = Some(time),
+        }
+    }
+
+    /// Changes the settings of an upstream that are set here.
+    pub fn apply_to_upstream(&self, upstream: &mut UpstreamPlan) {
+        if let Some(reach) = self.reach {
+            upstream.backends.reach = reach;
+        }
+        if let Some(kind) = self.policy {
+            upstream.policy = PolicyPlan { kind };
+        }
+        upstream.proxy_header = self.proxy_header.or(upstream.proxy_header);
+        if let Some(kind) = self.check.clone() {
+            let interval = self.check_interval.unwrap_or(CHECK_INTERVAL);
+            upstream.check = Some(CheckPlan { kind, interval });
+        }
+        if let Some(drain) = self.drain {
+            upstream.drain = drain;
+        }
+    }
 }
 
 /// How long a session may be silent.

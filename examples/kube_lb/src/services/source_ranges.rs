@@ -6,7 +6,7 @@ use ipnet::IpNet;
 ///
 /// An entry that is no network admits no client: together with the valid ones it stays a restriction. The second value has
 /// the invalid entries.
-pub(super) fn source_ranges(entries: &[String]) -> (Option<Vec<IpNet>>, Vec<String>) {
+pub(crate) fn source_ranges(entries: &[String]) -> (Option<Vec<IpNet>>, Vec<String>) {
     if entries.is_empty() {
         return (None, Vec::new());
     }

@@ -1,8 +1,12 @@
 //! The controller and its proxy against an API server in the process, on loopback addresses.
 
+#![allow(clippy::print_stdout, reason = "figures and seeds of a run")]
+#![allow(clippy::unwrap_used)]
+
 mod article;
 mod command_line;
 mod faults;
+mod gateway;
 mod leader;
 mod permissions;
 mod random;

@@ -49,6 +49,8 @@ async fn every_permission_is_used_and_every_request_is_permitted() {
     through_nodes["metadata"]["annotations"] = json!({"kube-lb.internal/backends": "nodes"});
     world.api.put("services", through_nodes);
     world.api.put("nodes", node("one", "10.0.0.1"));
+    world.install_gateway_api();
+    world.put_every_gateway_kind();
     let running = world.run("lease: {namespace: kube-lb, duration: 3s}").await;
     eventually("the Service", || world.is_served("web")).await;
     let permitted: BTreeSet<_> = PERMISSIONS

@@ -11,7 +11,7 @@ use live::{LIVE, Live};
 use order::{MAX_SMOOTH_LAP, Order};
 
 mod live;
-mod order;
+pub(crate) mod order;
 mod smooth;
 mod spread;
 #[cfg(test)]

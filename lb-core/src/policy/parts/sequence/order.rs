@@ -24,7 +24,7 @@ pub(super) const MAX_SMOOTH_LAP: u64 = 4096;
 const STORED_TURNS: u64 = 4;
 
 #[derive(Debug)]
-pub(super) enum Order {
+pub(crate) enum Order {
     Rotation { len: u64 },
     Spread(Spread),
     Stored(Indices),
@@ -33,7 +33,11 @@ pub(super) enum Order {
 impl Order {
     /// The order for `weights`, of which there is at least one.
     pub(super) fn new(weights: impl ExactSizeIterator<Item = NonZeroU16>) -> Self {
-        let weights: Vec<u64> = weights.map(|w| w.get().into()).collect();
+        Self::by_weights(weights.map(|w| w.get().into()).collect())
+    }
+
+    /// The order for `weights`, of which there is at least one and none is 0. The sum of all, times their number, fits.
+    pub(crate) fn by_weights(weights: Vec<u64>) -> Self {
         let divisor = weights.iter().copied().fold(0, gcd).max(1);
         let weights: Vec<u64> = weights.iter().map(|w| w / divisor).collect();
         let lap: u64 = weights.iter().sum();
@@ -53,15 +57,21 @@ impl Order {
     /// The backend of turn number `ticket`.
     #[inline]
     pub(super) fn turn(&self, ticket: u64) -> BackendIndex {
-        BackendIndex::new(match self {
+        BackendIndex::new(self.index_of(ticket))
+    }
+
+    /// The index of the weight that has turn number `ticket`.
+    #[inline]
+    pub(crate) fn index_of(&self, ticket: u64) -> u32 {
+        match self {
             Self::Rotation { len } => (ticket % len) as u32,
             Self::Spread(spread) => spread.turn(ticket),
             Self::Stored(turns) => turns.get((ticket % turns.len() as u64) as usize),
-        })
+        }
     }
 
     /// How many turns there are before the order repeats.
-    pub(super) fn lap(&self) -> u64 {
+    pub(crate) fn lap(&self) -> u64 {
         match self {
             Self::Rotation { len } => *len,
             Self::Spread(spread) => spread.lap(),

@@ -33,7 +33,15 @@ pub struct ApiRequest {
     method: ApiMethod,
     path_and_query: String,
     body: Vec<u8>,
+    accept: &'static str,
 }
+
+/// What a server may answer with.
+const JSON: &str = "application/json";
+
+/// The metadata of an object, or the whole object from a server that cannot leave the rest out.
+const METADATA: &str =
+    "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json";
 
 impl ApiRequest {
     /// A request without a body. The path begins with `/api` or `/apis`; the caller escapes what is no name.
@@ -42,7 +50,15 @@ impl ApiRequest {
             method,
             path_and_query: path_and_query.into(),
             body: Vec::new(),
+            accept: JSON,
         }
+    }
+
+    /// Asks for the metadata of an object alone, for large objects of which nothing else is read.
+    #[must_use]
+    pub fn metadata_only(mut self) -> Self {
+        self.accept = METADATA;
+        self
     }
 
     /// Sets the body, which is JSON.
@@ -165,7 +181,7 @@ impl ApiRequest {
         http::Request::builder()
             .method(self.method.name())
             .uri(&self.path_and_query)
-            .header(ACCEPT, "application/json")
+            .header(ACCEPT, self.accept)
             .header(CONTENT_TYPE, content)
             .body(self.body.clone())
             .map_err(|problem| error::config(what, &problem.to_string()))

@@ -312,8 +312,9 @@ struct Place {
     object: Option<ObjectPath>,
 }
 
-const APIS: [&str; 8] = [
+const APIS: [&str; 9] = [
     "/api/v1/",
+    "/apis/apiextensions.k8s.io/v1/",
     "/apis/apps/v1/",
     "/apis/coordination.k8s.io/v1/",
     "/apis/discovery.k8s.io/v1/",

@@ -1,0 +1,77 @@
+//! A listener of a Gateway or a ListenerSet as it is evaluated.
+
+use super::api::gateway::ListenerSpec;
+use super::conflict::Conflict;
+use super::host_pattern::HostPattern;
+use super::protocol::{Protocol, SupportedKinds};
+
+/// The object that a listener is written in, by its index in the [view](super::view::View).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ListenerOwner {
+    Gateway,
+    Set(usize),
+}
+
+/// A listener of a Gateway or a ListenerSet.
+#[derive(Debug)]
+pub(crate) struct GatewayListener<'a> {
+    pub(crate) spec: &'a ListenerSpec,
+    /// The index of its Gateway.
+    pub(crate) gateway: usize,
+    pub(crate) owner: ListenerOwner,
+    pub(crate) protocol: Protocol,
+    /// `None` if it is out of range, which the API server refuses.
+    pub(crate) port: Option<u16>,
+    pub(crate) host: HostPattern,
+    pub(crate) kinds: SupportedKinds,
+    pub(crate) conflict: Option<Conflict>,
+    /// Whether another listener of TLS on its port has a host name in common with it.
+    pub(crate) is_overlapping: bool,
+}
+
+impl<'a> GatewayListener<'a> {
+    pub(crate) fn new(spec: &'a ListenerSpec, gateway: usize, owner: ListenerOwner) -> Self {
+        let protocol = Protocol::of(spec);
+        let host = match protocol.has_hostnames() {
+            true => HostPattern::parse(spec.hostname.as_deref()),
+            false => HostPattern::Any,
+        };
+        Self {
+            spec,
+            gateway,
+            owner,
+            protocol,
+            port: u16::try_from(spec.port).ok().filter(|&port| port > 0),
+            host,
+            kinds: SupportedKinds::of(spec, protocol),
+            conflict: None,
+            is_overlapping: false,
+        }
+    }
+
+    /// Why it is not accepted: the reason of the API, and a text. A conflict comes first.
+    pub(crate) fn rejection(&self) -> Option<(&'static str, String)> {
+        if let Some(conflict) = &self.conflict {
+            return Some((conflict.kind.reason(), conflict.to_string()));
+        }
+        if self.protocol.route_kind().is_none() {
+            let text = match self.protocol {
+                Protocol::TlsTerminate => {
+                    "TLS is not terminated here: use tls.mode Passthrough".to_owned()
+                }
+                _ => format!(
+                    "the protocol {:?} is not supported: use TCP, or TLS with tls.mode Passthrough",
+                    self.spec.protocol
+                ),
+            };
+            return Some(("UnsupportedProtocol", text));
+        }
+        match self.port {
+            Some(_) => None,
+            None => Some((
+                "PortUnavailable",
+                format!("there is no port {}", self.spec.port),
+            )),
+        }
+    }
+}

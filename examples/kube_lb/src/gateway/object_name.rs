@@ -1,0 +1,81 @@
+//! Names of objects, and their precedence.
+
+use std::fmt;
+
+use lb_discovery::kubernetes::controller::Metadata;
+
+/// The namespace and the name of an object. The namespace of a cluster-wide object is empty.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct ObjectName {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl ObjectName {
+    pub(crate) fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    /// The name in `metadata`.
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        let namespace = metadata.namespace.clone().unwrap_or_default();
+        Self::new(namespace, &metadata.name)
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { namespace, name } = self;
+        write!(f, "{namespace}/{name}")
+    }
+}
+
+/// Orders objects as Gateway API does: the oldest first, then by the text `namespace/name`.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Precedence {
+    /// An object that the API server has not dated is the youngest.
+    is_undated: bool,
+    /// Texts in the form of the API sort by time.
+    created: Option<String>,
+    text: String,
+}
+
+impl Precedence {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        let created = metadata.creation_timestamp.clone();
+        Self {
+            is_undated: created.is_none(),
+            created,
+            text: ObjectName::of(metadata).to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(namespace: &str, name: &str, second: Option<u8>) -> Precedence {
+        let created = second.map(|second| format!("2026-01-01T00:00:0{second}Z"));
+        let metadata = json!({"namespace": namespace, "name": name, "creationTimestamp": created});
+        Precedence::of(&serde_json::from_value(metadata).unwrap())
+    }
+
+    #[test]
+    fn the_oldest_precedes_and_then_the_text_of_namespace_and_name_decides() {
+        let in_order = [
+            object("z", "z", Some(1)),
+            // '-' is before '/', so the texts are in another order than the namespaces.
+            object("a-b", "x", Some(2)),
+            object("a", "x", Some(2)),
+            object("a", "y", Some(2)),
+            object("a", "a", None),
+        ];
+        assert!(in_order.is_sorted(), "{in_order:?}");
+    }
+}

@@ -1,0 +1,44 @@
+//! All objects that decide what is served.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::api::namespace::Namespace;
+use super::api::{
+    Gateway, GatewayClass, GatewayKind, ListenerSet, ReferenceGrant, TcpRoute, TlsRoute,
+};
+use super::policy::object::{ConnectionPolicy, PLURAL};
+use crate::objects::Service;
+
+/// The objects of the Gateway API, by their keys: `namespace/name`, or the name of those without a namespace.
+#[derive(Clone, Debug, Default)]
+pub struct GatewayObjects {
+    pub(crate) classes: BTreeMap<String, Arc<GatewayClass>>,
+    pub(crate) gateways: BTreeMap<String, Arc<Gateway>>,
+    pub(crate) listener_sets: BTreeMap<String, Arc<ListenerSet>>,
+    pub(crate) tcp_routes: BTreeMap<String, Arc<TcpRoute>>,
+    pub(crate) tls_routes: BTreeMap<String, Arc<TlsRoute>>,
+    pub(crate) grants: BTreeMap<String, Arc<ReferenceGrant>>,
+    pub(crate) policies: BTreeMap<String, Arc<ConnectionPolicy>>,
+    pub(crate) namespaces: BTreeMap<String, Arc<Namespace>>,
+    /// The releases that the definitions of the kinds name, by the names of the definitions.
+    pub(crate) releases: BTreeMap<String, Option<String>>,
+}
+
+impl GatewayObjects {
+    /// Whether there is an object of the kind `plural` with a status, by its key.
+    pub(crate) fn contains(&self, plural: &str, key: &str) -> bool {
+        match plural {
+            GatewayClass::PLURAL => self.classes.contains_key(key),
+            Gateway::PLURAL => self.gateways.contains_key(key),
+            ListenerSet::PLURAL => self.listener_sets.contains_key(key),
+            TcpRoute::PLURAL => self.tcp_routes.contains_key(key),
+            TlsRoute::PLURAL => self.tls_routes.contains_key(key),
+            PLURAL => self.policies.contains_key(key),
+            _ => false,
+        }
+    }
+}
+
+/// All Services of the cluster, by `namespace/name`.
+pub(crate) type Services = BTreeMap<String, Arc<Service>>;

@@ -1,0 +1,139 @@
+//! The targets of policies.
+
+use std::ops::Range;
+
+use super::object::PolicyTarget;
+use crate::gateway::api::GROUP;
+use crate::gateway::api::route::ParentReference;
+use crate::gateway::attach::Route;
+use crate::gateway::object_name::ObjectName;
+use crate::gateway::protocol::RouteKind;
+use crate::gateway::view::View;
+
+/// What may have one policy.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Slot {
+    Gateway(usize, Option<String>),
+    Set(usize, Option<String>),
+    Route(usize),
+}
+
+/// Finds the target of a policy of `namespace`.
+pub(super) fn find(
+    target: &PolicyTarget,
+    namespace: &str,
+    view: &View<'_>,
+    routes: &[Route<'_>],
+) -> Result<Slot, (&'static str, String)> {
+    let PolicyTarget {
+        group,
+        kind,
+        name,
+        section_name: section,
+    } = target;
+    let name = ObjectName::new(namespace, name);
+    let missing = || {
+        (
+            "TargetNotFound",
+            format!("this controller has no {kind} {name}"),
+        )
+    };
+    let has_section = |listeners: &Range<usize>| {
+        let listeners = &view.listeners[listeners.clone()];
+        let found = section.as_ref().is_none_or(|section| {
+            listeners
+                .iter()
+                .any(|listener| listener.spec.name == *section)
+        });
+        let text = || {
+            format!(
+                "{kind} {name} has no listener {}",
+                section.as_deref().unwrap_or_default()
+            )
+        };
+        found
+            .then_some(())
+            .ok_or_else(|| ("TargetNotFound", text()))
+    };
+    let route = |kind| {
+        if section.is_some() {
+            return Err((
+                "Invalid",
+                "rules of routes cannot have policies: leave sectionName out".to_owned(),
+            ));
+        }
+        let found = routes
+            .iter()
+            .position(|route| route.kind == kind && route.name == name);
+        found.map(Slot::Route).ok_or_else(missing)
+    };
+    match (group.as_str(), kind.as_str()) {
+        (GROUP, "Gateway") => {
+            let found = view
+                .gateways
+                .iter()
+                .position(|gateway| gateway.name == name);
+            let found = found.ok_or_else(missing)?;
+            has_section(&view.gateways[found].listeners)?;
+            Ok(Slot::Gateway(found, section.clone()))
+        }
+        (GROUP, "ListenerSet") => {
+            let found = view.sets.iter().position(|set| set.name == name);
+            let found = found.ok_or_else(missing)?;
+            has_section(&view.sets[found].listeners)?;
+            Ok(Slot::Set(found, section.clone()))
+        }
+        (GROUP, "TCPRoute") => route(RouteKind::Tcp),
+        (GROUP, "TLSRoute") => route(RouteKind::Tls),
+        _ => Err((
+            "Invalid",
+            format!("objects of the kind {kind} cannot have this policy"),
+        )),
+    }
+}
+
+/// The Gateways of a target, each once. Of one that is not known, the target itself.
+pub(super) fn ancestors(
+    slot: Option<&Slot>,
+    target: &PolicyTarget,
+    namespace: &str,
+    view: &View<'_>,
+    routes: &[Route<'_>],
+) -> Vec<ParentReference> {
+    let gateway = |index: usize| {
+        let ObjectName { namespace, name } = view.gateways[index].name.clone();
+        ParentReference {
+            group: Some(GROUP.to_owned()),
+            kind: Some("Gateway".to_owned()),
+            namespace: Some(namespace),
+            name,
+            ..ParentReference::default()
+        }
+    };
+    let mut indices: Vec<usize> = match slot {
+        None => {
+            return vec![ParentReference {
+                group: Some(target.group.clone()),
+                kind: Some(target.kind.clone()),
+                namespace: Some(namespace.to_owned()),
+                name: target.name.clone(),
+                section_name: target.section_name.clone(),
+                port: None,
+            }];
+        }
+        Some(Slot::Gateway(index, _)) => vec![*index],
+        Some(Slot::Set(set, _)) => vec![view.sets[*set].gateway],
+        Some(Slot::Route(route)) => {
+            let parents = routes[*route].parents.iter();
+            let attached = parents
+                .filter_map(|parent| parent.outcome.as_ref().ok())
+                .flatten();
+            attached
+                .map(|attachment| view.listeners[attachment.listener].gateway)
+                .collect()
+        }
+    };
+    indices.sort_unstable();
+    indices.dedup();
+    indices.into_iter().map(gateway).collect()
+}

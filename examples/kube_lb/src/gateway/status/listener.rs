@@ -1,0 +1,116 @@
+//! The status of a listener.
+
+use super::StatusContext;
+use crate::gateway::api::gateway::ListenerStatus;
+use crate::gateway::condition::{ReportTime, Reported, merge};
+use crate::gateway::evaluation::Evaluation;
+use crate::gateway::programming::Programming;
+
+const OURS: [&str; 5] = [
+    "Accepted",
+    "Conflicted",
+    "OverlappingTLSConfig",
+    "Programmed",
+    "ResolvedRefs",
+];
+
+impl Evaluation<'_> {
+    /// The status of the listener with this index, and whether it listens. `old` are those that its object has.
+    pub(super) fn listener_status(
+        &self,
+        index: usize,
+        old: &[ListenerStatus],
+        at: ReportTime<'_>,
+        context: StatusContext<'_>,
+    ) -> (ListenerStatus, bool) {
+        let listener = &self.view.listeners[index];
+        let name = &listener.spec.name;
+        let old = old.iter().find(|old| old.name == *name);
+        let old = old.map_or(&[][..], |old| &old.conditions);
+        let programming = self.programming(index, context);
+        let is_listening = programming.is_listening && programming.problems.is_empty();
+        let reports = self.listener_reports(index, &programming, context);
+        let status = ListenerStatus {
+            name: name.clone(),
+            attached_routes: self.attached_routes(index),
+            conditions: merge(old, &reports, &OURS, at),
+            supported_kinds: listener.kinds.list(),
+        };
+        (status, is_listening)
+    }
+
+    /// Which addresses and ports a listener has. None, if it or its object is not accepted.
+    pub(super) fn programming(&self, index: usize, context: StatusContext<'_>) -> Programming {
+        let listener = &self.view.listeners[index];
+        let is_accepted = listener.rejection().is_none() && self.owner_is_accepted(listener);
+        let grant = self
+            .grant(listener.gateway, context.grants)
+            .filter(|_| is_accepted);
+        grant.map_or_else(Programming::default, |grant| {
+            Programming::of(listener, grant, context.feedback)
+        })
+    }
+
+    /// How many routes are attached to a listener.
+    fn attached_routes(&self, index: usize) -> i32 {
+        let claims = self.serving.claims.range((index, 0)..(index + 1, 0));
+        i32::try_from(claims.count()).unwrap_or(i32::MAX)
+    }
+
+    fn listener_reports(
+        &self,
+        index: usize,
+        programming: &Programming,
+        context: StatusContext<'_>,
+    ) -> Vec<Reported> {
+        let listener = &self.view.listeners[index];
+        let rejection = listener.rejection();
+        let has_addresses = self
+            .grant(listener.gateway, context.grants)
+            .is_some_and(|grant| !grant.addresses.is_empty());
+        let is_lost =
+            has_addresses && programming.assigned.is_empty() && !programming.problems.is_empty();
+        let accepted = match &rejection {
+            Some((reason, text)) => Reported::no("Accepted", reason, text.clone()),
+            None if is_lost => Reported::no("Accepted", "PortUnavailable", programming.message()),
+            None => Reported::yes("Accepted", "Accepted"),
+        };
+        let programmed = match (&rejection, &listener.conflict) {
+            (Some((reason, text)), Some(_)) => Reported::no("Programmed", reason, text.clone()),
+            (Some((_, text)), None) => Reported::no("Programmed", "Invalid", text.clone()),
+            (None, _) if !self.owner_is_accepted(listener) => Reported::no(
+                "Programmed",
+                "Invalid",
+                "the object of the listener is not accepted",
+            ),
+            (None, _) if !has_addresses => {
+                Reported::no("Programmed", "Pending", "the Gateway has no address")
+            }
+            (None, _) if !programming.problems.is_empty() => {
+                Reported::no("Programmed", "PortUnavailable", programming.message())
+            }
+            (None, _) => Reported::yes("Programmed", "Programmed").saying(programming.message()),
+        };
+        let resolved = match listener.kinds.invalid.is_empty() {
+            true => Reported::yes("ResolvedRefs", "ResolvedRefs"),
+            false => {
+                let kinds = listener.kinds.invalid.join(", ");
+                let text = format!("the listener cannot have routes of these kinds: {kinds}");
+                Reported::no("ResolvedRefs", "InvalidRouteKinds", text)
+            }
+        };
+        let conflicted = match &listener.conflict {
+            Some(conflict) => {
+                Reported::yes("Conflicted", conflict.kind.reason()).saying(conflict.to_string())
+            }
+            None => Reported::no("Conflicted", "NoConflicts", ""),
+        };
+        let mut reports = vec![accepted, programmed, resolved, conflicted];
+        if listener.is_overlapping {
+            let text = "another listener of the port has host names in common with this one";
+            let overlapping = Reported::yes("OverlappingTLSConfig", "OverlappingHostnames");
+            reports.push(overlapping.saying(text));
+        }
+        reports
+    }
+}

@@ -1,0 +1,166 @@
+//! The status of routes.
+
+use std::collections::BTreeMap;
+
+use super::{StatusContext, StatusPatch};
+use crate::gateway::api::route::{RouteObject, RouteParentStatus, RouteStatus};
+use crate::gateway::api::{TcpRoute, TlsRoute};
+use crate::gateway::attach::{Parent, Route};
+use crate::gateway::condition::{ReportTime, Reported, merge};
+use crate::gateway::evaluation::Evaluation;
+use crate::gateway::host_pattern::HostPattern;
+use crate::gateway::object_name::ObjectName;
+use crate::gateway::protocol::RouteKind;
+use crate::objects::Condition;
+
+/// Whether a route gets connections of a parent that accepts it: another route may have precedence.
+pub(crate) const SERVING: &str = "kube-lb.internal/Serving";
+
+const OURS: [&str; 4] = ["Accepted", "PartiallyInvalid", "ResolvedRefs", SERVING];
+
+impl Evaluation<'_> {
+    pub(super) fn route_patches(&self, context: StatusContext<'_>) -> Vec<StatusPatch> {
+        let numbers = self.routes.iter().enumerate();
+        let numbers = numbers.map(|(number, route)| ((route.kind, &route.name), number));
+        let numbers: BTreeMap<_, _> = numbers.collect();
+        let number = |kind: RouteKind, object: &RouteObject| {
+            numbers
+                .get(&(kind, &ObjectName::of(&object.metadata)))
+                .copied()
+        };
+        let tcp = self.objects.tcp_routes.values().filter_map(|route| {
+            let TcpRoute(object) = &**route;
+            let new = self.route_status(object, number(RouteKind::Tcp, object), context);
+            StatusPatch::of::<TcpRoute, _>(&object.metadata, &object.status, &new)
+        });
+        let tls = self.objects.tls_routes.values().filter_map(|route| {
+            let TlsRoute(object) = &**route;
+            let new = self.route_status(object, number(RouteKind::Tls, object), context);
+            StatusPatch::of::<TlsRoute, _>(&object.metadata, &object.status, &new)
+        });
+        tcp.chain(tls).collect()
+    }
+
+    /// The entries of other controllers as they are, and those of this one, all in their places: two controllers that each put
+    /// its own last would write forever.
+    fn route_status(
+        &self,
+        object: &RouteObject,
+        number: Option<usize>,
+        context: StatusContext<'_>,
+    ) -> RouteStatus {
+        let at = ReportTime {
+            generation: object.metadata.generation,
+            now: context.now,
+        };
+        let route = number.map(|number| (number, &self.routes[number]));
+        let parents = route.iter().flat_map(|(_, route)| &route.parents);
+        let mut wanted: Vec<&Parent<'_>> = parents.collect();
+        let entry = |parent: &Parent<'_>, old: &[Condition]| {
+            let (number, route) = route?;
+            let reports = self.parent_reports(number, route, parent, context);
+            Some(RouteParentStatus {
+                parent_ref: parent.reference.clone(),
+                controller_name: self.controller.to_owned(),
+                conditions: merge(old, &reports, &OURS, at),
+            })
+        };
+        let mut entries = Vec::new();
+        for old in &object.status.parents {
+            if old.controller_name != self.controller {
+                entries.push(old.clone());
+                continue;
+            }
+            let same = |parent: &&Parent<'_>| *parent.reference == old.parent_ref;
+            if let Some(at) = wanted.iter().position(same) {
+                entries.extend(entry(wanted.remove(at), &old.conditions));
+            }
+        }
+        entries.extend(wanted.into_iter().filter_map(|parent| entry(parent, &[])));
+        RouteStatus { parents: entries }
+    }
+
+    fn parent_reports(
+        &self,
+        number: usize,
+        route: &Route<'_>,
+        parent: &Parent<'_>,
+        context: StatusContext<'_>,
+    ) -> Vec<Reported> {
+        let resolved = match &route.backends.problem {
+            None => Reported::yes("ResolvedRefs", "ResolvedRefs"),
+            Some((reason, text)) => {
+                let text = format!("connections of these backends are refused: {text}");
+                Reported::no("ResolvedRefs", reason, text)
+            }
+        };
+        let attachments = match &parent.outcome {
+            Err((reason, text)) => {
+                return vec![Reported::no("Accepted", reason, text.clone()), resolved];
+            }
+            Ok(attachments) => attachments,
+        };
+        let listeners = attachments.iter().map(|attachment| attachment.listener);
+        let serving = self.serving_report(number, listeners, context);
+        let accepted = Reported::yes("Accepted", "Accepted").saying(&serving.message);
+        let mut reports = vec![accepted, resolved, serving];
+        let dropped = route.backends.dropped_rules;
+        if dropped > 0 {
+            let text = format!("Dropped Rule: {dropped} behind the first, because a route has one");
+            reports.push(Reported::yes("PartiallyInvalid", "UnsupportedValue").saying(text));
+        }
+        reports
+    }
+
+    /// Whether the route with this number gets connections of any of `listeners`, and what it does not get.
+    fn serving_report(
+        &self,
+        number: usize,
+        listeners: impl Iterator<Item = usize>,
+        context: StatusContext<'_>,
+    ) -> Reported {
+        let mut texts = Vec::new();
+        let (mut is_served, mut is_superseded) = (false, false);
+        for listener in listeners {
+            let name = &self.view.listeners[listener].spec.name;
+            if self.programming(listener, context).assigned.is_empty() {
+                texts.push(format!("the listener {name} is not programmed"));
+                continue;
+            }
+            let Some(claim) = self.serving.claims.get(&(listener, number)) else {
+                continue;
+            };
+            is_served |= claim.is_served;
+            for (host, winner) in &claim.lost {
+                let winner = match winner {
+                    Some(winner) => {
+                        let winner = &self.routes[*winner];
+                        is_superseded = true;
+                        format!("{} {} has precedence", winner.kind, winner.name)
+                    }
+                    None => "a listener with a more specific host name has precedence".to_owned(),
+                };
+                texts.push(match host {
+                    HostPattern::Any => {
+                        format!("on the listener {name} {winner}")
+                    }
+                    host => format!("on the listener {name} {winner} for {host}"),
+                });
+            }
+        }
+        let text = texts.join("; ");
+        match (is_served, is_superseded) {
+            (true, _) => Reported::yes(SERVING, "Serving").saying(text),
+            (false, true) => Reported::no(
+                SERVING,
+                "Superseded",
+                format!("no connection gets to this route: {text}"),
+            ),
+            (false, false) => Reported::no(
+                SERVING,
+                "ListenersNotProgrammed",
+                format!("no connection gets to this route: {text}"),
+            ),
+        }
+    }
+}
