@@ -60,7 +60,7 @@ pub(crate) fn catch<T>(name: &'static str, code: impl FnOnce() -> T) -> Result<T
     result.map_err(|payload| Panicked::new(name, payload))
 }
 
-/// The output of `future`, or its panic. Takes no more memory than the future.
+/// The output of `future`, or its panic.
 pub(crate) fn catch_future<F: Future>(
     name: &'static str,
     future: F,
@@ -70,7 +70,7 @@ pub(crate) fn catch_future<F: Future>(
 }
 
 impl Panicked {
-    fn new(name: &'static str, payload: Box<dyn Any + Send>) -> Self {
+    pub(crate) fn new(name: &'static str, payload: Box<dyn Any + Send>) -> Self {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
         let panicked = Self {
