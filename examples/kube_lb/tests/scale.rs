@@ -7,6 +7,9 @@
 //! `LB_SCALE=1000,10,100` are the Services, the ports of each, and the pods of each. The process is the program alone; the API server
 //! is in the test.
 
+#![allow(clippy::print_stdout, reason = "it prints figures")]
+#![allow(clippy::unwrap_used)]
+
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -108,7 +108,9 @@ impl Controller {
             .writes
             .clone()
             .run(self.cluster.clone(), leadership.clone());
-        let writer = tokio::spawn(writer);
+        // Dropping a set aborts its tasks.
+        let mut writers = JoinSet::new();
+        writers.spawn(writer);
         let mut gathered: Option<Instant> = None;
         loop {
             let due = gathered
@@ -141,7 +143,7 @@ impl Controller {
                 gathered.get_or_insert_with(|| Instant::now() + wait);
             }
         }
-        writer.abort();
+        writers.abort_all();
         let report = self.proxy.shutdown().await;
         while tasks.join_next().await.is_some() {}
         report
@@ -153,7 +155,9 @@ impl Controller {
         let leads = leadership.remaining().is_some();
         let retries = self.retry_at.is_some_and(|at| at <= now);
         let mut affected = self.affected(&changes);
-        if changes.plan || retries || leads != self.leads {
+        let decides = changes.plan || retries || leads != self.leads;
+        let known = self.feedback.backends.clone();
+        if decides {
             self.leads = leads;
             let mode = if leads { Mode::Assign } else { Mode::Follow };
             let decision = decide(&self.stores, &self.config, &mut self.last_valid, mode);
@@ -168,7 +172,7 @@ impl Controller {
             }
         }
         self.update_backends(affected, now);
-        if leads {
+        if leads && (decides || known != self.feedback.backends) {
             want_reports(
                 &self.writes,
                 &self.stores,

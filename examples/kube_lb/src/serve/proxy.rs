@@ -20,7 +20,7 @@ use super::probe::{explain, probe};
 use super::upstreams::Upstreams;
 use crate::plan::{Plan, UpstreamPlan};
 
-/// Serves a plan. Sessions go on whatever changes.
+/// Serves a plan. Sessions go on whatever changes, and end with it if it is dropped.
 pub struct RunningProxy {
     handle: Handle,
     server: JoinHandle<DrainReport>,
@@ -184,9 +184,15 @@ impl RunningProxy {
     }
 
     /// Stops accepting, lets sessions end for the time of the settings, and waits for that.
-    pub async fn shutdown(self) -> Option<DrainReport> {
+    pub async fn shutdown(mut self) -> Option<DrainReport> {
         self.handle.shutdown();
-        self.server.await.ok()
+        (&mut self.server).await.ok()
+    }
+}
+
+impl Drop for RunningProxy {
+    fn drop(&mut self) {
+        self.server.abort();
     }
 }
 

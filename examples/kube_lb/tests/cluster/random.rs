@@ -43,7 +43,7 @@ fn change(world: &World, rng: &mut SplitMix64, ports: &[u16], pod: SocketAddr) {
         4 => world.endpoints(&name, &[port], &[]),
         5 => world.endpoints(&name, ports, &[pod]),
         6 if exists => world.api.change("services", "default", &name, |service| {
-            let value = ["p2c", "maglev", "nonsense"][usize::try_from(port % 3).unwrap()];
+            let value = ["p2c", "maglev", "nonsense"][usize::from(port % 3)];
             service["metadata"]["annotations"] = json!({"kube-lb.internal/policy": value});
         }),
         7 if exists => world.api.change("services", "default", &name, |service| {

@@ -74,9 +74,15 @@ impl World {
         Running::start(self.config(more), self.cluster()).await
     }
 
-    /// Creates a Service of type LoadBalancer with these ports, and a slice with `pods` behind all of them.
+    /// Creates a Service of type LoadBalancer, or changes its ports, and makes a slice with `pods` behind all of them.
     pub(crate) fn serve(&self, name: &str, ports: &[u16], pods: &[SocketAddr]) {
-        self.api.put("services", service(name, ports));
+        let new = service(name, ports);
+        match self.api.find("services", "default", name) {
+            None => self.api.put("services", new),
+            Some(_) => self.api.change("services", "default", name, |known| {
+                known["spec"] = new["spec"].clone();
+            }),
+        }
         self.endpoints(name, ports, pods);
     }
 
