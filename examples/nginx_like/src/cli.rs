@@ -18,7 +18,7 @@ use crate::console::print_line;
 use crate::demo;
 use crate::process::daemon::{self, StartReport};
 use crate::process::error::StartError;
-use crate::process::files::conf_path::{ConfPath, ReadAll};
+use crate::process::files::conf_path::{ConfPath, DEFAULT_CONF, ReadAll};
 use crate::process::files::open_log;
 use crate::process::helper;
 use crate::process::run::{self, Start};
@@ -32,10 +32,7 @@ use crate::syntax::error::Os;
 use print::{dump, print_error, print_finding, print_version, print_warnings};
 use subcommand::{CliCommand, usage_exit};
 
-/// Where nginx keeps its configuration, below the prefix.
-const DEFAULT_CONF: &str = "conf/nginx.conf";
-
-/// Where distributions and the official image of nginx keep it.
+/// Where distributions and the official image of nginx keep the configuration.
 const SYSTEM_CONF: &str = "/etc/nginx/nginx.conf";
 
 /// The name of nginx's program. Units that distributions have for nginx expect a daemon of it.

@@ -70,9 +70,25 @@
 //! | `Retired::free`, memberships kept while a lease updates their index | dropping a load index, and its state references, in a picker | none |
 //! | `Updater::publish`, load indexes computed again | loads that count state references of the replaced membership | `leases_that_begin_beside_an_update_are_recorded`, `leases_that_end_beside_an_update_are_recorded` |
 //! | `LoadIndex::exclude`, note stored after the exclusion; `restore`, notes swapped | a thread that clears a note without restoring its backend | `a_backend_that_recovers_while_another_is_excluded_is_found` |
-//! | `Standing`, AcqRel and the count of suspicions | clearing a suspicion while another thread stores a new reason | `a_suspicion_that_comes_while_another_is_cleared_stays`, for each of the two |
+//! | `Standing::suspect`, AcqRel | saying that there is a reason before it is stored; partner: the exchange in `clear_if` | `a_suspicion_that_comes_while_another_is_cleared_stays` |
+//! | `Standing::clear_if`, AcqRel | reading the reasons before the word; partner: the exchange in `suspect` | the same |
+//! | `Standing`, the count of suspicions | clearing a suspicion while another thread stores a new reason | the same |
+//! | `Standing::set_indexed`, AcqRel | saying that there is a position before it is stored; partners: the exchanges of the same word. `is_indexed` is relaxed: a lease that reads an old word overlooks the index, which the updater computes again after it has published | none |
+//! | `Generation::advance`, Release; `get`, Acquire | a new generation without the change of a standing behind it; partners: each other | `a_thread_that_reads_a_generation_reads_the_change_behind_it`, all of `loom_models/health.rs` |
+//! | `Validity::holds`, Acquire; `finish`, Release of the three words | tier health from before the words that say that it holds; partners: each other | `tier_health_that_holds_was_stored_before` |
+//! | `Validity::begin`, the exchange | two threads that recompute tier health at a time, and mix two passes | `one_thread_recomputes_tier_health_at_a_time` |
+//! | `Validity::begin`, Acquire; `finish`, Release of `is_locked` | a pass that does not read what the pass before it stored; partners: each other | the same |
+//! | `Published::is_ejecting`, the exchange | two threads that each eject the last outlier of the share | `outliers_of_one_moment_are_not_ejected_beyond_the_share` |
+//! | `Published::is_ejecting`, Acquire and Release | counting the ejected backends without the one that the thread before ejected; partners: each other | the same, for each of the two |
+//! | `LoadIndex::counted`, swapped | adding to `total` a difference from a count that another thread has replaced | the three of `LoadIndex::record` |
+//! | `LoadIndex::{total, counted}`, SeqCst | nothing: a sum of differences needs no order, and a pick checks what it finds. One ordering for the whole index is simpler to review | none |
+//! | `LoadIndex::is_new`, swapped | more than one second look, which would cost time only | none |
+//! | `MinTree`, all accesses SeqCst | two threads that each store a leaf and read the other's as it was before, so that the node above them keeps a load that no leaf has; partners: each other | none |
 //!
-//! loom takes sequentially consistent accesses for acquire and release, so trees of several levels are beyond the models.
+//! All accesses of the load index's tree are sequentially consistent. An update stores a leaf, and then reads the leaf's siblings to
+//! compute the node above; another thread does the same with a sibling. Each thread's loads come after its own store of another
+//! word, an order that acquire and release do not give. loom takes sequentially consistent accesses for acquire and release, so
+//! trees of several levels are beyond the models.
 
 pub(crate) mod connection_limit;
 pub(crate) mod limited;

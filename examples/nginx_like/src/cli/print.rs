@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::DEFAULT_CONF;
 use crate::config::pid::DEFAULT as DEFAULT_PID;
 use crate::console::print_line;
 use crate::process::error::StartError;
+use crate::process::files::conf_path::DEFAULT_CONF;
 use crate::syntax::include::KeptFile;
 use crate::syntax::span::Warning;
 use crate::version::version;

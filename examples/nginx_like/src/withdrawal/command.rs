@@ -43,7 +43,7 @@ fn shown(output: &[u8]) -> String {
 pub(super) async fn run(command: &WithdrawCommand) -> Result<(), CommandError> {
     let (mut running, pipe) = start(command).map_err(CommandError::Start)?;
     let limit = command.timeout;
-    let mut output = Output::new(pipe).map_err(CommandError::Start)?;
+    let mut output = CommandOutput::new(pipe).map_err(CommandError::Start)?;
     let ended = timeout(limit, async {
         loop {
             select! {
@@ -102,12 +102,12 @@ impl Drop for RunningCommand {
 }
 
 /// The first bytes of its output. All others are read and dropped, so that the command never waits for a reader.
-struct Output {
+struct CommandOutput {
     pipe: Option<Receiver>,
     bytes: Vec<u8>,
 }
 
-impl Output {
+impl CommandOutput {
     fn new(pipe: PipeReader) -> io::Result<Self> {
         Ok(Self {
             pipe: Some(Receiver::from_owned_fd(OwnedFd::from(pipe))?),

@@ -10,6 +10,9 @@ use crate::syntax::error::ConfigError;
 use crate::syntax::include::KeptFile;
 use crate::syntax::span::Warning;
 
+/// Where nginx keeps its configuration, below the prefix.
+pub(crate) const DEFAULT_CONF: &str = "conf/nginx.conf";
+
 /// The configuration that the command line names.
 #[derive(Clone, Debug)]
 pub(crate) struct ConfPath {

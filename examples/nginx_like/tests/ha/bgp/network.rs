@@ -98,6 +98,15 @@ impl BgpNetwork {
         route.matches("via ").count()
     }
 
+    /// How many withdrawals the router has received from `lb1` or `lb2` in the session that it has with it now.
+    pub(crate) fn withdrawals(&self, neighbor: &str) -> u32 {
+        let shown = self.setup.ask(&["show", "protocols", "all", neighbor]);
+        let mut lines = shown.lines();
+        let line = lines.find_map(|line| line.trim().strip_prefix("Import withdraws:"));
+        let received = line.and_then(|counts| counts.split_whitespace().next()?.parse().ok());
+        received.unwrap_or_else(|| panic!("no number of withdrawals in {shown}"))
+    }
+
     /// Watches what `fault` does to a client that connects all the time and to sessions that are open, until the router
     /// has one balancer left. The gap is the time in which connections failed.
     pub(crate) fn strike(&mut self, fault: impl FnOnce(&mut Self)) -> Run {
