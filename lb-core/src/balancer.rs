@@ -130,13 +130,21 @@ impl Balancer {
     /// a link is up, an address or a route is back. Failures without an answer of connections that were picked before do not
     /// count any more. Does nothing without [`common_outage`](field@crate::BalancerConfig::common_outage). O(n).
     pub fn forgive_unanswered(&self, now: Timestamp) {
+        self.forgive_unanswered_since(Timestamp::default(), now);
+    }
+
+    /// Ends the ejections as [`forgive_unanswered`](Self::forgive_unanswered) does, but only those that began at `since` or
+    /// later, such as the moment at which the link was lost. O(n).
+    pub fn forgive_unanswered_since(&self, since: Timestamp, now: Timestamp) {
         if self.published.current().forgives_outages() {
-            self.published.forgive(self.published.outage().since(), now);
+            let outage = self.published.outage().since();
+            self.published.forgive(since, outage, now);
         }
     }
 
-    /// What was forgiven since the last call, by a report of a [`Pick`], by [`set_health`](Self::set_health) or by
-    /// [`forgive_unanswered`](Self::forgive_unanswered): for logs. One load if nothing was.
+    /// What was forgiven since the last call, by a report of a [`Pick`], by [`set_health`](Self::set_health),
+    /// [`forgive_unanswered`](Self::forgive_unanswered) or
+    /// [`forgive_unanswered_since`](Self::forgive_unanswered_since): for logs. One load if nothing was.
     pub fn take_forgiven(&self) -> Option<ForgivenEjections> {
         self.published.outage().take_forgiven()
     }

@@ -28,6 +28,9 @@ reasons! {
     Aborted = "aborted",
     /// [`Access`](crate::access::Access) denies the client's address.
     AccessDenied = "access_denied",
+    /// The local address that the client had connected to has left this machine:
+    /// [`orphan_timeout`](crate::ProxyBuilder::orphan_timeout).
+    AddressLost = "address_lost",
     /// The backend was removed, and its sessions are ended: [`OnBackendLoss`](crate::balancing::OnBackendLoss).
     BackendRemoved = "backend_removed",
     /// The backend reset its connection.
@@ -79,8 +82,8 @@ reasons! {
 }
 
 impl CloseReason {
-    /// Whether the client got no service, or lost its backend. A client that goes away, a time-out of a session that has a
-    /// backend, the end of the proxy and an operator's close are no failures.
+    /// Whether the client got no service, or lost its backend. A client that goes away, a lost address, a time-out of a
+    /// session that has a backend, the end of the proxy and an operator's close are no failures.
     pub const fn is_failure(self) -> bool {
         match self {
             Self::AccessDenied
@@ -100,6 +103,7 @@ impl CloseReason {
             | Self::RouteRefused
             | Self::Sessions => true,
             Self::Aborted
+            | Self::AddressLost
             | Self::ClientGone
             | Self::ClientReset
             | Self::Finished

@@ -102,6 +102,7 @@
 //! - `health-tls` (off): health checks that make a TLS handshake, `health::TlsCheck`.
 //! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
 //! - `metrics` (off): metrics for Prometheus, `openmetrics`.
+//! - `netlink` (off, Linux): acting on links, addresses and routes that are lost and return, `network_watch`.
 //! - `saved-state` (off): [`reports::SavedState`] in a file.
 
 #![doc(test(attr(deny(warnings))))]
@@ -130,6 +131,8 @@ mod listener;
 mod live_sessions;
 mod metrics;
 mod net;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+pub mod network_watch;
 mod no_backend_cause;
 #[cfg(feature = "metrics")]
 pub mod openmetrics;

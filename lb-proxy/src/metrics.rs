@@ -141,6 +141,8 @@ counters! {
     ended {
         /// Ended: the address was denied.
         access_denied: AccessDenied,
+        /// Ended: the local address had left the machine.
+        addresses_lost: AddressLost,
         /// Ended: the client exceeded its rate of new connections.
         client_rate: ClientRate,
         /// Ended: the client had as many sessions as it may have.

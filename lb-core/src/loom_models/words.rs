@@ -149,11 +149,11 @@ fn forgiveness_never_erases_a_failure_that_was_answered() {
         let record = Arc::new(FailureRecord::new());
         record.failed(limit(1), Unanswered, at(100));
         let failure = run(&record, |record| record.failed(limit(1), Answered, at(101)));
-        let forgiven = record.forgive();
+        let forgiven = record.forgive(at(0));
         failure.join().unwrap();
         assert_eq!(record.fails(), if forgiven { 1 } else { 2 });
         assert_eq!(record.ejected_until(limit(1), at(102)), Some(at(111)));
-        assert!(!record.forgive());
+        assert!(!record.forgive(at(0)));
     });
 }
 
@@ -162,8 +162,8 @@ fn two_threads_that_forgive_count_an_ejection_once() {
     model(|| {
         let record = Arc::new(FailureRecord::new());
         record.failed(limit(1), Unanswered, at(100));
-        let other = run(&record, FailureRecord::forgive);
-        let mine = record.forgive();
+        let other = run(&record, |record| record.forgive(at(0)));
+        let mine = record.forgive(at(0));
         assert!(mine ^ other.join().unwrap());
         assert!(record.is_clean());
     });

@@ -52,13 +52,16 @@ impl Published {
         &self.outage
     }
 
-    /// Ends the ejections that have no other reason than an outage since `since`.
+    /// Ends the ejections that have no other reason than an outage, and began at `earliest` or later. The outage is known
+    /// `since` then.
     #[cold]
-    pub(crate) fn forgive(&self, since: Option<Timestamp>, now: Timestamp) {
+    pub(crate) fn forgive(&self, earliest: Timestamp, since: Option<Timestamp>, now: Timestamp) {
         self.outage.ended(now);
         let membership = self.current();
+        let detection = membership.config.outlier_detection.as_ref();
         let members = membership.set().members();
-        let forgiven = members.filter(|(_, member)| member.state().forgive(now));
+        let forgiven =
+            members.filter(|(_, member)| member.state().forgive(detection, earliest, now));
         let forgiven = forgiven.count();
         if forgiven > 0 {
             self.generation.advance();
@@ -118,7 +121,7 @@ impl Owner for Published {
             membership.common_outage(now)
         });
         if since.is_some() {
-            self.forgive(since, now);
+            self.forgive(Timestamp::default(), since, now);
         }
     }
 

@@ -51,12 +51,13 @@ impl FailureRecord {
         })
     }
 
-    /// Forgets the failures, if none of them was answered. True if there were any.
-    pub(crate) fn forgive(&self) -> bool {
+    /// Forgets the failures, if none of them was answered, and the last one happened at `since` or later. True if there were
+    /// any.
+    pub(crate) fn forgive(&self, since: Timestamp) -> bool {
         let forgiven = |word| {
             let record = FailureWindow::from_word(word);
-            let is_forgiven = record.fails > 0 && record.cause == AttemptFailure::Unanswered;
-            is_forgiven.then_some(FailureWindow::CLEAN)
+            let is_unanswered = record.fails > 0 && record.cause == AttemptFailure::Unanswered;
+            (is_unanswered && record.checked_at >= since).then_some(FailureWindow::CLEAN)
         };
         self.0.fetch_update(Relaxed, Relaxed, forgiven).is_ok()
     }
@@ -316,7 +317,7 @@ mod tests {
     #[test]
     fn failures_are_forgiven_if_none_of_them_was_answered() {
         let record = FailureRecord::new();
-        assert!(!record.forgive());
+        assert!(!record.forgive(at(0)));
         record.failed(limit(2), Unanswered, at(100));
         assert_eq!(record.ejection(limit(2), at(100)), None);
         record.failed(limit(2), Unanswered, at(101));
@@ -325,7 +326,7 @@ mod tests {
         assert!(record.claim(limit(2), at(112)));
         let ejection = record.ejection(limit(2), at(112)).unwrap();
         assert_eq!(ejection.cause, Unanswered, "a trial keeps the cause");
-        assert!(record.forgive());
+        assert!(record.forgive(at(0)));
         assert!(record.is_clean());
     }
 
@@ -336,7 +337,7 @@ mod tests {
             for failure in order {
                 record.failed(limit(1), failure, at(100));
             }
-            assert!(!record.forgive());
+            assert!(!record.forgive(at(0)));
             assert_eq!(record.fails(), 2);
             let ejection = record.ejection(limit(1), at(101)).unwrap();
             assert_eq!(ejection.cause, Answered);

@@ -120,12 +120,17 @@ impl BackendState {
         ejections().map(|ejection| ejection.since).max()
     }
 
-    /// Forgets failures without an answer, and ends the ejection that they caused. The caller reports the change. True if
-    /// there was an ejection at `now`, and there is none any more.
-    pub(crate) fn forgive(&self, now: Timestamp) -> bool {
+    /// Forgets failures without an answer, and ends the ejection that they caused at `since` or later. The caller reports the
+    /// change. True if there was an ejection at `now`, and there is none any more.
+    pub(crate) fn forgive(
+        &self,
+        detection: Option<&OutlierDetection>,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> bool {
         let was_ejected = self.ejected_until(now).is_some();
-        let by_limit = self.failures.forgive();
-        let as_outlier = self.outliers.forgive(now);
+        let by_limit = self.failures.forgive(since);
+        let as_outlier = self.outliers.forgive(detection, since, now);
         if by_limit || as_outlier {
             self.clear_suspicion();
         }

@@ -227,6 +227,31 @@ fn an_embedder_that_sees_the_link_return_forgives_without_a_connection() {
     assert_eq!(bench.balancer.take_forgiven(), None);
 }
 
+#[test]
+fn an_ejection_from_before_the_link_was_lost_is_not_forgiven() {
+    let detection = OutlierDetection::default()
+        .consecutive_failures(NonZeroU32::MIN)
+        .max_ejected_percent(100);
+    let by_limit = weighted(&[1; N]);
+    let as_outlier = by_limit.iter().cloned();
+    let as_outlier = as_outlier.map(|one| one.fail_limit(None)).collect();
+    let limited = BalancerConfig::default();
+    let detecting = limited.clone().outlier_detection(detection);
+    for (config, backends) in [(limited, by_limit), (detecting, as_outlier)] {
+        let policy = small(PolicyKind::WeightedRoundRobin);
+        let mut bench = Bench::with(policy, config, &backends);
+        // The host of the first one is down. The link is lost at 103 and returns at 106.
+        cut_off(&mut bench, [0], at(100));
+        cut_off(&mut bench, [1], at(104));
+        bench.balancer.forgive_unanswered_since(at(103), at(106));
+        assert_eq!(bench.balancer.take_forgiven().unwrap().backends, 1);
+        assert!(bench.pick_only(0, N, at(106)).is_err());
+        assert!(bench.pick_only(1, N, at(106)).is_ok());
+        bench.balancer.forgive_unanswered(at(106));
+        assert!(bench.pick_only(0, N, at(106)).is_ok());
+    }
+}
+
 /// What happens to a connection, after some milliseconds.
 #[derive(Clone, Copy, Debug)]
 enum Event {

@@ -73,11 +73,16 @@ fn choices_of_some(replica: &mut Bench) {
 fn restarted(kind: PolicyKind, before: &Bench, last: &Snapshot) -> Bench {
     let mut replica = Bench::new(kind.build(), &Snapshot::default());
     let known: Vec<_> = before.balancer.set().memories(at(3)).collect();
+    // Backends that are known already would keep their state.
+    replica.updater.recall(known, at(3));
     replica
         .updater
         .apply(before.balancer.set().snapshot(), at(3));
-    replica.updater.recall(known, at(3));
     replica.updater.apply(last, at(3));
+    let set = replica.balancer.set();
+    let ejected = set.status(at(4)).filter(|one| one.ejected_until.is_some());
+    let ejected: Vec<_> = ejected.map(|one| one.backend.addr).collect();
+    assert_eq!(ejected, [addr(FAULTY)], "{kind}");
     replica
 }
 

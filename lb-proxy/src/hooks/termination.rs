@@ -28,6 +28,7 @@ use crate::no_backend_cause::NoBackendCause;
 /// | | `RC` | the last attempt failed for want of something on this machine |
 /// | `ClientReset` | `CD`, `CL` | the client reset its connection; `L` if the backend had ended before |
 /// | | `CR` | while it got a fixed response |
+/// | `AddressLost` | `CD`, `CL` | nearest: HAProxy's `tcp-ut` ends such a connection |
 /// | `BackendReset` | `SD` | the backend reset its connection |
 /// | `FirstByteTimeout`, `IdleTimeout` | `cD` | nearest: both sides were silent, and HAProxy reports the client's time-out, which it checks first |
 /// | | `cR` | the client does not read a fixed response |
@@ -73,7 +74,9 @@ impl TerminationCode {
             CloseReason::QueueTimeout => ('s', 'Q'),
             CloseReason::QueueFull => ('P', 'Q'),
             CloseReason::NoBackend => (connect_cause(summary), 'C'),
-            CloseReason::ClientGone | CloseReason::ClientReset => ('C', step(summary)),
+            CloseReason::AddressLost | CloseReason::ClientGone | CloseReason::ClientReset => {
+                ('C', step(summary))
+            }
             CloseReason::BackendReset => ('S', 'D'),
             CloseReason::FirstByteTimeout | CloseReason::IdleTimeout => match summary.phase {
                 SessionPhase::Responding => ('c', 'R'),

@@ -118,6 +118,16 @@ impl<'a> Duplex<'a> {
         self.down.cut();
     }
 
+    /// Treats the client as broken, because nothing reaches it any more. What it has sent is still delivered.
+    pub(super) fn lose_client(&mut self) {
+        self.down.give_up(false);
+        if !self.up.is_source_broken() {
+            self.up.note_broken(false);
+        }
+        // Else the kernel would go on to retransmit what it holds for the client.
+        reset_on_close(self.down.sink());
+    }
+
     /// Discards bytes of a side if the other side accepts none any more, so that its peer goes on to read.
     pub(super) fn discard(&self, cx: &mut Context<'_>) {
         for (from, towards) in [(&self.up, &self.down), (&self.down, &self.up)] {

@@ -57,7 +57,7 @@ use crate::net::stream::Stream;
 
 pub(crate) use respond::{ResponseEnd, respond};
 pub(crate) use run::relay;
-pub(crate) use setup::{BytesAhead, CutSignals, RelaySettings, TrafficCounters};
+pub(crate) use setup::{BytesAhead, CutReason, CutSignals, RelaySettings, TrafficCounters};
 pub(crate) use socket::reset_on_close;
 pub(crate) use totals::RelayTotals;
 

@@ -17,7 +17,7 @@ use super::duplex::{Duplex, TURN};
 use super::held_bytes::HeldBytes;
 use super::pacing::Pacing;
 use super::pump::Pump;
-use super::setup::{BytesAhead, CutSignals, RelaySettings, TrafficCounters};
+use super::setup::{BytesAhead, CutReason, CutSignals, RelaySettings, TrafficCounters};
 use super::totals::RelayTotals;
 use crate::close_request::CloseRequest;
 use crate::config::HalfClose;
@@ -49,7 +49,7 @@ pub(crate) fn relay<'a, F>(
     backend_left: impl FnOnce() + 'a,
 ) -> impl Future<Output = F::Output>
 where
-    F: Future<Output: From<RelayEnd>>,
+    F: Future<Output: CutReason>,
 {
     let sent = ahead.bytes.len() - ahead.consumed - ahead.announced;
     let pacing = Pacing::new(settings.bandwidth, sent);
@@ -86,7 +86,7 @@ struct Run<'a, F, L> {
 
 impl<F, L> Run<'_, F, L>
 where
-    F: Future<Output: From<RelayEnd>>,
+    F: Future<Output: CutReason>,
     L: FnOnce(),
 {
     /// Rare steps are boxed, because every idle session carries the size of this future.
@@ -136,6 +136,9 @@ where
         {
             self.is_cut = true;
             both.cut();
+            if output.has_lost_client() {
+                both.lose_client();
+            }
             self.deadlines.note_cut();
             if let Some(request) = self.cuts.request {
                 request.note_cut();

@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use tokio_util::sync::CancellationToken;
 
+use super::RelayEnd;
 use super::totals::RelayTotals;
 use crate::bandwidth::Bandwidth;
 use crate::close_request::CloseRequest;
@@ -36,6 +37,16 @@ pub(crate) struct BytesAhead {
     /// How many of the remaining bytes are not the client's, and are not counted as its bytes.
     pub(crate) announced: usize,
 }
+
+/// Why a relay is cut from outside.
+pub(crate) trait CutReason: From<RelayEnd> {
+    /// Whether nothing reaches the client any more: the relay then delivers to the backend alone.
+    fn has_lost_client(&self) -> bool {
+        false
+    }
+}
+
+impl CutReason for RelayEnd {}
 
 /// The signals that end a relay from outside.
 #[derive(Debug)]

@@ -69,6 +69,7 @@ impl ActiveConfig {
         if desired.detailed_metrics {
             trackers.count_in_detail(workers);
         }
+        trackers.lost_addresses.set_timeout(desired.orphan_timeout);
         let proxy = ProxyState::new(descriptors.sessions, desired.limits, trackers);
         let listeners = ListenerSet::new(desired.listeners, &proxy, signals);
         trackers.hops.set_listeners(listeners.addrs());
@@ -222,6 +223,8 @@ impl ActiveConfig {
         self.upstreams.observe(&context.trackers);
         self.proxy = self.proxy.with_limits(desired.limits);
         self.shutdown = desired.shutdown.clone();
+        let lost_addresses = &context.trackers.lost_addresses;
+        lost_addresses.set_timeout(desired.orphan_timeout);
         self.tracks_sessions = desired.tracks_sessions;
         self.switch_tracking(&context.workers);
         let (listeners, closing) = self.listeners.replace(

@@ -1,5 +1,7 @@
 //! The target state of a server.
 
+use std::time::Duration;
+
 use super::bind_retry::BindRetry;
 use super::pending_listener::PendingListener;
 use super::proxy::{Proxy, ShutdownConfig};
@@ -16,6 +18,7 @@ pub(crate) struct DesiredState {
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
     pub(crate) tracks_sessions: bool,
+    pub(crate) orphan_timeout: Option<Duration>,
     pub(crate) detailed_metrics: bool,
     /// Descriptors for everything but sessions and listening sockets, those of the workers' runtimes and of probes included.
     pub(crate) reserve: u64,
@@ -33,6 +36,7 @@ impl DesiredState {
             workers: proxy.workers,
             limits: proxy.limits,
             tracks_sessions: proxy.tracks_sessions,
+            orphan_timeout: proxy.orphan_timeout,
             detailed_metrics: proxy.detailed_metrics,
             reserve: proxy.reserve_with(workers).saturating_add(probes),
             shutdown: proxy.shutdown,

@@ -41,7 +41,7 @@ use crate::upstream::Upstream;
 /// Observes, reloads and shuts down a [`Server`](crate::Server) from any thread. Cloning costs one reference count.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    server: Arc<ServerState>,
+    pub(super) server: Arc<ServerState>,
 }
 
 impl Handle {

@@ -4,6 +4,7 @@
 //! - [`serve`]: the server's life; `pause`: without accepting; `shutdown`: its last phases; [`handle`]: what an embedder holds of it.
 //! - `reload`, `active_config`: what a reload replaces. `diff` decides what it adds, keeps, changes and removes,
 //!   `listener_set` and `upstream_set` do so.
+//! - `network`: what it does when links, routes and addresses of the machine come and go.
 //! - `readiness`: whether it should get new connections.
 //! - [`worker_pool`]: the threads; [`budget`]: the descriptors.
 
@@ -16,6 +17,7 @@ mod desired_state;
 mod diff;
 pub(crate) mod handle;
 mod listener_set;
+mod network;
 mod pause;
 mod pending_listener;
 pub(crate) mod phase;

@@ -27,6 +27,7 @@ pub struct Proxy {
     pub(super) workers: Workers,
     pub(super) limits: Limits,
     pub(super) tracks_sessions: bool,
+    pub(super) orphan_timeout: Option<Duration>,
     reserve: u64,
     pub(super) bind_timeout: Duration,
     pub(super) shutdown: ShutdownConfig,
@@ -64,6 +65,7 @@ impl Proxy {
                 workers: Workers::default(),
                 limits: Limits::default(),
                 tracks_sessions: false,
+                orphan_timeout: None,
                 reserve: 32,
                 bind_timeout: Duration::from_millis(2500),
                 shutdown: ShutdownConfig::default(),
@@ -198,6 +200,20 @@ impl ProxyBuilder {
     /// A tracked session takes about 1 KiB more, and three atomic operations more for each write of its relay.
     pub fn track_sessions(mut self, tracks: bool) -> Self {
         self.proxy.tracks_sessions = tracks;
+        self
+    }
+
+    /// Sets how long sessions outlast the local address that their clients connected to, once
+    /// [`Handle::note_address_lost`](crate::Handle::note_address_lost) has reported its loss. Default: `None`, until a time-out
+    /// of their own. A reload may change it. An idle session costs nothing more.
+    ///
+    /// The kernel can send nothing from an address that it does not have, so such a session is an orphan: neither end of the
+    /// connection learns that the other one is out of reach. With a time, the session ends that long after the loss with
+    /// [`CloseReason::AddressLost`](crate::events::CloseReason::AddressLost): the backend gets what the client has sent, and is
+    /// reset. If the address returns before, the session goes on.
+    #[doc(alias = "lb_orphan_timeout")]
+    pub fn orphan_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.proxy.orphan_timeout = timeout;
         self
     }
 

@@ -36,16 +36,17 @@ use crate::connection::Connection;
 use crate::limits::client_zone::ClientPermit;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
-use crate::relay::RelayTotals;
+use crate::relay::{BytesAhead, RelayTotals};
 use crate::session_id::SessionId;
 use crate::state::listener::ListenerState;
 use crate::state::permit::SessionPermit;
 use crate::state::route::Route;
-use crate::state::worker::Worker;
+use crate::state::worker::{CutOff, Worker};
 use crate::upstream::{Lease, Upstream};
 
-use cut::CutOrClosed;
+use cut::{CutOrClosed, CutWatch};
 use details::Details;
+use live::BackendStream;
 use origin::{Ends, Origin, origin_of};
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
@@ -137,26 +138,60 @@ impl Session {
     /// itself.
     ///
     /// The steps before the relay are boxed, because otherwise the future of an idle session would be as large as theirs.
-    async fn run(&mut self, worker: &Worker) -> Result<CloseReason, CloseReason> {
-        let cut_off = worker.cut_off();
-        let (backend, ahead) = select! {
-            biased;
-            () = cut_off.cancelled() => return Err(CloseReason::Aborted),
-            begun = Box::pin(self.begin(worker)) => begun?,
-        };
-        Ok(match self.other_cuts() {
-            Some(cuts) => {
-                let relay = async move {
-                    let cut = pin!(cuts.due(&cut_off, backend.live()));
-                    self.relay(&backend, ahead, worker, cut).await
-                };
-                Box::pin(relay).await
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would keep its arguments twice"
+    )]
+    fn run<'a>(
+        &'a mut self,
+        worker: &'a Worker,
+    ) -> impl Future<Output = Result<CloseReason, CloseReason>> + Send + 'a {
+        async move {
+            let (cut_off, backend, ahead) = Box::pin(self.begin_or_cut(worker)).await?;
+            let cuts = self.other_cuts();
+            let relaying = self.relaying();
+            let watch = CutWatch {
+                cut_off,
+                worker,
+                client: relaying.client,
+                backend,
+            };
+            Ok(match cuts {
+                Some(cuts) => {
+                    let relay = async {
+                        let cut = pin!(cuts.due(&watch));
+                        relaying.relay(&watch.backend, ahead, worker, cut).await
+                    };
+                    Box::pin(relay).await
+                }
+                None => {
+                    let cut = pin!(CutOrClosed::new(&watch));
+                    relaying.relay(&watch.backend, ahead, worker, cut).await
+                }
+            })
+        }
+    }
+
+    /// The steps before the relay, unless the session is cut off meanwhile.
+    async fn begin_or_cut(
+        &mut self,
+        worker: &Worker,
+    ) -> Result<(CutOff, BackendStream, BytesAhead), CloseReason> {
+        let mut cut_off = worker.cut_off();
+        let mut begin = pin!(self.begin(worker));
+        loop {
+            select! {
+                biased;
+                // A question about lost addresses is answered when the session relays.
+                () = cut_off.token.cancelled() => if !worker.renew(&mut cut_off) {
+                    return Err(CloseReason::Aborted);
+                },
+                begun = &mut begin => {
+                    let (backend, ahead) = begun?;
+                    return Ok((cut_off, backend, ahead));
+                }
             }
-            None => {
-                let cut = pin!(CutOrClosed::new(&cut_off, backend.live()));
-                self.relay(&backend, ahead, worker, cut).await
-            }
-        })
+        }
     }
 
     fn connection(&self) -> Connection {

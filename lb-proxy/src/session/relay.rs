@@ -6,45 +6,56 @@ use std::sync::Arc;
 
 use super::Session;
 use super::cut::OtherCuts;
+use super::details::Details;
 use super::progress::ProgressReports;
 use crate::bandwidth::Bandwidth;
 use crate::close_reason::CloseReason;
 use crate::metrics::RelayTraffic;
 use crate::net::stream::Stream;
-use crate::relay::{BytesAhead, CutSignals, RelayEnd, RelaySettings, TrafficCounters, relay};
+use crate::relay::{
+    BytesAhead, CutReason, CutSignals, RelayEnd, RelaySettings, RelayTotals, TrafficCounters, relay,
+};
 use crate::state::bandwidth_setting::BandwidthSetting;
+use crate::state::route::Route;
 use crate::state::worker::Worker;
+use crate::upstream::Lease;
 
-impl Session {
+/// The parts of a session that its relay borrows.
+pub(super) struct Relaying<'a> {
+    pub(super) client: &'a Stream,
+    details: Option<&'a Details>,
+    lease: &'a mut Option<Lease>,
+    route: &'a Route,
+    totals: &'a RelayTotals,
+    bandwidth: Bandwidth,
+}
+
+impl<'a> Relaying<'a> {
     /// Relays until both sides end, a time-out ends the session, or `cut` completes.
-    pub(super) fn relay<'a>(
-        &'a mut self,
+    pub(super) fn relay(
+        self,
         backend: &'a Stream,
         ahead: BytesAhead,
         worker: &'a Worker,
         cut: Pin<&'a mut impl Future<Output = CloseReason>>,
     ) -> impl Future<Output = CloseReason> {
-        let counters = &worker.counters;
-        let bandwidth = self.bandwidth();
         let Self {
             client,
             details,
             lease,
-            permit,
+            route,
             totals,
-            ..
+            bandwidth,
         } = self;
-        let totals = &*totals;
-        let details = details.as_deref();
+        let counters = &worker.counters;
         let own = details.and_then(|details| details.traffic.as_deref());
         let live = details.and_then(|details| details.live());
         let is_recording = own.is_some_and(RelayTraffic::is_recording);
-        let needs_totals = permit.listener.route.hooks.is_some() && !is_recording;
+        let needs_totals = route.hooks.is_some() && !is_recording;
         let traffic = TrafficCounters {
             bytes: own.unwrap_or(&counters.relayed),
             totals: needs_totals.then_some(totals),
         };
-        let route = &permit.listener.route;
         let settings = RelaySettings {
             timeouts: &route.timeouts,
             splice: route.splice,
@@ -63,6 +74,29 @@ impl Session {
             }
         };
         relay(client, backend, settings, ahead, traffic, cuts, left)
+    }
+}
+
+impl Session {
+    /// The parts that its relay borrows.
+    pub(super) fn relaying(&mut self) -> Relaying<'_> {
+        let bandwidth = self.bandwidth();
+        let Self {
+            client,
+            details,
+            lease,
+            permit,
+            totals,
+            ..
+        } = self;
+        Relaying {
+            client,
+            details: details.as_deref(),
+            lease,
+            route: &permit.listener.route,
+            totals,
+            bandwidth,
+        }
     }
 }
 
@@ -103,6 +137,12 @@ impl Session {
             Some(BandwidthSetting::Fixed(bandwidth)) => *bandwidth,
             Some(BandwidthSetting::Function(function)) => function(&self.connection()),
         }
+    }
+}
+
+impl CutReason for CloseReason {
+    fn has_lost_client(&self) -> bool {
+        *self == Self::AddressLost
     }
 }
 

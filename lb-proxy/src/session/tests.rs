@@ -7,7 +7,6 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::limits::Limits;
 use crate::live_sessions::table::SessionTable;
-use crate::relay::BytesAhead;
 use crate::session_id::SessionId;
 use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
@@ -42,9 +41,15 @@ async fn a_session_is_small() {
     let backend = TcpStream::connect(listener.local_addr().unwrap());
     let backend = Stream::from(backend.await.unwrap());
     let relay = {
-        let cut_off = worker.cut_off();
-        let cut = pin!(CutOrClosed::new(&cut_off, None));
-        size_of_val(&session.relay(&backend, BytesAhead::default(), &worker, cut))
+        let relaying = session.relaying();
+        let watch = CutWatch {
+            cut_off: worker.cut_off(),
+            worker: &worker,
+            client: relaying.client,
+            backend: BackendStream::Own(backend),
+        };
+        let cut = pin!(CutOrClosed::new(&watch));
+        size_of_val(&relaying.relay(&watch.backend, BytesAhead::default(), &worker, cut))
     };
     let size = size_of_val(&session.serve(worker));
     assert!(

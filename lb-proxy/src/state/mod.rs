@@ -8,6 +8,7 @@ pub(crate) mod bandwidth_setting;
 pub(crate) mod hops;
 pub(crate) mod listener;
 pub(crate) mod listener_table;
+pub(crate) mod lost_addresses;
 pub(crate) mod permit;
 pub(crate) mod proxy;
 pub(crate) mod route;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::hops::HopTracker;
+use super::lost_addresses::LostAddresses;
 use crate::failures::FailureReports;
 use crate::metrics::detailed::DetailedCounters;
 use crate::readiness::ReadinessSignal;
@@ -12,6 +13,7 @@ use crate::readiness::ReadinessSignal;
 pub(crate) struct Trackers {
     pub(crate) failures: FailureReports,
     pub(crate) hops: HopTracker,
+    pub(crate) lost_addresses: LostAddresses,
     /// Signalled when the readiness of the server may have changed.
     pub(crate) readiness: Arc<ReadinessSignal>,
     detailed: OnceLock<DetailedCounters>,
@@ -22,6 +24,7 @@ impl Trackers {
         Self {
             failures: FailureReports::default(),
             hops: HopTracker::new(),
+            lost_addresses: LostAddresses::new(),
             readiness: ReadinessSignal::new(),
             detailed: OnceLock::new(),
         }
@@ -37,9 +40,10 @@ impl Trackers {
         self.detailed.get_or_init(|| DetailedCounters::new(workers));
     }
 
-    /// Writes the reports that are due and drops outdated hops. Each worker calls this every second.
+    /// Writes the reports that are due, and drops outdated hops and addresses. Each worker calls this every second.
     pub(crate) fn tick(&self) {
         self.failures.report_due();
         self.hops.tidy();
+        self.lost_addresses.tidy();
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::listener_table::ListenerTable;
+use super::lost_addresses::LostAddresses;
 use super::shutdown::ShutdownSignals;
 use super::trackers::Trackers;
 use crate::live_sessions::table::SessionTable;
@@ -27,6 +28,14 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// How many cohorts the sessions of a worker form. A shutdown resets one cohort after the other.
 pub(crate) const COHORTS: usize = 64;
+
+/// What cuts a session off.
+#[derive(Clone, Debug)]
+pub(crate) struct CutOff {
+    /// Cancelled when the session is cut off, or asked; see [`Worker::renew`].
+    pub(crate) token: CancellationToken,
+    cohort: usize,
+}
 
 /// The state of one worker.
 #[derive(Debug)]
@@ -73,10 +82,39 @@ impl Worker {
         })
     }
 
-    /// The token that resets the session that was accepted last.
-    pub(crate) fn cut_off(&self) -> CancellationToken {
-        let number = self.counters.accepted.get() as usize % COHORTS;
-        self.cohort(number).clone()
+    /// What cuts off the session that was accepted last.
+    pub(crate) fn cut_off(&self) -> CutOff {
+        let cohort = self.counters.accepted.get() as usize % COHORTS;
+        CutOff {
+            token: self.cohort(cohort).clone(),
+            cohort,
+        }
+    }
+
+    /// Takes the new token after that of `cut_off` was cancelled. False if that has cut the session off: otherwise the session
+    /// was only [asked](Self::ask_cohort) whether it is an orphan.
+    pub(crate) fn renew(&self, cut_off: &mut CutOff) -> bool {
+        let token = self.cohort(cut_off.cohort).clone();
+        let is_renewed = !token.is_cancelled();
+        cut_off.token = token;
+        is_renewed
+    }
+
+    /// Lets the sessions of the cohort with this number, below [`COHORTS`], look whether their local address is lost.
+    ///
+    /// Idle sessions wait for the token of their cohort anyway, so a question costs them nothing until it is asked.
+    pub(crate) fn ask_cohort(&self, number: usize) {
+        let mut cohort = self.cohort(number);
+        if !cohort.is_cancelled() {
+            let asked = std::mem::replace(&mut *cohort, self.abort.child_token());
+            drop(cohort);
+            asked.cancel();
+        }
+    }
+
+    /// The local addresses that have left the machine.
+    pub(crate) fn lost_addresses(&self) -> &LostAddresses {
+        &self.trackers.lost_addresses
     }
 
     /// Resets the sessions of the cohort with this number, below [`COHORTS`].

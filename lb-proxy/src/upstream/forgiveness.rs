@@ -1,6 +1,8 @@
 //! Ejections that end before their time, because an outage of this machine caused them.
 
-use lb_core::{BackendStatus, ForgivenEjections, Health};
+use std::time::Duration;
+
+use lb_core::{BackendStatus, ForgivenEjections, Health, Timestamp};
 use tracing::warn;
 
 use super::Upstream;
@@ -13,6 +15,16 @@ impl Upstream {
     /// [`CommonOutage`](lb_core::CommonOutage).
     pub fn forgive_unanswered(&self) {
         self.shared().balancer.forgive_unanswered(self.now());
+        self.note_forgiven();
+    }
+
+    /// As [`forgive_unanswered`](Self::forgive_unanswered), but only ejections that began during the last `outage`. O(n).
+    pub fn forgive_unanswered_within(&self, outage: Duration) {
+        let now = self.now();
+        let nanos = u64::try_from(outage.as_nanos()).unwrap_or(u64::MAX);
+        let since = Timestamp::from_nanos(now.as_nanos().saturating_sub(nanos));
+        let balancer = &self.shared().balancer;
+        balancer.forgive_unanswered_since(since, now);
         self.note_forgiven();
     }
 

@@ -12,6 +12,8 @@ mod explain;
 mod health;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod network;
 #[cfg(feature = "metrics")]
 mod prometheus;
 mod readiness;

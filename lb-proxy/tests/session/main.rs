@@ -9,6 +9,7 @@ mod hash_key;
 mod hooks;
 mod least_time;
 mod live;
+mod orphan;
 mod progress;
 mod queue;
 mod refusal;

@@ -82,6 +82,7 @@ fn settings(
         .drain_timeout(config.worker_shutdown_timeout)
         .pre_stop_delay(config.shutdown.withdraw_delay)
         .close_spread(config.shutdown.close_spread)
+        .orphan_timeout(stream.orphan_timeout)
         .workers(match workers {
             NonZeroUsize::MIN => Workers::CurrentRuntime,
             several => Workers::Threads(several),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::admin::AdminListen;
 use super::limit_conn::LimitConnZone;
@@ -26,6 +27,8 @@ pub(crate) struct Stream {
     pub(crate) upstreams: Vec<Upstream>,
     /// `lb_admin`, ours.
     pub(crate) admin: Option<AdminListen>,
+    /// `lb_orphan_timeout`, ours: how long sessions outlast the local address that their clients connected to.
+    pub(crate) orphan_timeout: Option<Duration>,
     pub(crate) limit_conn_zones: Vec<LimitConnZone>,
     pub(crate) log_formats: Vec<Arc<LogFormat>>,
     /// The `server` blocks in the order of the text.
@@ -42,6 +45,7 @@ pub(crate) struct StreamBlock {
     /// The variables that its directives define.
     pub(crate) definitions: Definitions,
     pub(crate) admin: Option<AdminListen>,
+    pub(crate) orphan_timeout: Option<Option<Duration>>,
     pub(crate) limit_conn_zones: Vec<LimitConnZone>,
     pub(crate) log_formats: Vec<Arc<LogFormat>>,
     /// `match`, for health checks.
@@ -55,6 +59,12 @@ impl Block for StreamBlock {
         Directive::simple("lb_admin", AtLeast(1), |stream, statement, reader| {
             statement.once(&mut stream.admin, |statement| {
                 AdminListen::read(statement, reader)
+            })
+        }),
+        Directive::simple("lb_orphan_timeout", Exactly(1), |stream, statement, _| {
+            statement.once(&mut stream.orphan_timeout, |statement| {
+                let is_off = statement.arg() == "off";
+                (!is_off).then(|| statement.milliseconds()).transpose()
             })
         }),
         Directive::simple(

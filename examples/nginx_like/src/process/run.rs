@@ -4,12 +4,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use lb_proxy::network_watch::NetworkWatch;
 use lb_proxy::settings::InheritableSockets;
 use lb_proxy::{Handle, Proxy, Server};
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio::{select, spawn};
+use tracing::warn;
 
 use super::admin::{DesiredAdmin, RunningAdmin};
 use super::build_as_user::build_as_user;
@@ -273,13 +275,18 @@ pub(crate) async fn serve(
     let reporter =
         ReadinessReporter::new(handle.clone(), ready_file.clone(), predecessor.is_some());
     let reporting = spawn(reporter.run());
-    let saver = state.map(|state| StateSaver::new(handle.clone(), &state, reloaded));
+    let successor = successor.unwrap_or_default();
+    let saver = state.map(|state| {
+        let (successor, ready_file) = (successor.clone(), ready_file.clone());
+        StateSaver::new(handle.clone(), &state, reloaded, successor, ready_file)
+    });
     let saving = saver.map(|saver| spawn(saver.run()));
     let neighbours = Neighbours {
-        successor: successor.unwrap_or_default(),
+        successor,
         predecessor: predecessor.clone(),
         another_serves,
     };
+    let network = spawn(follow_network(handle.clone()));
     let following = signals.follow(handle.clone(), control, ready_file, neighbours);
     let following = spawn(following);
     if let Some(predecessor) = predecessor {
@@ -291,12 +298,21 @@ pub(crate) async fn serve(
     }
     server.run(std::future::pending()).await;
     following.abort();
+    network.abort();
     reporting.abort();
     if let Some(saving) = saving {
         // A file that hangs must not keep the process.
         let _ = timeout(LAST_WRITE, saving).await;
     }
     Ok(())
+}
+
+/// Acts on links, routes and addresses of this machine that are lost and return. A sandbox may forbid to look.
+async fn follow_network(handle: Handle) {
+    match NetworkWatch::open() {
+        Ok(watch) => handle.follow_network(watch).await,
+        Err(error) => warn!(%error, "Network not watched"),
+    }
 }
 
 /// Waits for the first membership of every upstream.

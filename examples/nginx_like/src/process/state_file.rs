@@ -13,6 +13,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
+use super::readiness::SharedReadyFile;
+use super::upgrade::ready_successor::ReadySuccessor;
 use crate::config::state::StateConfig;
 
 /// How long the end of the process waits for the last write.
@@ -52,10 +54,13 @@ fn reason(error: &SavedStateError) -> String {
 /// Writes what the server knows, again and again and when the shutdown begins.
 ///
 /// Each write has a thread of its own, which ends with it: an idle thread slows the relay, and a file may hang. Nothing is written
-/// after the beginning of the shutdown, because a successor may write then.
+/// after the beginning of the shutdown, because a successor may write then; nothing while the process of a new binary serves, which
+/// writes the same file; and nothing by that before it serves.
 #[derive(Debug)]
 pub(crate) struct StateSaver {
     handle: Handle,
+    successor: ReadySuccessor,
+    ready_file: SharedReadyFile,
     path: PathBuf,
     interval: Duration,
     /// Notified after each reload.
@@ -65,9 +70,18 @@ pub(crate) struct StateSaver {
 }
 
 impl StateSaver {
-    pub(crate) fn new(handle: Handle, config: &StateConfig, reloaded: Arc<Notify>) -> Self {
+    /// `successor` and `ready_file` tell whether the process of another binary has taken over.
+    pub(crate) fn new(
+        handle: Handle,
+        config: &StateConfig,
+        reloaded: Arc<Notify>,
+        successor: ReadySuccessor,
+        ready_file: SharedReadyFile,
+    ) -> Self {
         Self {
             handle,
+            successor,
+            ready_file,
             path: config.path.clone(),
             interval: config.interval,
             reloaded,
@@ -82,6 +96,7 @@ impl StateSaver {
         let handle = self.handle.clone();
         let leaving = handle.reached(Phase::Leaving);
         tokio::pin!(leaving);
+        self.handle.reached(Phase::Serving).await;
         // The first tick is at once, and nothing is known then.
         ticks.tick().await;
         loop {
@@ -96,6 +111,9 @@ impl StateSaver {
     }
 
     async fn save(&mut self) {
+        if self.successor.is_some() || self.ready_file.is_silent() {
+            return;
+        }
         let state = self.handle.export_state();
         // It would replace one with which the next process could serve.
         if state.backends() == 0 {

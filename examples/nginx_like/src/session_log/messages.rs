@@ -100,7 +100,19 @@ impl Messages {
                     format_args!("connection timed out ({text}) while proxying connection{place}"),
                 );
             }
-            // nginx has no such end.
+            // nginx has no such ends.
+            CloseReason::AddressLost => {
+                self.relayed(
+                    LogLevel::Info,
+                    "address lost",
+                    number,
+                    &place,
+                    summary,
+                    format_args!(
+                        "the address that the client connected to was lost while proxying connection{place}"
+                    ),
+                );
+            }
             CloseReason::Operator if summary.backend.is_some() => {
                 self.relayed(
                     LogLevel::Info,

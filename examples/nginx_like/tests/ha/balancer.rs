@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use test_support::namespace::Namespace;
@@ -11,6 +12,9 @@ use crate::process::{Process, eventually};
 
 /// The port of the balancers and of the backends.
 pub(crate) const PORT: u16 = 446;
+
+/// How long sessions outlast an address that has moved away.
+pub(crate) const ORPHAN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a service manager does: it starts the program, and says that it is not ready when it has ended.
 const SERVICE: &str = r#"ready=$1; shift; "$@"; echo -254 >"$ready""#;
@@ -133,11 +137,13 @@ fn configuration(dir: &Path, backends: &[String], options: BalancerOptions<'_>) 
     format!(
         "error_log stderr info;\npid {pid};\nlb_ready_file {ready} {parameters};\n\
          {withdrawal}\nworker_shutdown_timeout 10s;\nevents {{ worker_connections 4096; }}\nstream {{\n\
+         lb_orphan_timeout {orphan_timeout}ms;\n\
          upstream backends {{\n{servers}}}\n\
          server {{ listen {PORT}; proxy_pass backends; proxy_connect_timeout 1s; }}\n}}\n",
         pid = dir.join("pid").display(),
         ready = ready_file(dir).display(),
         parameters = options.ready_file,
         withdrawal = options.withdrawal,
+        orphan_timeout = ORPHAN_TIMEOUT.as_millis(),
     )
 }

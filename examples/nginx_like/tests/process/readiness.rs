@@ -210,6 +210,43 @@ async fn systemd_hears_of_the_start_the_state_the_watchdog_and_the_end() {
     assert!(proxy.exit().await.success());
 }
 
+/// The queue of its socket is full: a process that waited for room would neither serve nor react to signals.
+#[tokio::test]
+async fn a_service_manager_that_does_not_read_delays_nothing_and_hears_the_last_word_later() {
+    let (_node, stream) = node().await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let other = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    other.set_nonblocking(true).unwrap();
+    let sent = (0..).take_while(|_| other.send_to(b"X=1", &path).is_ok());
+    let waiting = sent.count();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
+    command.env("NOTIFY_SOCKET", &path);
+    command.env("WATCHDOG_USEC", "60000");
+    let proxy = NginxLike::start_by(command, Reserved::any(), "", &stream).await;
+    proxy.logged("Service manager not notified").await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    proxy.signal(Signal::HUP);
+    proxy.logged("Configuration applied").await;
+    let mut message = [0; 4096];
+    for _ in 0..waiting {
+        assert_eq!(socket.recv(&mut message).await.unwrap(), 3);
+    }
+    let length = within("a message", socket.recv(&mut message))
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&message[..length]).into_owned();
+    let lines: Vec<_> = said.lines().collect();
+    let said = |text| lines.iter().filter(|line| **line == text).count();
+    assert_eq!(
+        [said("READY=1"), said("STATUS=ready"), said("WATCHDOG=1")],
+        [1; 3]
+    );
+    proxy.signal(Signal::QUIT);
+    assert!(proxy.exit().await.success());
+}
+
 /// How long after the fact the file has each content, as the median and the worst of several rounds.
 fn print_delays(fact: &str, mut delays: Vec<Duration>) {
     delays.sort_unstable();

@@ -111,28 +111,26 @@ impl OutlierRecord {
         detection: &OutlierDetection,
         now: Timestamp,
     ) -> Option<Ejection> {
-        let word = self.ejection.load(Relaxed);
-        let until = ejected_until(word, now)?;
-        let (_, times) = unpacked(word);
-        let lasts = u64::try_from(lasts(detection, times).as_nanos()).unwrap_or(u64::MAX);
-        Some(Ejection {
-            since: Timestamp::from_nanos(until.as_nanos().saturating_sub(lasts)).min(now),
-            cause: if word & UNANSWERED == 0 {
-                AttemptFailure::Answered
-            } else {
-                AttemptFailure::Unanswered
-            },
-        })
+        ejection(self.ejection.load(Relaxed), detection, now)
     }
 
-    /// Ends an ejection if no failure that led to it was answered: the next one is as long as if it had not been. Forgets
-    /// such failures. True if there was an ejection.
-    pub(crate) fn forgive(&self, now: Timestamp) -> bool {
+    /// Ends an ejection if no failure that led to it was answered, and it began at `since` or later, as far as `detection`
+    /// tells: the next one is as long as if it had not been. Forgets such failures. True if there was an ejection.
+    pub(crate) fn forgive(
+        &self,
+        detection: Option<&OutlierDetection>,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> bool {
         let unanswered = |streak| (streak & ANSWERED_STREAK == 0).then_some(0);
         // The closure returns nothing where a failure was answered.
         let _ = self.streak.fetch_update(Relaxed, Relaxed, unanswered);
         let forgiven = |word| {
-            let is_forgiven = ejected_until(word, now).is_some() && word & UNANSWERED != 0;
+            let is_late = detection
+                .and_then(|detection| ejection(word, detection, now))
+                .is_none_or(|ejection| ejection.since >= since);
+            let is_forgiven =
+                ejected_until(word, now).is_some() && word & UNANSWERED != 0 && is_late;
             let before = u64::from(unpacked(word).1.saturating_sub(1));
             is_forgiven.then_some(match before {
                 0 => CLEAN,
@@ -214,6 +212,20 @@ fn jitter(max: Duration, salt: u64, now: Timestamp) -> Duration {
 fn ejected_until(word: u64, now: Timestamp) -> Option<Timestamp> {
     let (until, _) = unpacked(word);
     (word & OVER == 0 && now < until).then_some(until)
+}
+
+fn ejection(word: u64, detection: &OutlierDetection, now: Timestamp) -> Option<Ejection> {
+    let until = ejected_until(word, now)?;
+    let (_, times) = unpacked(word);
+    let lasts = u64::try_from(lasts(detection, times).as_nanos()).unwrap_or(u64::MAX);
+    Some(Ejection {
+        since: Timestamp::from_nanos(until.as_nanos().saturating_sub(lasts)).min(now),
+        cause: if word & UNANSWERED == 0 {
+            AttemptFailure::Answered
+        } else {
+            AttemptFailure::Unanswered
+        },
+    })
 }
 
 const fn packed(until: Timestamp, times: u16) -> u64 {
@@ -343,8 +355,8 @@ mod tests {
         record.eject(&detection(), 0, at(100));
         let ejection = record.ejection(&detection(), at(101)).unwrap();
         assert_eq!((ejection.since, ejection.cause), (at(100), Unanswered));
-        assert!(record.forgive(at(101)));
-        assert!(record.is_clean() && !record.forgive(at(101)));
+        assert!(record.forgive(None, at(0), at(101)));
+        assert!(record.is_clean() && !record.forgive(None, at(0), at(101)));
         assert_eq!(record.returned_at(at(102)), None);
         record.eject(&detection(), 0, at(102));
         assert_eq!(record.ejected_until(at(102)), Some(at(132)));
@@ -356,11 +368,11 @@ mod tests {
         for failure in [Unanswered, Answered, Unanswered] {
             record.failed(&detection(), failure);
         }
-        assert!(!record.forgive(at(99)));
+        assert!(!record.forgive(None, at(0), at(99)));
         record.eject(&detection(), 0, at(100));
         let ejection = record.ejection(&detection(), at(101)).unwrap();
         assert_eq!(ejection.cause, Answered);
-        assert!(!record.forgive(at(101)));
+        assert!(!record.forgive(None, at(0), at(101)));
         assert_eq!(record.ejected_until(at(101)), Some(at(130)));
     }
 
@@ -370,7 +382,7 @@ mod tests {
         for _ in 0..4 {
             assert!(!record.failed(&detection(), Unanswered));
         }
-        record.forgive(at(100));
+        record.forgive(None, at(0), at(100));
         assert!(!record.failed(&detection(), Unanswered));
     }
 }

@@ -42,6 +42,7 @@ fn every_reason_has_letters_that_haproxy_knows() {
         (CloseReason::Aborted, Queued, "KQ"),
         (CloseReason::Aborted, Relaying, "KD"),
         (CloseReason::AccessDenied, Preread, "PR"),
+        (CloseReason::AddressLost, Relaying, "CD"),
         (CloseReason::BackendRemoved, Relaying, "DD"),
         (CloseReason::BackendReset, Relaying, "SD"),
         (CloseReason::BackendUnhealthy, Relaying, "DD"),

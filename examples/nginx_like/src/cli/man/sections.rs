@@ -127,12 +127,18 @@ pub(super) const DIRECTIVES: ManSection = ManSection {
         ),
         (
             "lb_forgive on | off;",
-            "In upstream: whether ejections end at once that an outage of this machine's own link, address or route caused. \
+            "In upstream: whether ejections end at once that an outage of this machine's own link, address or route caused: \
+             when the kernel reports that it is back, or when a server answers. \
              Default: on. With off an ejection lasts for its fail_timeout, as in nginx.",
         ),
         (
             "lb_essential;",
             "In upstream: the server is not ready while this upstream has no usable server.",
+        ),
+        (
+            "lb_orphan_timeout TIME | off;",
+            "In stream: how long sessions go on after the local address that their clients connected to has left this machine, for example \
+             to another replica. Default: 10s.",
         ),
         (
             "lb_ready_file PATH [ready=N] [not_ready=N] [leaving=N] [heartbeat=TIME];",

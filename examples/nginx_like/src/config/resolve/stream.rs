@@ -1,5 +1,7 @@
 //! Resolves the `stream` block and its servers.
 
+use std::time::Duration;
+
 use lb_proxy::server_names::ServerNames;
 
 use super::access_logs;
@@ -21,6 +23,9 @@ use crate::syntax::names::Names;
 use crate::syntax::span::Warning;
 use crate::variables::definitions::Definitions;
 use crate::variables::link::link;
+
+/// The default of `lb_orphan_timeout`: longer than an address is away where keepalived only restarts.
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `main_logs` are the logs of the main level. Errors of one block do not hide those of the next. If `knows_all` is false,
 /// definitions are missing because of mistakes, and a reference to nothing is no error.
@@ -83,6 +88,7 @@ pub(crate) fn stream(
         variables: variables.into(),
         upstreams: upstreams.into_all(),
         admin: block.admin,
+        orphan_timeout: block.orphan_timeout.unwrap_or(Some(ORPHAN_TIMEOUT)),
         limit_conn_zones: block.limit_conn_zones,
         log_formats: block.log_formats,
         servers,

@@ -287,6 +287,8 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Main, "lb_withdraw_timeout 0;", 1, r#"invalid time "0" in "lb_withdraw_timeout": it is at least 1ms and at most 1h"#, Some(r#"unknown directive "lb_withdraw_timeout""#)),
     (Main, "lb_withdraw_timeout 61m;", 1, r#"invalid time "61m" in "lb_withdraw_timeout": it is at least 1ms and at most 1h"#, Some(r#"unknown directive "lb_withdraw_timeout""#)),
     (Main, "lb_withdraw_delay x;", 1, r#""lb_withdraw_delay" directive invalid value"#, Some(r#"unknown directive "lb_withdraw_delay""#)),
+    (Stream, "lb_orphan_timeout never;", 2, r#""lb_orphan_timeout" directive invalid value"#, Some(r#"unknown directive "lb_orphan_timeout""#)),
+    (Stream, "lb_orphan_timeout off;\nlb_orphan_timeout 1s;", 3, r#""lb_orphan_timeout" directive is duplicate"#, Some(r#"unknown directive "lb_orphan_timeout""#)),
     (Stream, "upstream u { server 10.0.0.1:1; lb_forgive never; }", 2, r#"invalid value "never" in "lb_forgive" directive, it must be "on" or "off""#, Some(r#"unknown directive "lb_forgive""#)),
     (Stream, "upstream u { lb_essential; server 10.0.0.1:1;\nlb_essential; }", 3, r#""lb_essential" directive is duplicate"#, Some(r#"unknown directive "lb_essential""#)),
     // The log of our own.

@@ -86,6 +86,11 @@ impl SharedReadyFile {
         self.release();
     }
 
+    /// Whether the file and systemd are left to the process of another binary.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.is_silent.load(Relaxed)
+    }
+
     /// Writes that the shutdown has begun: before the first socket closes.
     pub(crate) fn leave(&self) {
         if let Some(mut file) = self.lock() {
@@ -205,7 +210,7 @@ impl ReadinessReporter {
     }
 
     fn manager(&self) -> Option<MutexGuard<'_, ServiceManager>> {
-        let speaks = !self.file.is_silent.load(Relaxed) && !self.file.is_deferred.load(Relaxed);
+        let speaks = !self.file.is_silent() && !self.file.is_deferred.load(Relaxed);
         let manager = self.manager.as_ref().filter(|_| speaks)?;
         Some(manager.lock().unwrap_or_else(PoisonError::into_inner))
     }

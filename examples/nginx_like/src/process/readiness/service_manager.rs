@@ -1,15 +1,20 @@
 //! Reports of readiness to systemd: `Type=notify` and `WatchdogSec=`.
 
+use std::io;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tracing::warn;
+
+use crate::process::notify;
 
 /// The service manager that started the process, if it asks for notifications (`NOTIFY_SOCKET`).
 #[derive(Debug)]
 pub(crate) struct ServiceManager {
     /// `WATCHDOG_USEC`: the service manager ends a process that is silent for longer.
     watchdog: Option<Duration>,
+    /// Lines that systemd had no room for: at most one of a kind.
+    waiting: Vec<String>,
     failed: bool,
 }
 
@@ -24,6 +29,7 @@ impl ServiceManager {
         };
         Some(Self {
             watchdog,
+            waiting: Vec::new(),
             failed: false,
         })
     }
@@ -47,15 +53,34 @@ impl ServiceManager {
         self.notify(&[NotifyState::Stopping]);
     }
 
-    /// The control loop and the workers are alive.
+    /// The control loop and the workers are alive. Called regularly, so it sends what had to wait as well.
     pub(super) fn alive(&mut self) {
-        if self.watchdog.is_some() {
-            self.notify(&[NotifyState::Watchdog]);
+        match self.watchdog {
+            Some(_) => self.notify(&[NotifyState::Watchdog]),
+            None => self.send(),
         }
     }
 
     fn notify(&mut self, states: &[NotifyState<'_>]) {
-        let sent = sd_notify::notify(states);
+        for state in states {
+            let line = state.to_string();
+            // Only the last word counts.
+            self.waiting.retain(|waiting| key(waiting) != key(&line));
+            self.waiting.push(line);
+        }
+        self.send();
+    }
+
+    /// Sends what waits. What systemd has no room for waits for the next call.
+    fn send(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let sent = notify::send(&self.waiting.join("\n"));
+        let must_wait = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        if !sent.as_ref().is_err_and(must_wait) {
+            self.waiting.clear();
+        }
         if let Err(error) = &sent
             && !self.failed
         {
@@ -63,6 +88,11 @@ impl ServiceManager {
         }
         self.failed = sent.is_err();
     }
+}
+
+/// What a line is about.
+fn key(line: &str) -> &str {
+    line.split_once('=').map_or(line, |(key, _)| key)
 }
 
 /// `WATCHDOG_USEC`, whatever process it is for.

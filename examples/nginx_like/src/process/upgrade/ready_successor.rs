@@ -15,6 +15,11 @@ impl ReadySuccessor {
         *self.lock() = successor;
     }
 
+    /// Whether there is one.
+    pub(crate) fn is_some(&self) -> bool {
+        self.lock().is_some()
+    }
+
     /// Leaves everything to the process of the new binary, because this one ends. That process may be upgraded from now on,
     /// whatever sessions this one still has, and systemd takes it for the service. Returns whether there is one.
     pub(super) fn leave(&self) -> bool {

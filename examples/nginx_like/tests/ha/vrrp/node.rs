@@ -60,6 +60,15 @@ impl VrrpNode {
         self.holder.holds()
     }
 
+    /// How many connections of clients to `address` it has.
+    pub(crate) fn sessions(&self, address: &str) -> usize {
+        let mut command = self.machine.command("ss");
+        command.args(["-Htn", "state", "established", "src", address]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).lines().count()
+    }
+
     /// Whether it got the address once and has it still.
     pub(crate) fn has_always_held(&self) -> bool {
         self.holder.holds() && self.holder.times() == 1

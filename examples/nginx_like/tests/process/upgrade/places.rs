@@ -271,3 +271,82 @@ async fn the_readiness_file_says_ready_all_the_time() {
     gone(last).await;
     assert!(says("-254\n"));
 }
+
+/// Both processes have the same `lb_state`. The configuration of the new one has one more upstream, so the file says which of them
+/// has written it.
+#[tokio::test]
+async fn the_state_file_is_written_by_the_process_that_takes_over() {
+    const MAIN: &str = "lb_state DIR/state interval=100ms;";
+    let mut site = UpgradeSite::start(Conf {
+        main: MAIN,
+        ..Conf::default()
+    })
+    .await;
+    let path = site.path("state");
+    let written_by_new = || {
+        let text = fs::read_to_string(&path).ok()?;
+        Some(text.contains("of_the_new_one"))
+    };
+    eventually("the file of the old process", || {
+        written_by_new() == Some(false)
+    })
+    .await;
+    site.configure(Conf {
+        main: MAIN,
+        stream: "upstream of_the_new_one { server NODE; }",
+    });
+    let session = Conversation::open(site.old.addr).await.unwrap();
+    let new = site.upgrade().await;
+    eventually("the file of the new process", || {
+        written_by_new() == Some(true)
+    })
+    .await;
+    let modified = || fs::metadata(&path).unwrap().modified().unwrap();
+    let mut writes = 0;
+    let mut last = modified();
+    let mut is_new = || {
+        writes += usize::from(std::mem::replace(&mut last, modified()) != last);
+        assert_eq!(written_by_new(), Some(true));
+        writes
+    };
+    eventually("more writes", || is_new() > 5).await;
+    // At the begin of its shutdown a process writes what it knows. This one has a session that keeps it.
+    site.old.signal(Signal::QUIT);
+    site.old.logged("shutting down gracefully").await;
+    eventually("more writes", || is_new() > 10).await;
+    drop(session);
+    site.old.ended().await;
+    assert_eq!(written_by_new(), Some(true));
+    kill_process(new, Signal::TERM).unwrap();
+    gone(new).await;
+}
+
+#[tokio::test]
+async fn the_state_file_is_the_old_process_s_again_if_the_new_one_ends() {
+    const MAIN: &str = "lb_state DIR/state interval=100ms;";
+    let site = UpgradeSite::start(Conf {
+        main: MAIN,
+        ..Conf::default()
+    })
+    .await;
+    let path = site.path("state");
+    let written_by_new = || {
+        let text = fs::read_to_string(&path).ok()?;
+        Some(text.contains("of_the_new_one"))
+    };
+    site.configure(Conf {
+        main: MAIN,
+        stream: "upstream of_the_new_one { server NODE; }",
+    });
+    let new = site.upgrade().await;
+    eventually("the file of the new process", || {
+        written_by_new() == Some(true)
+    })
+    .await;
+    kill_process(new, Signal::QUIT).unwrap();
+    gone(new).await;
+    eventually("the file of the old process", || {
+        written_by_new() == Some(false)
+    })
+    .await;
+}

@@ -121,6 +121,10 @@ const OURS: &[(&str, &str)] = &[
         "whether servers that failed because this machine was cut off are used again at once",
     ),
     (
+        "lb_orphan_timeout",
+        "how long sessions outlast the address that their clients connected to",
+    ),
+    (
         "lb_ready_file",
         "a file with a number that says whether the process is ready",
     ),

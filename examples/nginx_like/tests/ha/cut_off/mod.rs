@@ -1,30 +1,19 @@
 //! A balancer without its link, route or address for some seconds: its backends are not to blame.
 
-use std::net::SocketAddr;
+mod network;
+
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use test_support::deadline::ms;
-use test_support::namespace::Namespace;
 
-use crate::balancer::{Balancer, BalancerOptions, PORT};
-use crate::client::Client;
-use crate::echo::Echo;
+use self::network::Network;
 use crate::figures::{Run, Target, measure};
-use crate::lan::Lan;
 use crate::process::eventually;
 use crate::requirements;
 
 /// How long the balancer is cut off. The connect time-out is 1 s, so connections fail by an error and by time.
 const OUTAGE: Duration = Duration::from_secs(3);
-
-/// How long an ejection lasts: longer than any test. What is served after the outage is forgiven.
-const EJECTION: BalancerOptions<'_> = BalancerOptions {
-    server: "max_fails=1 fail_timeout=1h",
-    ..BalancerOptions::DEFAULT
-};
-
-const BACK: &str = "back0";
 
 #[test]
 fn backends_are_forgiven_when_the_link_to_them_is_up_again() {
@@ -47,13 +36,7 @@ fn backends_are_forgiven_when_nothing_is_dropped_any_more() {
 
 #[test]
 fn backends_are_forgiven_when_the_own_address_is_back() {
-    let address = |action| {
-        move |network: &Network| {
-            let address = format!("{}/24", network.back.address(1));
-            let args = ["addr", action, &address, "dev", BACK];
-            network.balancer_machine.ip(&args).unwrap();
-        }
-    };
+    let address = |action| move |network: &Network| network.change_address(action);
     cut_off("own address gone for 3 s", address("del"), address("add"));
 }
 
@@ -81,48 +64,46 @@ fn cut_off(fault: &str, begin: impl Fn(&Network), end: impl Fn(&Network)) {
     });
 }
 
-/// A client, a balancer with two links, and two backends behind the second link.
-struct Network {
-    balancer: Balancer,
-    balancer_machine: Namespace,
-    back: Lan,
-    front: Lan,
-    client: Namespace,
-    _echoes: [Echo; 2],
-    _backends: [Namespace; 2],
-    _dir: tempfile::TempDir,
+/// The kernel reports the return: no connection has to be served first.
+#[test]
+fn backends_are_forgiven_without_a_connection_when_the_kernel_reports_the_return() {
+    let link = |state| move |network: &Network| network.set_link(state);
+    noticed("own link, noticed by netlink", link("down"), link("up"));
+    let address = |action| move |network: &Network| network.change_address(action);
+    noticed(
+        "own address, noticed by netlink",
+        address("del"),
+        address("add"),
+    );
 }
 
-impl Network {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (front, back) = (Lan::new("10.79.1"), Lan::new("10.79.2"));
-        let client = front.machine("c", 9);
-        let backends = [back.machine("be1", 11), back.machine("be2", 12)];
-        let echoes = [0, 1].map(|index| Echo::start(&backends[index], PORT));
-        let balancer_machine = front.machine("lb", 1);
-        back.attach(&balancer_machine, BACK, "lb", 1);
-        let addresses = [back.address(11), back.address(12)];
-        let balancer = Balancer::start(&balancer_machine, dir.path(), &addresses, EJECTION);
-        Self {
-            balancer,
-            balancer_machine,
-            back,
-            front,
-            client,
-            _echoes: echoes,
-            _backends: backends,
-            _dir: dir,
-        }
+/// Nothing connects from the middle of the outage until the backends are forgiven.
+#[track_caller]
+fn noticed(fault: &str, begin: impl Fn(&Network), end: impl Fn(&Network)) {
+    if !requirements::has_namespaces() {
+        return;
     }
-
-    fn client(&self) -> Client {
-        let to = SocketAddr::new(self.front.address(1).parse().unwrap(), PORT);
-        Client::start(&self.client, to)
-    }
-
-    fn set_link(&self, state: &str) {
-        let args = ["link", "set", BACK, state];
-        self.balancer_machine.ip(&args).unwrap();
-    }
+    measure(fault, Target::Gap(ms(300)), || {
+        let network = Network::start();
+        let started = Instant::now();
+        let client = network.client();
+        eventually("the first answers", || client.is_served_since(started));
+        begin(&network);
+        // Two backends, each ejected by one failure.
+        network
+            .balancer
+            .logged("upstream server temporarily disabled");
+        sleep(OUTAGE);
+        client.stop();
+        end(&network);
+        let ended = Instant::now();
+        network.balancer.logged("Ejections forgiven");
+        let forgiven = ended.elapsed();
+        let client = network.client();
+        eventually("answers after the outage", || client.is_served_since(ended));
+        let mut run = Run::of(&client.stop(), ended);
+        run.gap = forgiven;
+        assert_eq!(run.refused + run.unanswered, 0, "{fault}");
+        run
+    });
 }
