@@ -468,6 +468,7 @@ async fn changes_of_routes_touch_no_open_session_and_a_removed_gateway_refuses()
         route["status"]["parents"] == json!([])
     })
     .await;
+    drop(session);
     running.end().await;
 }
 

@@ -13,17 +13,18 @@ use crate::support::{World, free_port, pods, service};
 
 /// The group, the resource and the verb that the API server asks RBAC for.
 fn asked(request: &Request) -> (String, String, String) {
-    let mut parts = request.path.trim_start_matches('/').split('/').peekable();
+    let mut parts = request.path.trim_start_matches('/').split('/');
     let group = match parts.next() {
         Some("apis") => parts.next().unwrap().to_owned(),
         _ => String::new(),
     };
     parts.next();
-    if parts.peek() == Some(&"namespaces") {
-        parts.nth(1);
-    }
-    let rest: Vec<_> = parts.collect();
-    let resource = match rest[..] {
+    let path: Vec<_> = parts.collect();
+    let rest = match &path[..] {
+        ["namespaces", _, rest @ ..] if !rest.is_empty() => rest,
+        rest => rest,
+    };
+    let resource = match *rest {
         [resource, _, part] => format!("{resource}/{part}"),
         [resource, ..] => resource.to_owned(),
         [] => panic!("{request:?}"),
