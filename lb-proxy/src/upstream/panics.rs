@@ -67,11 +67,15 @@ impl Upstream {
         }
     }
 
+    /// A check panicked outside of a probe. The caller logs it.
+    pub(super) fn count_panic_of_check(&self) {
+        self.shared().panics.checks.fetch_add(1, Relaxed);
+    }
+
     /// A probe of the check `name` panicked.
     pub(super) fn note_panic_of_check(&self, name: &str, panicked: &Panicked) {
-        let panics = &self.shared().panics;
-        panics.checks.fetch_add(1, Relaxed);
-        if panics.may_log(LogLine::Check) {
+        self.count_panic_of_check();
+        if self.shared().panics.may_log(LogLine::Check) {
             error!(upstream = self.name(), check = name, error = %panicked, "Health check panicked");
         }
     }

@@ -70,8 +70,8 @@ impl Scheduler {
             let Err(panicked) = catch_future("Health check", probing).await;
             let pause = pauses.next(begin.elapsed());
             let name = &*check.described.name;
-            upstream.note_panic_of_check(name, &panicked);
-            error!(upstream = upstream.name(), check = name, error = %panicked, ?pause, "Health check restarted after a pause");
+            upstream.count_panic_of_check();
+            error!(upstream = upstream.name(), check = name, error = %panicked, ?pause, "Health check panicked: restarted after a pause");
             sleep(pause).await;
         }
     }
