@@ -126,7 +126,7 @@ impl NetworkState {
         let is_route = matches!(message, Message::DefaultRoute { .. });
         let parts = self.facts.change(message);
         let changes = parts.into_iter().map(|part| self.settle(part, now));
-        let losses = changes.filter(|change| *change == Some(Change::Lost));
+        let losses = changes.filter(|change| *change == Some(PartChange::Lost));
         let has_losses = losses.count() > 0;
         let has_default_route = self.facts.has_default_route != [false; 2];
         is_route || (has_losses && has_default_route)
@@ -149,7 +149,7 @@ impl NetworkState {
     }
 
     /// Adds an event if `part` came or went.
-    fn settle(&mut self, part: NetworkPart, now: Instant) -> Option<Change> {
+    fn settle(&mut self, part: NetworkPart, now: Instant) -> Option<PartChange> {
         let (was, is) = (self.present.contains(&part), self.facts.has(&part));
         match (was, is) {
             (false, true) => {
@@ -162,13 +162,13 @@ impl NetworkState {
                     None => NetworkEvent::Appeared(part),
                 };
                 self.events.push_back(event);
-                Some(Change::Present)
+                Some(PartChange::Present)
             }
             (true, false) => {
                 self.present.remove(&part);
                 self.remember(part.clone(), now);
                 self.events.push_back(NetworkEvent::Lost(part));
-                Some(Change::Lost)
+                Some(PartChange::Lost)
             }
             _ => None,
         }
@@ -185,7 +185,7 @@ impl NetworkState {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Change {
+enum PartChange {
     Lost,
     Present,
 }

@@ -21,13 +21,13 @@ const NEVER: Duration = Duration::from_secs(3600);
 struct Setting {
     proxy: RunningProxy,
     backend: TcpListener,
-    reasons: Arc<Reasons>,
+    reasons: Arc<EndReasons>,
 }
 
 #[derive(Debug, Default)]
-struct Reasons(Mutex<Vec<(CloseReason, String)>>);
+struct EndReasons(Mutex<Vec<(CloseReason, String)>>);
 
-impl Hooks for Reasons {
+impl Hooks for EndReasons {
     fn close(&self, _: &Connection, summary: &Summary<'_>) {
         let letters = summary.termination().to_string();
         self.0.lock().unwrap().push((summary.reason, letters));
@@ -37,7 +37,7 @@ impl Hooks for Reasons {
 impl Setting {
     async fn start(timeout: Option<Duration>) -> Self {
         let backend = TcpListener::bind(loopback()).await.unwrap();
-        let reasons = Arc::new(Reasons::default());
+        let reasons = Arc::new(EndReasons::default());
         let described = describe(&backend, &reasons, timeout);
         Self {
             proxy: RunningProxy::run(described).await,
@@ -76,7 +76,7 @@ impl Setting {
 
 fn describe(
     backend: &TcpListener,
-    reasons: &Arc<Reasons>,
+    reasons: &Arc<EndReasons>,
     timeout: Option<Duration>,
 ) -> ProxyBuilder {
     let upstream = upstream([Backend::new(backend.local_addr().unwrap())]);

@@ -5,14 +5,14 @@ use lb_discovery::kubernetes::controller::{nodes, pods};
 use lb_proxy::lb_core::Snapshot;
 
 use super::stores::Stores;
-use crate::plan::{BackendRef, Reach};
+use crate::plan::{Reach, ServiceTarget};
 
 /// Computes the backends of a port of a Service.
 ///
 /// # Errors
 ///
 /// Why there are none, if that is not simply that no pod is ready.
-pub fn backends(stores: &Stores, of: &BackendRef) -> Result<Snapshot, String> {
+pub fn backends(stores: &Stores, of: &ServiceTarget) -> Result<Snapshot, String> {
     let key = format!("{}/{}", of.namespace, of.service);
     let service = stores.services.get(&key).ok_or("no such Service")?;
     let slices = stores

@@ -25,7 +25,7 @@ pub(super) struct Write {
 
 /// How a write ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Outcome {
+pub(super) enum WriteOutcome {
     /// It was carried out, or there is nothing to write to any more.
     Done,
     /// The object has changed: its next version makes another write.
@@ -114,7 +114,7 @@ impl WriteQueue {
         &mut self,
         key: Option<String>,
         write: Write,
-        outcome: Outcome,
+        outcome: WriteOutcome,
         now: Duration,
     ) {
         let Some(key) = key else {
@@ -122,14 +122,14 @@ impl WriteQueue {
         };
         let state = self.keys.entry(key.clone()).or_default();
         match outcome {
-            Outcome::Done => {
+            WriteOutcome::Done => {
                 state.failures = 0;
                 state.not_before = now + SPACING;
                 let room = MOST_EVENTS.saturating_sub(self.events.len());
                 self.events.extend(write.events.into_iter().take(room));
             }
-            Outcome::Stale => state.not_before = now,
-            Outcome::Failed(asked) => {
+            WriteOutcome::Stale => state.not_before = now,
+            WriteOutcome::Failed(asked) => {
                 let delay = BACKOFF
                     .0
                     .saturating_mul(1 << state.failures.min(16))
@@ -173,7 +173,7 @@ mod tests {
 
     fn next(queue: &mut WriteQueue, now: f64) -> Option<String> {
         let (key, write) = queue.next(secs(now)).ok()?;
-        queue.ended(key.clone(), write, Outcome::Done, secs(now));
+        queue.ended(key.clone(), write, WriteOutcome::Done, secs(now));
         key
     }
 
@@ -200,21 +200,21 @@ mod tests {
         let mut now = Duration::ZERO;
         for delay in [0.5, 1.0, 2.0, 4.0] {
             let (key, write) = queue.next(now).unwrap();
-            queue.ended(key, write, Outcome::Failed(None), now);
+            queue.ended(key, write, WriteOutcome::Failed(None), now);
             assert_eq!(queue.next(now), Err(Some(secs(delay))));
             now += secs(delay);
         }
         let (key, failed) = queue.next(now).unwrap();
-        queue.ended(key, failed, Outcome::Failed(Some(secs(30.0))), now);
+        queue.ended(key, failed, WriteOutcome::Failed(Some(secs(30.0))), now);
         assert_eq!(queue.next(now), Err(Some(secs(30.0))));
         now += secs(30.0);
         let (key, old) = queue.next(now).unwrap();
         queue.want("a", write("new"));
-        queue.ended(key, old, Outcome::Failed(None), now);
+        queue.ended(key, old, WriteOutcome::Failed(None), now);
         now += secs(60.0);
         let (key, newer) = queue.next(now).unwrap();
         assert_eq!(newer, write("new"));
-        queue.ended(key, newer, Outcome::Stale, now);
+        queue.ended(key, newer, WriteOutcome::Stale, now);
         assert_eq!(queue.next(now), Err(None));
     }
 

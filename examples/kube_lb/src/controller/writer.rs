@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 
 use super::lease::Leadership;
 use super::time::since_boot;
-use super::write_queue::{Outcome, Write, WriteQueue};
+use super::write_queue::{Write, WriteOutcome, WriteQueue};
 
 /// The least time between two requests, which is a rate of 100 a second. API servers limit each client by priority and fairness.
 const GAP: Duration = Duration::from_millis(10);
@@ -75,7 +75,7 @@ impl Writes {
             let outcome = judge(&write, answer);
             self.lock().ended(key, write, outcome, since_boot());
             let pause = match outcome {
-                Outcome::Failed(Some(asked)) => asked.min(LONGEST_PAUSE),
+                WriteOutcome::Failed(Some(asked)) => asked.min(LONGEST_PAUSE),
                 _ => GAP,
             };
             sleep(pause.max(GAP)).await;
@@ -84,35 +84,35 @@ impl Writes {
 }
 
 /// What an answer means for the write.
-fn judge(write: &Write, answer: Result<ApiAnswer, DiscoveryError>) -> Outcome {
+fn judge(write: &Write, answer: Result<ApiAnswer, DiscoveryError>) -> WriteOutcome {
     let request = &write.request;
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
             warn!(%request, %error, "Write failed");
-            return Outcome::Failed(error.retry_after());
+            return WriteOutcome::Failed(error.retry_after());
         }
     };
     match answer.code {
         _ if answer.is_success() => {
             debug!(%request, "Written");
-            Outcome::Done
+            WriteOutcome::Done
         }
         // The object is gone.
-        404 | 410 => Outcome::Done,
+        404 | 410 => WriteOutcome::Done,
         409 if !is_other_manager(&answer) => {
             debug!(%request, "Object changed before the write");
-            Outcome::Stale
+            WriteOutcome::Stale
         }
         409 => {
             let owner = message(&answer);
             warn!(%request, %owner, "Another program writes the same status: let one of them serve the class, or set `take_over`");
-            Outcome::Failed(None)
+            WriteOutcome::Failed(None)
         }
         code => {
             let said = message(&answer);
             warn!(%request, code, %said, "Write refused");
-            Outcome::Failed(answer.retry_after)
+            WriteOutcome::Failed(answer.retry_after)
         }
     }
 }

@@ -14,7 +14,7 @@ use super::evaluation::{Evaluation, Grants};
 use super::host_pattern::HostPattern;
 use super::serving::{PortPlan, Served};
 use crate::plan::{
-    BackendRef, Destination, ListenerPlan, NamedTargets, Plan, PolicyPlan, Reach, Routing,
+    Destination, ListenerPlan, NamedTargets, Plan, PolicyPlan, Reach, Routing, ServiceTarget,
     SessionPlan, Targets, UpstreamPlan, WeightedTarget,
 };
 
@@ -105,7 +105,7 @@ impl Evaluation<'_> {
         for route in routes {
             for (_, to) in &self.routes[route].backends.shares {
                 if let BackendTarget::Service(port) = to {
-                    let backends = BackendRef {
+                    let backends = ServiceTarget {
                         namespace: port.service.namespace.clone(),
                         service: port.service.name.clone(),
                         port: port.port,

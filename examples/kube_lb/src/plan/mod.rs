@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub use listener::{ListenerPlan, Routing, SessionPlan};
 pub use target::{Destination, NamedTargets, Targets, WeightedTarget};
 pub use upstream::{
-    BackendRef, CheckKind, CheckPlan, DrainPlan, PolicyPlan, ProxyHeader, Reach, UpstreamPlan,
+    CheckKind, CheckPlan, DrainPlan, PolicyPlan, ProxyHeader, Reach, ServiceTarget, UpstreamPlan,
 };
 
 /// What the proxy serves.

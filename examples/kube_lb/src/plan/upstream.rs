@@ -9,7 +9,7 @@ use lb_proxy::lb_core::policy::PolicyKind;
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamPlan {
     /// Where the backends come from.
-    pub backends: BackendRef,
+    pub backends: ServiceTarget,
     /// The policy.
     pub policy: PolicyPlan,
     /// The PROXY header that backends get.
@@ -22,7 +22,7 @@ pub struct UpstreamPlan {
 
 impl UpstreamPlan {
     /// The backends with all settings at their defaults.
-    pub fn new(backends: BackendRef) -> Self {
+    pub fn new(backends: ServiceTarget) -> Self {
         Self {
             backends,
             policy: PolicyPlan::default(),
@@ -35,7 +35,7 @@ impl UpstreamPlan {
 
 /// A port of a Service.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct BackendRef {
+pub struct ServiceTarget {
     /// The namespace of the Service.
     pub namespace: String,
     /// Its name.
@@ -46,7 +46,7 @@ pub struct BackendRef {
     pub reach: Reach,
 }
 
-impl fmt::Display for BackendRef {
+impl fmt::Display for ServiceTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             namespace,

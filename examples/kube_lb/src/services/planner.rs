@@ -14,7 +14,7 @@ use crate::addresses::{AddressRequest, Grant, Owner};
 use crate::config::Config;
 use crate::objects::{Service, ServicePort};
 use crate::plan::{
-    BackendRef, ListenerPlan, Plan, PolicyPlan, Routing, SessionPlan, Targets, UpstreamPlan,
+    ListenerPlan, Plan, PolicyPlan, Routing, ServiceTarget, SessionPlan, Targets, UpstreamPlan,
 };
 
 /// Reads Services, and remembers their last valid settings.
@@ -139,7 +139,7 @@ impl ServiceRules<'_> {
         let Owner {
             namespace, name, ..
         } = &planned.request.owner;
-        let backends = BackendRef {
+        let backends = ServiceTarget {
             namespace: namespace.clone(),
             service: name.clone(),
             port,

@@ -1,7 +1,7 @@
 //! A running admin server.
 
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::Endpoint;
@@ -56,7 +56,7 @@ impl AdminServer {
     }
 
     fn run(&mut self) {
-        let (socket, shared) = (Arc::downgrade(&self.socket), Arc::clone(&self.shared));
+        let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
         self.stop = Stop::default();
         self.tasks.spawn(run(socket, shared, self.stop.clone()));
     }
@@ -169,8 +169,11 @@ impl Drop for AdminServer {
 }
 
 /// Waits for clients on the current runtime, and lets a thread serve them while there are some.
-async fn run(server: Weak<OpenSocket>, shared: Arc<ServerShared>, stop: Stop) {
-    let mut open = None;
+///
+/// Keeps the socket open from the start: clients may have connected before the first poll, and a server that closes serves them.
+async fn run(socket: Arc<OpenSocket>, shared: Arc<ServerShared>, stop: Stop) {
+    let server = Arc::downgrade(&socket);
+    let mut open = Some(socket);
     // After a failure the thread has dropped its reference.
     while let Some(socket) = open.take().or_else(|| server.upgrade()) {
         match serve_until_idle(socket, &shared, &stop).await {

@@ -6,10 +6,10 @@ use super::outcome::*;
 use super::world::*;
 
 /// Each listener with its host name.
-type Listeners<'a> = &'a [(&'a str, Option<&'a str>)];
+type TlsListeners<'a> = &'a [(&'a str, Option<&'a str>)];
 
 /// A world with listeners on port 443 and a Service for each of `routes`: its name, its section and its host names.
-fn world(listeners: Listeners<'_>, routes: &[(&str, &str, &[&str])]) -> World {
+fn world(listeners: TlsListeners<'_>, routes: &[(&str, &str, &[&str])]) -> World {
     let mut world = World::new();
     let listeners: Vec<_> = listeners
         .iter()
