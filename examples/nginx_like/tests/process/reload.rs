@@ -182,7 +182,6 @@ async fn a_storm_of_reloads_with_broken_files_disturbs_no_client() {
         server("listen LISTEN; proxy_timeout never;"),
         server(&format!("listen LISTEN; listen {};", taken.0)),
         server("listen LISTEN; error_log /no/such/dir/error.log;"),
-        String::new(),
     ];
     let proxy = NginxLike::start("", &one).await;
     let mut open = Conversation::open(proxy.addr).await.unwrap();

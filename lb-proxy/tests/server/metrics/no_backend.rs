@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use lb_core::policy::WeightedRoundRobin;
-use lb_core::{AdminState, Backend, Health, Snapshot};
+use lb_core::{AdminState, Backend, BalancerConfig, Health, OnAllEjected, Snapshot};
 use lb_discovery::{DriverConfig, Manual, Source};
 use lb_proxy::balancing::Queue;
 use lb_proxy::events::NoBackendCause;
@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use super::{Scraped, round_trip, sum, value};
 use crate::prometheus::echo;
 
-/// An upstream of `backends` that has one queued session at most.
+/// An upstream of `backends` that has one queued session at most, and refuses clients while all backends are ejected.
 fn pool(name: &str, backends: impl IntoIterator<Item = Backend>) -> Upstream {
     let (source, _handle) = Manual::new(Snapshot::from_backends(backends));
     from_source(name, source, eager())
@@ -33,6 +33,7 @@ fn from_source(name: &str, source: impl Source, config: DriverConfig) -> Upstrea
         .discovery(source)
         .discovery_config(config)
         .policy(WeightedRoundRobin::new())
+        .balancer_config(BalancerConfig::default().on_all_ejected(OnAllEjected::Refuse))
         .queue((name == "queue").then_some(queue))
         .build()
         .unwrap()
