@@ -6,7 +6,7 @@
 //!
 //! ```no_run
 //! # use lb_proxy::{Handle, network_watch::NetworkWatch};
-//! # async fn follow(handle: Handle) -> std::io::Result<()> {
+//! # pub async fn follow(handle: Handle) -> std::io::Result<()> {
 //! let watch = NetworkWatch::open()?;
 //! tokio::spawn(async move { handle.follow_network(watch).await });
 //! # Ok(())
