@@ -1,7 +1,5 @@
 //! Following the sources of an upstream.
 
-mod applier;
-
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,7 +12,6 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use self::applier::Applier;
 use super::checks::resources::ProbeResources;
 use super::checks::tasks::CheckTasks;
 use super::{Upstream, lock};
@@ -77,10 +74,7 @@ impl Upstream {
         };
         let mut checks = CheckTasks::new(resources);
         checks.set(&self, &plan.checks);
-        let applier = Applier::default();
         loop {
-            // The thread of a set that is being applied has the membership's lock.
-            applier.finish(&self).await;
             if let Some(mut next) = lock(&shared.plan).take() {
                 next.driver.resume(&plan.driver);
                 let balancing = (Arc::clone(&next.policy), next.balancer.clone());
@@ -92,12 +86,9 @@ impl Upstream {
                 biased;
                 () = shared.planned.notified() => {}
                 never = self.settle() => match never {},
-                never = applier.run(&self) => match never {},
-                () = plan.driver.run(|set| applier.put(&self, set), cancel.clone()) => break,
+                () = plan.driver.run(|snapshot| self.apply(snapshot), cancel.clone()) => return,
             }
         }
-        // Before another task follows the upstream.
-        applier.finish(&self).await;
     }
 
     /// Applies what a new plan changes besides the set, if its sources report none soon. Then applies again, after a

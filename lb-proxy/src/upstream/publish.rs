@@ -1,7 +1,5 @@
 //! The membership of an upstream: what its sources reported, with the overrides.
 
-use std::sync::TryLockError;
-
 use lb_core::{Escaped, Snapshot};
 use tracing::info;
 
@@ -52,12 +50,7 @@ impl Upstream {
 
     /// Publishes what is pending, unless a newer snapshot has been published, and what could not be published.
     pub(super) fn apply_pending(&self) {
-        // A thread that applies a set has the lock, and applies what is pending with it.
-        let mut membership = match self.shared().membership.try_lock() {
-            Ok(membership) => membership,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
+        let mut membership = lock(&self.shared().membership);
         if membership.pending.is_some() || self.policy_problem().is_some() {
             self.publish(&mut membership);
             drop(membership);
