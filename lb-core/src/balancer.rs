@@ -52,6 +52,7 @@ impl Balancer {
     /// # Panics
     ///
     /// If the policy panics, which leaves the balancer and its counts as they were.
+    #[inline]
     pub fn pick(
         &self,
         request: &PickRequest<'_>,
