@@ -1,3 +1,4 @@
+use std::future::pending;
 use std::sync::mpsc;
 
 use lb_core::policy::WeightedRoundRobin;
