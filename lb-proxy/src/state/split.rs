@@ -99,6 +99,7 @@ impl Split {
     }
 
     /// What the next session gets. Takes no turn.
+    #[cfg(feature = "admin")]
     pub(crate) fn peek(&self) -> RouteAction {
         self.action(self.turns.peek())
     }
