@@ -6,11 +6,12 @@
 //!
 //! ```no_run
 //! # use lb_proxy::{Handle, network_watch::NetworkWatch};
-//! # pub async fn follow(handle: Handle) -> std::io::Result<()> {
+//! # async fn follow(handle: Handle) -> std::io::Result<()> {
 //! let watch = NetworkWatch::open()?;
 //! tokio::spawn(async move { handle.follow_network(watch).await });
 //! # Ok(())
 //! # }
+//! # let _ = follow;
 //! ```
 //!
 //! `socket` speaks to the kernel, `message` reads what it sends, `state` has what was last known, [`NetworkWatch`] joins them.

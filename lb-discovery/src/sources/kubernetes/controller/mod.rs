@@ -21,6 +21,7 @@
 //!     println!("{key} belongs to {:?}", object.service());
 //! }
 //! # }
+//! # let _ = example;
 //! ```
 
 mod collection;
