@@ -55,10 +55,12 @@ impl Updater {
         let Some((set, delta)) = self.advance(snapshot, self.config.initial_health, now) else {
             return Delta::default();
         };
-        let policy = &*self.policy;
-        let membership = compile(&mut self.registry, &set, &self.config, policy);
-        self.replace(set, now);
-        self.publish(membership);
+        self.update(
+            Some(set),
+            Arc::clone(&self.policy),
+            self.config.clone(),
+            now,
+        );
         delta
     }
 
@@ -77,16 +79,8 @@ impl Updater {
         now: Timestamp,
     ) -> Delta {
         let advanced = self.advance(snapshot, config.initial_health, now);
-        let (new, delta) = advanced.unzip();
-        let membership = new.as_ref().or(self.set.as_ref()).map(|set| {
-            let registry = &mut self.registry;
-            compile(registry, set, &config, &*policy)
-        });
-        (self.policy, self.config) = (policy, config);
-        if let Some(set) = new {
-            self.replace(set, now);
-        }
-        membership.into_iter().for_each(|new| self.publish(new));
+        let (set, delta) = advanced.unzip();
+        self.update(set, policy, config, now);
         delta.unwrap_or_default()
     }
 
@@ -105,12 +99,7 @@ impl Updater {
     ///
     /// As [`apply`](Self::apply). Then the former policy stays.
     pub fn set_policy(&mut self, policy: Arc<dyn Policy>) {
-        let membership = self.set.as_ref().map(|set| {
-            let registry = &mut self.registry;
-            compile(registry, set, &self.config, &*policy)
-        });
-        self.policy = policy;
-        membership.into_iter().for_each(|new| self.publish(new));
+        self.update(None, policy, self.config.clone(), self.applied_at);
     }
 
     /// Changes the settings around the policy. State and counters survive. Equal settings cost a comparison.
@@ -119,15 +108,9 @@ impl Updater {
     ///
     /// As [`apply`](Self::apply). Then the former settings stay.
     pub fn set_config(&mut self, config: BalancerConfig) {
-        if self.config == config {
-            return;
+        if self.config != config {
+            self.update(None, Arc::clone(&self.policy), config, self.applied_at);
         }
-        let membership = self.set.as_ref().map(|set| {
-            let registry = &mut self.registry;
-            compile(registry, set, &config, &*self.policy)
-        });
-        self.config = config;
-        membership.into_iter().for_each(|new| self.publish(new));
     }
 
     /// The set of `snapshot`, and what differs. `None` if it equals the present one.
@@ -145,10 +128,29 @@ impl Updater {
         Some((Arc::new(set), delta))
     }
 
-    fn replace(&mut self, set: Arc<BackendSet>, now: Timestamp) {
-        self.registry.forget_recalled(&set);
-        self.retired.sets.extend(self.set.replace(set));
-        self.applied_at = now;
+    /// Compiles `policy` and `config` with the set `new`, or with the present one, and then makes the three those in use.
+    /// A policy that panics has changed nothing.
+    fn update(
+        &mut self,
+        new: Option<Arc<BackendSet>>,
+        policy: Arc<dyn Policy>,
+        config: BalancerConfig,
+        now: Timestamp,
+    ) {
+        let registry = &mut self.registry;
+        let membership = new.as_ref().or(self.set.as_ref()).map(|set| {
+            let tiers = registry.tiers(set, &config);
+            Membership::new(config.clone(), Arc::clone(set), tiers, &*policy)
+        });
+        (self.policy, self.config) = (policy, config);
+        if let Some(set) = new {
+            self.registry.settle(&set);
+            self.retired.sets.extend(self.set.replace(set));
+            self.applied_at = now;
+        }
+        if let Some(membership) = membership {
+            self.publish(membership);
+        }
     }
 
     fn publish(&mut self, membership: Membership) {
@@ -163,17 +165,6 @@ impl Updater {
         self.retired.free();
         membership.update_load_indexes();
     }
-}
-
-/// Compiles a membership of `set`. A policy that panics here has changed nothing that picks read.
-fn compile(
-    registry: &mut Registry,
-    set: &Arc<BackendSet>,
-    config: &BalancerConfig,
-    policy: &dyn Policy,
-) -> Membership {
-    let tiers = registry.tiers(set, config);
-    Membership::new(config.clone(), Arc::clone(set), tiers, policy)
 }
 
 /// Memberships and sets that were replaced and may still be read.

@@ -57,10 +57,7 @@ impl Pick {
     /// Reports that the connection was established at `now`. The time since the pick is a sample of the backend's
     /// connect time. Failures are forgiven as [`FailLimit`](crate::FailLimit) says.
     pub fn connected(&self, now: Timestamp) {
-        let state = self.state();
-        state.succeeded(now);
-        let taken = now.saturating_since(self.taken_at.timestamp());
-        state.connect_time.add(taken, now);
+        self.observe(now.saturating_since(self.taken_at.timestamp()), now);
     }
 
     /// Reports that the backend answered after `latency`, which the caller measured: a success as [`connected`](Self::connected),

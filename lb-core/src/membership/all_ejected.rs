@@ -13,7 +13,8 @@ use crate::rng::Rng;
 use crate::state::outage::Outage;
 use crate::tiers::all_ejected::{MOST_TRIED, OnAllEjected};
 use crate::tiers::generation::Generation;
-use crate::tiers::tier::BackendIndex;
+use crate::tiers::slot::Slot;
+use crate::tiers::tier::{BackendIndex, Tier};
 use crate::time::Timestamp;
 
 impl Membership {
@@ -44,17 +45,32 @@ impl Membership {
         if !self.picks_ejected(outage, request, now) {
             return None;
         }
-        let pick = self.tiers.iter().find_map(|tier| {
-            let environment = self.environment(tier, generation, now).trial();
-            let mut cx = PickContext::new(environment, request, rng);
-            let picked = tier.pick(&mut cx);
-            picked.or_else(|| acquire(tier.tier.slot(any(&mut cx)?)?, cx.environment()))
+        let pick = self.pick_despite_ejections(generation, request, now, rng, |tier, cx| {
+            acquire(tier.slot(any(cx)?)?, cx.environment())
         })?;
         pick.forgive_if_connected();
         Some(pick)
     }
 
-    /// The backend that [`pick_any_ejected`](Self::pick_any_ejected) would pick.
+    /// Picks of the first tier that has a backend for `request`, ejected or not: by the policy, or else by `otherwise`, because a
+    /// load index leaves out ejected backends.
+    pub(super) fn pick_despite_ejections(
+        &self,
+        generation: &Generation,
+        request: &PickRequest<'_>,
+        now: Timestamp,
+        rng: &mut dyn Rng,
+        otherwise: impl Fn(&Tier, &mut PickContext<'_>) -> Option<Pick>,
+    ) -> Option<Pick> {
+        self.tiers.iter().find_map(|compiled| {
+            let environment = self.environment(compiled, generation, now).trial();
+            let mut cx = PickContext::new(environment, request, rng);
+            let picked = compiled.pick(&mut cx);
+            picked.or_else(|| otherwise(&compiled.tier, &mut cx))
+        })
+    }
+
+    /// The backend that [`pick_ejected`](Self::pick_ejected) would pick.
     pub(super) fn explain_ejected(
         &self,
         outage: &Outage,
@@ -63,16 +79,24 @@ impl Membership {
         now: Timestamp,
         rng: &mut dyn Rng,
     ) -> Option<SocketAddr> {
-        if self.notices_outage(outage, now) || !self.picks_ejected(outage, request, now) {
+        let is_trial = self.has_trial(outage, now);
+        if !is_trial
+            && (self.is_outage_due(outage, now) || !self.picks_ejected(outage, request, now))
+        {
             return None;
         }
         self.tiers.iter().find_map(|compiled| {
-            let dry_run = DryRun::new(&compiled.tier);
+            let tier = &compiled.tier;
+            let dry_run = DryRun::new(tier);
             let environment = self.environment(compiled, generation, now);
             let environment = environment.trial().dry_run(&dry_run);
             let mut cx = PickContext::new(environment, request, rng);
-            let picked = compiled.picker.pick(&mut cx).or_else(|| any(&mut cx))?;
-            Some(compiled.tier.slot(picked)?.state().addr())
+            let picked = compiled.picker.pick(&mut cx);
+            let picked = picked.or_else(|| match is_trial {
+                true => tier.indices().find(|&i| cx.is_eligible(i)),
+                false => any(&mut cx),
+            });
+            Some(tier.slot(picked?)?.state().addr())
         })
     }
 
@@ -86,21 +110,12 @@ impl Membership {
 
     /// Whether every backend is ejected or unhealthy, and one is ejected only.
     fn all_are_ejected(&self, now: Timestamp) -> bool {
-        let mut is_any_ejected = false;
-        let slots = self.tiers.iter().flat_map(|tier| tier.tier.slots());
-        for state in slots.map(|slot| slot.state()) {
-            let is_healthy = state.health() == Health::Healthy;
-            let is_ejected = state.ejected_until(now).is_some();
-            if is_healthy && !is_ejected {
-                return false;
-            }
-            is_any_ejected |= is_healthy;
-        }
-        is_any_ejected
+        let has_healthy_check = |slot: &Slot| slot.state().health() == Health::Healthy;
+        !self.slots().any(|slot| slot.is_healthy(now)) && self.slots().any(has_healthy_check)
     }
 }
 
-/// A backend that may be picked, drawn by weight: a load index leaves out ejected backends.
+/// A backend that may be picked, drawn by weight.
 fn any(cx: &mut PickContext<'_>) -> Option<BackendIndex> {
     cx.draw_among(|cx, i| cx.is_eligible(i))
 }

@@ -11,6 +11,7 @@ use crate::load_index::tracking::Tracking;
 use crate::policy::Policy;
 use crate::state::index_position::SharedIndex;
 use crate::tiers::health::Validity;
+use crate::tiers::slot::Slot;
 use crate::tiers::tier::Tier;
 
 impl Membership {
@@ -54,32 +55,31 @@ impl Membership {
     /// Stores in the states what follows from this membership, right before it is published. Not while it is built: a
     /// policy that panics leaves the states as the published membership needs them.
     pub(crate) fn settle_states(&self) {
-        for (backend, member) in self.set.members() {
-            let limit = self.config.fail_limits.of(backend.fail_limit);
-            member.state().set_fail_limit(limit);
-        }
         // The only backend is never ejected by its fail limit, as in nginx.
-        let slots = || self.tiers.iter().flat_map(|tier| tier.tier.slots());
-        let is_sole = slots().nth(1).is_none();
-        slots().for_each(|slot| slot.state().set_sole(is_sole));
-        self.set_positions();
+        let is_sole = self.slots().nth(1).is_none();
+        for CompiledTier { tier, .. } in &self.tiers {
+            let index = tier.load_index();
+            for (at, slot) in (0..).zip(tier.slots()) {
+                slot.state().set_sole(is_sole);
+                // From now on leases update the load indexes.
+                if let Some(index) = index {
+                    slot.state().set_position(Position::new(index, at));
+                }
+            }
+            if let Some(index) = index {
+                index.update_all();
+            }
+        }
+        for (backend, member) in self.set.members() {
+            let state = member.state();
+            state.set_fail_limit(self.config.fail_limits.of(backend.fail_limit));
+            state.keep_position_in(self.load_indexes());
+        }
     }
 
-    /// Stores in the state of each backend its position in the load index of its tier, or none. From now on leases update
-    /// the load indexes.
-    fn set_positions(&self) {
-        for CompiledTier { tier, .. } in &self.tiers {
-            let Some(index) = tier.load_index() else {
-                continue;
-            };
-            for (at, slot) in (0..).zip(tier.slots()) {
-                slot.state().set_position(Position::new(index, at));
-            }
-            index.update_all();
-        }
-        for (_, member) in self.set.members() {
-            member.state().keep_position_in(self.load_indexes());
-        }
+    /// The backends of all tiers.
+    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.tiers.iter().flat_map(|tier| tier.tier.slots())
     }
 
     fn load_indexes(&self) -> impl Iterator<Item = &SharedIndex> {

@@ -56,7 +56,6 @@ impl Explanation {
         rng: &mut dyn Rng,
     ) -> Self {
         let chosen = chosen(membership, generation, request, now, rng)
-            .or_else(|| trial(membership, outage, generation, request, now, rng))
             .or_else(|| membership.explain_ejected(outage, generation, request, now, rng));
         let mut backends: Vec<ExplainedBackend> = membership
             .set()
@@ -89,31 +88,6 @@ fn chosen(
             .dry_run(&dry_run);
         let mut cx = PickContext::new(environment, request, rng);
         let i = compiled.picker.pick(&mut cx)?;
-        Some(compiled.tier.slot(i)?.state().addr())
-    })
-}
-
-/// The ejected backend that would be picked as a trial of an outage.
-fn trial(
-    membership: &Membership,
-    outage: &Outage,
-    generation: &Generation,
-    request: &PickRequest<'_>,
-    now: Timestamp,
-    rng: &mut dyn Rng,
-) -> Option<SocketAddr> {
-    if !membership.has_trial(outage, now) {
-        return None;
-    }
-    membership.tiers().iter().find_map(|compiled| {
-        let dry_run = DryRun::new(&compiled.tier);
-        let environment = membership
-            .environment(compiled, generation, now)
-            .trial()
-            .dry_run(&dry_run);
-        let mut cx = PickContext::new(environment, request, rng);
-        let picked = compiled.picker.pick(&mut cx);
-        let i = picked.or_else(|| compiled.tier.indices().find(|&i| cx.is_eligible(i)))?;
         Some(compiled.tier.slot(i)?.state().addr())
     })
 }

@@ -101,7 +101,7 @@ impl Owner for Published {
         }
         // The backends that connections may go to, of which a subset leaves some out.
         let states = || {
-            let slots = membership.tiers.iter().flat_map(|tier| tier.tier.slots());
+            let slots = membership.slots();
             slots.map(Slot::state)
         };
         let ejected = states()

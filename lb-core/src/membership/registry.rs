@@ -119,19 +119,23 @@ impl Registry {
         }
     }
 
-    /// Forgets what another process remembered of the backends of `set`, which is in force from now on.
-    pub(crate) fn forget_recalled(&mut self, set: &BackendSet) {
-        if !self.recalled.is_empty() {
+    /// Forgets what another process remembered of the backends of `set`, which is in force from now on, and the states of
+    /// those that have returned.
+    pub(crate) fn settle(&mut self, set: &BackendSet) {
+        if !self.recalled.is_empty() || !self.departed.is_empty() {
             for backend in set.snapshot() {
                 self.recalled.remove(&backend.addr);
+                self.departed.remove(&backend.addr);
             }
         }
     }
 
     /// The state that a backend had before it was removed, if connections have kept it.
-    fn returned(&mut self, backend: &Backend) -> Option<StateRef<BackendState>> {
-        let departed = self.departed.remove(&backend.addr);
-        departed.filter(|gone| gone.state().description().instance == backend.instance)
+    fn returned(&self, backend: &Backend) -> Option<StateRef<BackendState>> {
+        let departed = self.departed.get(&backend.addr);
+        let departed =
+            departed.filter(|gone| gone.state().description().instance == backend.instance);
+        departed.cloned()
     }
 
     /// The backends of `set` that take connections and are in the subset, by priority, near before far.

@@ -10,7 +10,6 @@ use super::Membership;
 use crate::backend::Health;
 use crate::lease::pick::Pick;
 use crate::pick::acquire::acquire;
-use crate::pick::context::PickContext;
 use crate::pick::request::PickRequest;
 use crate::rng::Rng;
 use crate::state::outage::Outage;
@@ -27,7 +26,7 @@ impl Membership {
     pub(super) fn common_outage(&self, now: Timestamp) -> Option<Timestamp> {
         let window = self.config.common_outage?.window;
         let detection = self.config.outlier_detection.as_ref();
-        let slots = self.tiers.iter().flat_map(|tier| tier.tier.slots());
+        let slots = self.slots();
         let (mut first, mut last, mut backends) = (None::<Timestamp>, Timestamp::default(), 0);
         for state in slots.map(|slot| slot.state()) {
             match state.unanswered_since(detection, now) {
@@ -49,15 +48,11 @@ impl Membership {
 
     /// Whether a pick at `now` that finds no backend gets a trial. O(n) if one is due.
     pub(super) fn has_trial(&self, outage: &Outage, now: Timestamp) -> bool {
-        self.config.common_outage.is_some_and(|config| {
-            outage.since().is_some()
-                && outage.due(config.trial_interval, now).is_some()
-                && self.common_outage(now).is_some()
-        })
+        outage.since().is_some() && self.is_outage_due(outage, now)
     }
 
-    /// Whether a pick at `now` that finds no backend is the one that notices an outage, which is refused. O(n).
-    pub(super) fn notices_outage(&self, outage: &Outage, now: Timestamp) -> bool {
+    /// Whether a pick at `now` that finds no backend notices an outage, which refuses it, or makes the trial of one. O(n).
+    pub(super) fn is_outage_due(&self, outage: &Outage, now: Timestamp) -> bool {
         self.config.common_outage.is_some_and(|config| {
             outage.due(config.trial_interval, now).is_some() && self.common_outage(now).is_some()
         })
@@ -90,20 +85,15 @@ impl Membership {
         if !outage.claim_trial(tried_at, now) || !was_known {
             return None;
         }
-        self.tiers.iter().find_map(|tier| {
-            let environment = self.environment(tier, generation, now).trial();
-            let mut cx = PickContext::new(environment, request, rng);
-            // A load index leaves out ejected backends.
-            tier.pick(&mut cx).or_else(|| {
-                let mut indices = tier.tier.indices().filter(|&i| cx.is_eligible(i));
-                indices.find_map(|i| acquire(tier.tier.slot(i)?, cx.environment()))
-            })
+        self.pick_despite_ejections(generation, request, now, rng, |tier, cx| {
+            let mut indices = tier.indices().filter(|&i| cx.is_eligible(i));
+            indices.find_map(|i| acquire(tier.slot(i)?, cx.environment()))
         })
     }
 
     /// Whether a trial could get a backend that the connection has not failed on.
     fn has_untried(&self, request: &PickRequest<'_>) -> bool {
-        let mut slots = self.tiers.iter().flat_map(|tier| tier.tier.slots());
+        let mut slots = self.slots();
         slots.any(|slot| {
             let state = slot.state();
             state.health() == Health::Healthy
