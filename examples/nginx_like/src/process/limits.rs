@@ -1,8 +1,6 @@
 //! Limits of the process.
 
-use rustix::process::{
-    Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit,
-};
+use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 use tracing::warn;
 
 /// Sets the limit of open files to `wanted`, by default to the hard limit.
@@ -41,16 +39,4 @@ pub(crate) fn set_priority(wanted: Option<i32>) {
     if let Err(error) = setpriority_process(None, wanted) {
         warn!(wanted, %error, "Priority not changed");
     }
-}
-
-/// What a thread in the background adds to its nice value: beside a busy thread of the normal priority it gets a tenth of the
-/// processor.
-const BACKGROUND: i32 = 10;
-
-/// Lowers the priority of this thread, so that a thread with traffic that becomes ready preempts it. The thread cannot raise it
-/// again, and threads that it starts inherit it. If the kernel refuses, the priority stays.
-pub(crate) fn lower_priority() {
-    let lowered = getpriority_process(None).map(|nice| nice.saturating_add(BACKGROUND));
-    // The kernel bounds the value itself.
-    let _ = lowered.and_then(|nice| setpriority_process(None, nice));
 }

@@ -117,7 +117,7 @@ impl Reloader {
     ) -> Result<ReloadReport, StartError> {
         // One thread for each step: an abandoned thread does not go on to the next step when it ends.
         let reader = Arc::clone(files);
-        let read = threads.run_in_background(move || reader.load());
+        let read = threads.run(move || reader.load());
         let config = read.map_err(StartError::hung("reading the configuration"))??;
         for warning in &config.warnings {
             warn!("{warning}");
@@ -128,7 +128,7 @@ impl Reloader {
         let logs = opened.map_err(StartError::hung("opening the logs"))??;
         let (described, mut state) = (Arc::clone(&config), self.state.clone());
         let sinks = logs.sinks().clone();
-        let built = threads.run_in_background(move || {
+        let built = threads.run(move || {
             let proxy = proxy(&described, &mut state, InheritedSockets::default(), &sinks)?;
             Ok::<_, StartError>((proxy, state))
         });

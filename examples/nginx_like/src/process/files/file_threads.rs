@@ -9,8 +9,6 @@ use std::time::Duration;
 use tokio::runtime;
 use tracing::warn;
 
-use crate::process::limits::lower_priority;
-
 /// How long one operation may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -74,18 +72,6 @@ impl FileThreads {
         }
     }
 
-    /// As [`run`](Self::run), for work that takes long on the processor: threads with traffic preempt it. `work` must start no
-    /// thread or process that outlives it, because they would inherit the low priority.
-    pub(crate) fn run_in_background<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> io::Result<T> {
-        self.run(|| {
-            lower_priority();
-            work()
-        })
-    }
-
     /// The number of abandoned threads. The caller, which is alone, waits for none of the running threads.
     fn abandoned(&self) -> usize {
         Arc::strong_count(&self.running) - 1
@@ -106,21 +92,10 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::Instant;
 
-    use rustix::process::getpriority_process;
-
     use super::*;
 
     /// Longer than any test.
     const LONG: Duration = Duration::from_secs(600);
-
-    #[test]
-    fn work_in_the_background_has_a_lower_priority_than_its_caller() {
-        let priority = || getpriority_process(None).unwrap();
-        let threads = FileThreads::default();
-        assert_eq!(threads.run(priority).unwrap(), priority());
-        let in_background = threads.run_in_background(priority).unwrap();
-        assert!(in_background > priority() || in_background == 19);
-    }
 
     #[test]
     fn threads_that_hang_are_abandoned_up_to_a_limit_until_they_end() {
