@@ -93,6 +93,18 @@ impl Credentials {
         Ok(())
     }
 
+    /// What `work` returns as the user that the process will be, for warnings: `None` if that user is unknown or cannot be
+    /// taken, which are errors of their own.
+    pub(super) fn try_as<T: Send>(
+        user: Option<&User>,
+        work: impl FnOnce() -> T + Send,
+    ) -> Option<T> {
+        match Self::look_up(user).ok()? {
+            Some(user) => user.run_as(work).ok(),
+            None => Some(work()),
+        }
+    }
+
     /// Runs `work` on a thread that has the rights of that user, and no other rights.
     ///
     /// # Errors

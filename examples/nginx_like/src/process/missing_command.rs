@@ -15,13 +15,8 @@ use crate::syntax::span::Warning;
 /// The warning, if there is one.
 pub(crate) fn warning(config: &Config) -> Option<Warning> {
     let command = config.shutdown.withdraw_command.as_ref()?;
-    // An unknown user is an error of its own.
-    let credentials = Credentials::look_up(config.user.as_ref()).ok()?;
     let program = &command.program;
-    let tried = match &credentials {
-        Some(user) => user.run_as(|| try_program(program)).ok()?,
-        None => try_program(program),
-    };
+    let tried = Credentials::try_as(config.user.as_ref(), || try_program(program))?;
     let error = tried.err()?;
     let text = format!(
         "\"lb_withdraw_command\": the user of the process cannot execute \"{}\" ({}): a shutdown will not wait for it",

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use lb_proxy::network_watch::NetworkWatch;
 use lb_proxy::settings::InheritableSockets;
@@ -164,17 +163,20 @@ impl Prepared {
     /// that was killed may say that the server is ready.
     fn outputs(&self) -> Result<Outputs, StartError> {
         let config = &self.config;
+        let another_serves = Arc::clone(&self.state.another_serves);
         let ready_file = match &self.predecessor {
-            None => SharedReadyFile::create(config.ready_file.as_ref()),
+            None => SharedReadyFile::create(config.ready_file.as_ref(), another_serves),
             // It says that the service is ready, and the old binary's process writes it.
-            Some(_) => Ok(SharedReadyFile::deferred(config.ready_file.as_ref())),
+            Some(_) => Ok(SharedReadyFile::deferred(
+                config.ready_file.as_ref(),
+                another_serves,
+            )),
         };
         let ready_file = ready_file.map_err(StartError::ready_file(config))?;
         if let Some(state) = &config.state {
             state_file::restore(state, &self.proxy);
         }
         Ok(Outputs {
-            another_serves: Arc::clone(&self.state.another_serves),
             ready_file,
             state: config.state.clone(),
             reloaded: Arc::default(),
@@ -245,8 +247,6 @@ impl Prepared {
 /// What other programs and the next process read of a running server.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
-    /// What [`Neighbours::another_serves`] sets.
-    another_serves: Arc<AtomicBool>,
     ready_file: SharedReadyFile,
     state: Option<StateConfig>,
     /// Notified after each reload.
@@ -267,7 +267,6 @@ pub(crate) async fn serve(
     let successor = context.as_ref().map(|context| context.upgrader.successor());
     let control = Control::new(context, handle.clone(), logging.clone());
     let Outputs {
-        another_serves,
         ready_file,
         state,
         reloaded,
@@ -284,7 +283,6 @@ pub(crate) async fn serve(
     let neighbours = Neighbours {
         successor,
         predecessor: predecessor.clone(),
-        another_serves,
     };
     let network = spawn(follow_network(handle.clone()));
     let following = signals.follow(handle.clone(), control, ready_file, neighbours);

@@ -20,17 +20,10 @@ struct ReplacedFile<'a> {
 
 /// The warnings about `lb_ready_file` and `lb_state`. Creates nothing.
 pub(crate) fn warnings(config: &Config) -> Vec<Warning> {
-    // An unknown user is an error of its own.
-    let Ok(credentials) = Credentials::look_up(config.user.as_ref()) else {
-        return Vec::new();
-    };
     let outputs = outputs(config);
     let denied = |output: ReplacedFile<'_>| {
         let directory = directory(output.path);
-        let tried = match &credentials {
-            Some(user) => user.run_as(|| try_directory(&directory)).ok()?,
-            None => try_directory(&directory),
-        };
+        let tried = Credentials::try_as(config.user.as_ref(), || try_directory(&directory))?;
         let error = tried.err()?;
         let text = format!(
             "\"{}\": the directory \"{}\" is missing or cannot be written by the user of the process ({}): {}",

@@ -237,9 +237,9 @@ fn upstream(block: UpstreamBlock, outer: &NameResolution, warnings: &mut Vec<War
 
 /// The `slow_start` of an upstream. Warns where it is not that of the text.
 fn slow_start(block: &UpstreamBlock, warnings: &mut Vec<Warning>) -> Option<Duration> {
-    let time = block.slow_start?;
     let mut servers = block.servers.iter();
     let first = servers.find(|server| server.slow_start.is_some())?;
+    let time = first.slow_start?;
     let mut warn = |text| warnings.push(Warning::new(text, first.span.clone()));
     let name = &block.name;
     let takes = Method::takes_backups_and_slow_start;

@@ -54,7 +54,6 @@ pub(crate) struct UpstreamBlock {
     pub(crate) name_resolution: NameResolution,
     pub(crate) essential: Option<()>,
     pub(crate) forgives: Option<bool>,
-    pub(crate) slow_start: Option<Duration>,
     pub(crate) span: Span,
 }
 
@@ -71,7 +70,7 @@ impl Block for UpstreamBlock {
         Directive::simple("server", AtLeast(1), |upstream, statement, _| {
             let server = UpstreamServer::read(statement)?;
             upstream.check_method(&server, statement)?;
-            upstream.note_slow_start(&server, statement)?;
+            upstream.check_slow_start(&server, statement)?;
             upstream.servers.push(server);
             Ok(())
         }),
@@ -131,7 +130,6 @@ impl UpstreamBlock {
             name_resolution: NameResolution::default(),
             essential: None,
             forgives: None,
-            slow_start: None,
             span: statement.span.clone(),
         })?;
         let checked = if reader.has_mistaken("server", before) {
@@ -167,15 +165,16 @@ impl UpstreamBlock {
     }
 
     /// The balancer knows one time for all servers, that of the first which has one.
-    fn note_slow_start(
-        &mut self,
+    fn check_slow_start(
+        &self,
         server: &UpstreamServer,
         statement: &Statement,
     ) -> Result<(), ConfigError> {
         let Some(time) = server.slow_start else {
             return Ok(());
         };
-        if *self.slow_start.get_or_insert(time) == time {
+        let first = self.servers.iter().find_map(|server| server.slow_start);
+        if first.is_none_or(|first| first == time) {
             return Ok(());
         }
         let mut parameters = statement.parameters();

@@ -25,29 +25,38 @@ const REPORTS: u32 = 3;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedReadyFile {
     file: Option<Arc<Mutex<ReadyFile>>>,
-    /// Whether the process of another binary speaks for the service.
-    is_silent: Arc<AtomicBool>,
+    /// Set once this process ends while the process of another binary serves on.
+    another_serves: Arc<AtomicBool>,
     /// Whether systemd takes the process of the old binary for the main one: it would not listen to this one.
     is_deferred: Arc<AtomicBool>,
 }
 
 impl SharedReadyFile {
-    /// Writes that the server is not ready, unless a living process owns the file.
-    pub(crate) fn create(config: Option<&ReadyFileConfig>) -> io::Result<Self> {
+    /// Writes that the server is not ready, unless a living process owns the file. [`fall_silent`](Self::fall_silent) sets
+    /// `another_serves`.
+    pub(crate) fn create(
+        config: Option<&ReadyFileConfig>,
+        another_serves: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
         let file = config.cloned().map(ReadyFile::create).transpose()?;
         Ok(Self {
             file: file.map(|file| Arc::new(Mutex::new(file))),
+            another_serves,
             ..Self::default()
         })
     }
 
-    /// Writes nothing before [`claim_when_ready`](Self::claim_when_ready): the process of the old binary does.
-    pub(crate) fn deferred(config: Option<&ReadyFileConfig>) -> Self {
+    /// As [`create`](Self::create), but writes nothing before [`claim_when_ready`](Self::claim_when_ready): the process of the
+    /// old binary does.
+    pub(crate) fn deferred(
+        config: Option<&ReadyFileConfig>,
+        another_serves: Arc<AtomicBool>,
+    ) -> Self {
         let file = config.cloned().map(ReadyFile::deferred);
         Self {
             file: file.map(|file| Arc::new(Mutex::new(file))),
             is_deferred: Arc::new(AtomicBool::new(true)),
-            ..Self::default()
+            another_serves,
         }
     }
 
@@ -82,13 +91,13 @@ impl SharedReadyFile {
 
     /// Leaves the file and systemd to the process of another binary, because this one ends.
     pub(crate) fn fall_silent(&self) {
-        self.is_silent.store(true, Relaxed);
+        self.another_serves.store(true, Relaxed);
         self.release();
     }
 
     /// Whether the file and systemd are left to the process of another binary.
     pub(crate) fn is_silent(&self) -> bool {
-        self.is_silent.load(Relaxed)
+        self.another_serves.load(Relaxed)
     }
 
     /// Writes that the shutdown has begun: before the first socket closes.

@@ -1,7 +1,6 @@
 //! The processes of other binaries that serve beside this one, for the thread that handles signals.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use lb_proxy::Handle;
 
@@ -14,8 +13,6 @@ use crate::process::readiness::SharedReadyFile;
 pub(crate) struct Neighbours {
     pub(crate) successor: ReadySuccessor,
     pub(crate) predecessor: Option<Arc<Predecessor>>,
-    /// Set once this process begins to end while a neighbour serves on: nothing is withdrawn then.
-    pub(crate) another_serves: Arc<AtomicBool>,
 }
 
 impl Neighbours {
@@ -29,12 +26,10 @@ impl Neighbours {
             })
         };
         if self.successor.leave() {
-            self.another_serves.store(true, Relaxed);
             ready_file.fall_silent();
             // The new process accepts, so there is nothing to accept while the readiness spreads.
             handle.pause();
         } else if to_old() {
-            self.another_serves.store(true, Relaxed);
             ready_file.fall_silent();
         } else {
             ready_file.leave();
