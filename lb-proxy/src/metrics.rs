@@ -9,6 +9,7 @@ mod end_counts;
 mod histogram;
 mod kept;
 mod listener;
+mod live_counts;
 mod no_backend_counts;
 mod relay_traffic;
 pub(crate) mod session;

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use lb_core::Backend;
-use rustix::net::{
-    RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown,
-};
+use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, sendmsg, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -18,7 +16,7 @@ use crate::attempt_times::AttemptTimes;
 use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
 use crate::or_never::or_never;
-use crate::relay::{Relay, RelayReport};
+use crate::relay::{Relay, RelayReport, read_some, transfer_to, write_some};
 use crate::upstream::drain::LossWatcher;
 use crate::upstream::{Lease, Upstream};
 
@@ -73,28 +71,25 @@ impl Connected {
 
     fn poll_header(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.header.is_empty() {
-            let sent = ready!(poll_send(&self.stream, cx, &self.header))?;
+            let sent = ready!(poll_write(&self.stream, cx, |to| write_some(
+                to,
+                &self.header
+            )))?;
             self.header.drain(..sent);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-/// Sends bytes once as soon as the socket accepts some.
-fn poll_send(stream: &Stream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-    poll_write(stream, cx, |stream| {
-        send(stream, bytes, SendFlags::NOSIGNAL)
-    })
-}
-
+/// Calls `write` as soon as the socket accepts bytes.
 fn poll_write(
     stream: &Stream,
     cx: &mut Context<'_>,
-    mut write: impl FnMut(&Stream) -> rustix::io::Result<usize>,
+    write: impl Fn(&Stream) -> io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
     loop {
         ready!(stream.poll_write_ready(cx))?;
-        match stream.try_write(|| Ok(write(stream)?)) {
+        match write(stream) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             written => return Poll::Ready(written),
         }
@@ -110,9 +105,7 @@ impl AsyncRead for Connected {
         ready!(self.poll_header(cx))?;
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
-            let unfilled = buf.initialize_unfilled();
-            let stream = &self.stream;
-            match stream.try_read(|| Ok(recv(stream, &mut *unfilled, RecvFlags::empty())?.0)) {
+            match read_some(&self.stream, buf.initialize_unfilled()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(read) => {
@@ -134,7 +127,7 @@ impl AsyncWrite for Connected {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_header(cx))?;
-        poll_send(&self.stream, cx, buf)
+        poll_write(&self.stream, cx, |to| write_some(to, buf))
     }
 
     fn poll_write_vectored(
@@ -143,9 +136,12 @@ impl AsyncWrite for Connected {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_header(cx))?;
-        poll_write(&self.stream, cx, |stream| {
-            let none = &mut SendAncillaryBuffer::default();
-            sendmsg(stream, bufs, none, SendFlags::NOSIGNAL)
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        poll_write(&self.stream, cx, |to| {
+            transfer_to(to, wanted, || {
+                let none = &mut SendAncillaryBuffer::default();
+                Ok(sendmsg(to, bufs, none, SendFlags::NOSIGNAL)?)
+            })
         })
     }
 

@@ -1,14 +1,13 @@
 //! Counts of ended sessions, by reason.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
+use super::live_counts::LiveCounts;
 use crate::close_reason::CloseReason;
 
 const REASONS: usize = CloseReason::ALL.len();
 
 /// How many sessions ended, by [reason](CloseReason).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct EndCounts([u64; REASONS]);
+pub struct EndCounts(pub(super) [u64; REASONS]);
 
 impl EndCounts {
     /// How many ended for `reason`.
@@ -34,23 +33,4 @@ impl Default for EndCounts {
 }
 
 /// The live counts of one worker.
-#[derive(Debug)]
-pub(super) struct LiveEndCounts([AtomicU64; REASONS]);
-
-impl LiveEndCounts {
-    pub(super) fn increment(&self, reason: CloseReason) {
-        self.0[reason as usize].fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn add_to(&self, sum: &mut EndCounts) {
-        for (sum, count) in sum.0.iter_mut().zip(&self.0) {
-            *sum += count.load(Relaxed);
-        }
-    }
-}
-
-impl Default for LiveEndCounts {
-    fn default() -> Self {
-        Self([const { AtomicU64::new(0) }; REASONS])
-    }
-}
+pub(super) type LiveEndCounts = LiveCounts<REASONS>;

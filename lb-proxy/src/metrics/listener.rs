@@ -77,7 +77,7 @@ impl ListenerCounters {
 
     pub(crate) fn ended(&self, worker: usize, reason: CloseReason) {
         let shard = self.shards.of(worker);
-        shard.ended.increment(reason);
+        shard.ended.increment(reason as usize);
         shard.active.fetch_sub(1, Relaxed);
     }
 
@@ -111,7 +111,7 @@ impl ListenerCounters {
             traffic: Traffic::default(),
         };
         for shard in self.shards.iter() {
-            shard.ended.add_to(&mut metrics.ended);
+            shard.ended.add_to(&mut metrics.ended.0);
             metrics.accepted += shard.accepted.load(Relaxed);
             metrics.active += shard.active.load(Relaxed);
             shard.traffic.add_to(&mut metrics.traffic);

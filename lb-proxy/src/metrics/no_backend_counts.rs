@@ -1,7 +1,6 @@
 //! How many sessions found no backend, by cause.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
+use super::live_counts::LiveCounts;
 use crate::no_backend_cause::NoBackendCause;
 
 const CAUSES: usize = NoBackendCause::ALL.len();
@@ -9,7 +8,7 @@ const CAUSES: usize = NoBackendCause::ALL.len();
 /// How many sessions ended because they found no backend, by [cause](NoBackendCause). The total is the number of ends for
 /// [`CloseReason::NoBackend`](crate::events::CloseReason::NoBackend).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct NoBackendCounts([u64; CAUSES]);
+pub struct NoBackendCounts(pub(super) [u64; CAUSES]);
 
 impl NoBackendCounts {
     /// How many ended for `cause`.
@@ -29,17 +28,4 @@ impl NoBackendCounts {
 }
 
 /// The live counts of one worker.
-#[derive(Debug, Default)]
-pub(super) struct LiveNoBackendCounts([AtomicU64; CAUSES]);
-
-impl LiveNoBackendCounts {
-    pub(super) fn increment(&self, cause: NoBackendCause) {
-        self.0[cause as usize].fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn add_to(&self, sum: &mut NoBackendCounts) {
-        for (sum, count) in sum.0.iter_mut().zip(&self.0) {
-            *sum += count.load(Relaxed);
-        }
-    }
-}
+pub(super) type LiveNoBackendCounts = LiveCounts<CAUSES>;

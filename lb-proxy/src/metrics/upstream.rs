@@ -126,10 +126,10 @@ impl UpstreamCounters {
         let shard = self.shards.of(worker);
         if reason == CloseReason::NoBackend {
             let cause = cause.unwrap_or(NoBackendCause::NoneEligible);
-            shard.no_backend.increment(cause);
+            shard.no_backend.increment(cause as usize);
         }
         shard.session_length.record(length);
-        shard.ended.increment(reason);
+        shard.ended.increment(reason as usize);
         shard.active.fetch_sub(1, Relaxed);
     }
 
@@ -223,8 +223,8 @@ impl UpstreamCounters {
         };
         self.queue_wait.add_to(&mut metrics.queue_wait);
         for shard in self.shards.iter() {
-            shard.ended.add_to(&mut metrics.ended);
-            shard.no_backend.add_to(&mut metrics.no_backend);
+            shard.ended.add_to(&mut metrics.ended.0);
+            shard.no_backend.add_to(&mut metrics.no_backend.0);
             metrics.sessions += shard.sessions.load(Relaxed);
             metrics.active += shard.active.load(Relaxed);
             shard.attempts.add_to(&mut metrics.attempts);

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NetlinkBuffer, NlasIterator, Parseable};
+use netlink_packet_core::{NLMSG_ALIGNTO, NetlinkBuffer, NlasIterator, Parseable};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
@@ -24,9 +24,6 @@ const IFLA_IFNAME: u16 = 3;
 
 /// The length of `struct ifinfomsg`.
 const LINK_HEADER: usize = 16;
-
-/// A header and each message start at a multiple of this.
-const ALIGNMENT: usize = 4;
 
 /// What one message says.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -56,7 +53,7 @@ pub(super) fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[
         let message = NetlinkBuffer::new_checked(rest).ok()?;
         let length = message.length() as usize;
         rest = rest
-            .get(length.next_multiple_of(ALIGNMENT)..)
+            .get(length.next_multiple_of(NLMSG_ALIGNTO.into())..)
             .unwrap_or(&[]);
         Some(message)
     })
@@ -149,7 +146,7 @@ mod tests {
         let payload = NetlinkPayload::from(message);
         let mut message = NetlinkMessage::new(NetlinkHeader::default(), payload);
         message.finalize();
-        let mut bytes = vec![0; message.buffer_len().next_multiple_of(ALIGNMENT)];
+        let mut bytes = vec![0; message.buffer_len().next_multiple_of(NLMSG_ALIGNTO.into())];
         message.serialize(&mut bytes);
         bytes
     }

@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
@@ -34,10 +34,6 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// How often a dump is repeated if its objects change meanwhile. The messages about these changes follow in any case.
 const DUMPS: usize = 4;
-
-/// The types of messages that end an answer, from `linux/netlink.h`.
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
 
 /// A socket that the kernel sends a message at every change. Non-blocking.
 pub(super) fn subscribe() -> io::Result<OwnedFd> {

@@ -125,9 +125,10 @@ impl NetworkState {
     pub(super) fn take(&mut self, message: Message, now: Instant) -> bool {
         let is_route = matches!(message, Message::DefaultRoute { .. });
         let parts = self.facts.change(message);
-        let changes = parts.into_iter().map(|part| self.settle(part, now));
-        let losses = changes.filter(|change| *change == Some(PartChange::Lost));
-        let has_losses = losses.count() > 0;
+        let mut has_losses = false;
+        for part in parts {
+            has_losses |= self.settle(part, now);
+        }
         let has_default_route = self.facts.has_default_route != [false; 2];
         is_route || (has_losses && has_default_route)
     }
@@ -148,8 +149,8 @@ impl NetworkState {
         }
     }
 
-    /// Adds an event if `part` came or went.
-    fn settle(&mut self, part: NetworkPart, now: Instant) -> Option<PartChange> {
+    /// Adds an event if `part` came or went. Returns whether it went.
+    fn settle(&mut self, part: NetworkPart, now: Instant) -> bool {
         let (was, is) = (self.present.contains(&part), self.facts.has(&part));
         match (was, is) {
             (false, true) => {
@@ -162,15 +163,15 @@ impl NetworkState {
                     None => NetworkEvent::Appeared(part),
                 };
                 self.events.push_back(event);
-                Some(PartChange::Present)
+                false
             }
             (true, false) => {
                 self.present.remove(&part);
                 self.remember(part.clone(), now);
                 self.events.push_back(NetworkEvent::Lost(part));
-                Some(PartChange::Lost)
+                true
             }
-            _ => None,
+            _ => false,
         }
     }
 
@@ -182,12 +183,6 @@ impl NetworkState {
         }
         self.lost.insert(part, now);
     }
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum PartChange {
-    Lost,
-    Present,
 }
 
 #[cfg(test)]

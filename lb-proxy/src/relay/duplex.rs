@@ -109,7 +109,7 @@ impl<'a> Duplex<'a> {
     /// Whether a direction has waited for its bandwidth since the last call.
     pub(super) fn has_paused(&mut self) -> bool {
         let pacing = self.pacing.as_mut();
-        pacing.is_some_and(|pacing| pacing.up.has_paused() | pacing.down.has_paused())
+        pacing.is_some_and(|pacing| pacing.has_paused())
     }
 
     /// Limits both directions to the bytes that the kernel has acknowledged by now.

@@ -59,7 +59,7 @@ use crate::net::stream::Stream;
 pub(crate) use respond::{ResponseEnd, respond};
 pub(crate) use run::relay;
 pub(crate) use setup::{BytesAhead, CutReason, CutSignals, RelaySettings, TrafficCounters};
-pub(crate) use socket::reset_on_close;
+pub(crate) use socket::{read_some, reset_on_close, transfer_to, write_some};
 pub(crate) use totals::RelayTotals;
 
 /// The relay alone, for programs that accept and connect by themselves.

@@ -36,6 +36,11 @@ pub(super) struct Pace {
 }
 
 impl Pacing {
+    /// Whether a direction has waited for its bandwidth since the last call.
+    pub(super) fn has_paused(&mut self) -> bool {
+        self.up.has_paused() | self.down.has_paused()
+    }
+
     /// Counts from now on, when the client has sent `sent` bytes. `None` without a limit.
     pub(super) fn new(bandwidth: Bandwidth, sent: usize) -> Option<Box<Self>> {
         let Bandwidth { upload, download } = bandwidth;

@@ -14,7 +14,7 @@ use crate::net::stream::Stream;
 /// A short read means that the socket is drained, unless the kernel stopped in front of an urgent byte. The readiness of a
 /// drained socket is cleared at once, which saves the system call that would return "would block".
 #[inline]
-pub(super) fn read_some(stream: &Stream, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_some(stream: &Stream, buffer: &mut [u8]) -> io::Result<usize> {
     let wanted = buffer.len();
     let mut read = None;
     let outcome = stream.try_read(|| {
@@ -30,7 +30,7 @@ pub(super) fn read_some(stream: &Stream, buffer: &mut [u8]) -> io::Result<usize>
 
 /// Writes once.
 #[inline]
-pub(super) fn write_some(stream: &Stream, bytes: &[u8]) -> io::Result<usize> {
+pub(crate) fn write_some(stream: &Stream, bytes: &[u8]) -> io::Result<usize> {
     transfer_to(stream, bytes.len(), || {
         Ok(send(stream, bytes, SendFlags::NOSIGNAL)?)
     })
@@ -38,7 +38,7 @@ pub(super) fn write_some(stream: &Stream, bytes: &[u8]) -> io::Result<usize> {
 
 /// Calls `transfer`, which writes up to `wanted` bytes to `sink`. A short write means that the sink is full: its readiness
 /// is cleared at once, which saves the system call that would return "would block".
-pub(super) fn transfer_to(
+pub(crate) fn transfer_to(
     sink: &Stream,
     wanted: usize,
     transfer: impl FnOnce() -> io::Result<usize>,

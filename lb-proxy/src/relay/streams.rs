@@ -103,12 +103,6 @@ enum SourceState {
     Broken,
 }
 
-/// The result of moving bytes: whether some moved, or which side failed.
-enum Moved {
-    Bytes(bool),
-    SinkBroke,
-}
-
 impl StreamRelay<'_> {
     fn poll<C, B>(
         &mut self,
@@ -128,14 +122,13 @@ impl StreamRelay<'_> {
         let up = self.up.advance(client, backend, up, cx);
         let down = self.down.advance(backend, client, down, cx);
         let (up, down) = match (up, down) {
-            (Moved::SinkBroke, _) => return Poll::Ready(RelayEnd::BackendReset),
-            (_, Moved::SinkBroke) => return Poll::Ready(RelayEnd::ClientReset),
-            (Moved::Bytes(up), Moved::Bytes(down)) => (up, down),
+            (Err(_), _) => return Poll::Ready(RelayEnd::BackendReset),
+            (_, Err(_)) => return Poll::Ready(RelayEnd::ClientReset),
+            (Ok(up), Ok(down)) => (up, down),
         };
         let pacing = self.pacing.as_deref_mut();
         // A direction that waits for its bandwidth is not idle.
-        let has_paused = |pacing: &mut Pacing| pacing.up.has_paused() | pacing.down.has_paused();
-        if up || down || pacing.is_some_and(has_paused) {
+        if up || down || pacing.is_some_and(Pacing::has_paused) {
             self.deadlines.note_progress();
         }
         match self.end() {
@@ -186,14 +179,14 @@ impl HalfRelay {
         self.begin == self.end && !self.needs_flush
     }
 
-    /// Moves the bytes that can be moved now.
+    /// Moves the bytes that can be moved now. Returns whether some moved, or the error of the sink.
     fn advance<R, W>(
         &mut self,
         source: &mut R,
         sink: &mut W,
         mut pace: Option<&mut Pace>,
         cx: &mut Context<'_>,
-    ) -> Moved
+    ) -> io::Result<bool>
     where
         R: AsyncRead + Unpin + ?Sized,
         W: AsyncWrite + Unpin + ?Sized,
@@ -202,13 +195,13 @@ impl HalfRelay {
         for _ in 0..TURN {
             match self.step(source, sink, pace.as_deref_mut(), cx) {
                 Poll::Ready(Ok(true)) => has_moved = true,
-                Poll::Ready(Ok(false)) | Poll::Pending => return Moved::Bytes(has_moved),
-                Poll::Ready(Err(_)) => return Moved::SinkBroke,
+                Poll::Ready(Ok(false)) | Poll::Pending => return Ok(has_moved),
+                Poll::Ready(Err(error)) => return Err(error),
             }
         }
         // There may be more; the other direction comes first.
         cx.waker().wake_by_ref();
-        Moved::Bytes(has_moved)
+        Ok(has_moved)
     }
 
     /// One write, one read, or the end. Ready with false if nothing is left to do, with an error of the sink.

@@ -10,10 +10,11 @@ use tracing::info;
 use tracing::warn;
 
 use super::handle::Handle;
+use super::pause::each_cohort;
 use super::server_state::ServerState;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
 use crate::network_watch::{NetworkEvent, NetworkPart, NetworkWatch};
-use crate::state::worker::COHORTS;
+use crate::state::worker::Worker;
 
 /// How long the sessions are not asked after the loss of an address, because a device loses all of its addresses at once.
 const LOSSES: Duration = Duration::from_millis(10);
@@ -113,10 +114,5 @@ async fn ask_sessions(server: Arc<ServerState>) {
     sleep(LOSSES).await;
     let context = &server.context;
     context.trackers.lost_addresses.begin_asking();
-    for number in 0..COHORTS {
-        for worker in &context.workers {
-            worker.ask_cohort(number);
-        }
-        sleep(SPREAD).await;
-    }
+    each_cohort(&context.workers, SPREAD, Worker::ask_cohort).await;
 }

@@ -48,12 +48,17 @@ async fn drain(workers: Vec<Arc<Worker>>, config: ShutdownConfig) {
 
 /// Resets one cohort of sessions after the other, over the time `spread`.
 pub(super) async fn reset_cohorts(workers: &[Arc<Worker>], spread: Duration) {
+    each_cohort(workers, spread / COHORTS as u32, Worker::cut_off_cohort).await;
+}
+
+/// Calls `act` for one cohort of sessions of all workers after the other, with `pause` behind each.
+pub(super) async fn each_cohort(workers: &[Arc<Worker>], pause: Duration, act: fn(&Worker, usize)) {
     for number in 0..COHORTS {
         for worker in workers {
-            worker.cut_off_cohort(number);
+            act(worker, number);
         }
-        if !spread.is_zero() {
-            sleep(spread / COHORTS as u32).await;
+        if !pause.is_zero() {
+            sleep(pause).await;
         }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod hash_key;
 pub(crate) mod key_function;
 pub(crate) mod key_part;
 mod lease;
+mod log_limits;
 mod membership;
 pub(crate) mod outcome;
 mod override_control;

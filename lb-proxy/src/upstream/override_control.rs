@@ -35,22 +35,18 @@ impl Upstream {
         setting: Override,
     ) -> Result<bool, UnknownBackend> {
         let by = by.into();
-        let changed = {
-            let mut membership = lock(&self.shared().membership);
-            let Membership {
-                discovered,
-                overrides,
-                ..
-            } = &mut *membership;
-            let present = discovered.as_ref().and_then(|all| all.find(addr));
-            let changed = overrides.set(addr, present, origin, Arc::clone(&by), setting)?;
-            if changed {
-                self.log_set(addr, origin, &by, setting);
-                self.publish(&mut membership);
-            }
-            changed
-        };
-        self.serve_queue();
+        let mut membership = lock(&self.shared().membership);
+        let Membership {
+            discovered,
+            overrides,
+            ..
+        } = &mut *membership;
+        let present = discovered.as_ref().and_then(|all| all.find(addr));
+        let changed = overrides.set(addr, present, origin, Arc::clone(&by), setting)?;
+        if changed {
+            self.log_set(addr, origin, &by, setting);
+            self.publish(membership);
+        }
         Ok(changed)
     }
 
@@ -63,16 +59,12 @@ impl Upstream {
         by: &str,
         kind: OverrideKind,
     ) -> bool {
-        let cleared = {
-            let mut membership = lock(&self.shared().membership);
-            let cleared = membership.overrides.clear(addr, origin, kind);
-            if cleared {
-                self.log_cleared(addr, origin, by, kind);
-                self.publish(&mut membership);
-            }
-            cleared
-        };
-        self.serve_queue();
+        let mut membership = lock(&self.shared().membership);
+        let cleared = membership.overrides.clear(addr, origin, kind);
+        if cleared {
+            self.log_cleared(addr, origin, by, kind);
+            self.publish(membership);
+        }
         cleared
     }
 
@@ -85,45 +77,41 @@ impl Upstream {
     ) -> Option<OverrideWithoutEffect> {
         let mut without_effect = None;
         let (origin, by) = (check.check.override_origin(), &check.name);
-        {
-            let mut membership = lock(&self.shared().membership);
-            // Under the lock: `end_reports` comes later.
-            if !self.shared().checks.runs(&check.identity) {
-                return None;
-            }
-            let Membership {
-                discovered,
-                overrides,
-                ..
-            } = &mut *membership;
-            let about: HashSet<SocketAddr> = reported.iter().map(|report| report.addr).collect();
-            let present = discovered.iter().flat_map(Snapshot::iter);
-            let present = present.filter(|backend| about.contains(&backend.addr));
-            let present: HashMap<_, _> = present.map(|backend| (backend.addr, backend)).collect();
-            let mut changed = false;
-            for &ReportedOverride { addr, setting } in reported {
-                let Some(backend) = present.get(&addr).copied() else {
-                    continue;
-                };
-                let changed_now = match setting {
-                    Ok(setting) => {
-                        let useless = OverrideWithoutEffect::of(backend, setting);
-                        without_effect = without_effect.or(useless);
-                        overrides.report(backend, origin, by, &check.identity, setting)
-                    }
-                    Err(kind) => overrides.clear(addr, origin, kind),
-                };
-                if changed_now {
-                    self.log_reported(backend, origin, by, setting);
-                    changed = true;
-                }
-            }
-            if !changed {
-                return without_effect;
-            }
-            self.publish(&mut membership);
+        let mut membership = lock(&self.shared().membership);
+        // Under the lock: `end_reports` comes later.
+        if !self.shared().checks.runs(&check.identity) {
+            return None;
         }
-        self.serve_queue();
+        let Membership {
+            discovered,
+            overrides,
+            ..
+        } = &mut *membership;
+        let about: HashSet<SocketAddr> = reported.iter().map(|report| report.addr).collect();
+        let present = discovered.iter().flat_map(Snapshot::iter);
+        let present = present.filter(|backend| about.contains(&backend.addr));
+        let present: HashMap<_, _> = present.map(|backend| (backend.addr, backend)).collect();
+        let mut changed = false;
+        for &ReportedOverride { addr, setting } in reported {
+            let Some(backend) = present.get(&addr).copied() else {
+                continue;
+            };
+            let changed_now = match setting {
+                Ok(setting) => {
+                    let useless = OverrideWithoutEffect::of(backend, setting);
+                    without_effect = without_effect.or(useless);
+                    overrides.report(backend, origin, by, &check.identity, setting)
+                }
+                Err(kind) => overrides.clear(addr, origin, kind),
+            };
+            if changed_now {
+                self.log_reported(backend, origin, by, setting);
+                changed = true;
+            }
+        }
+        if changed {
+            self.publish(membership);
+        }
         without_effect
     }
 
@@ -172,16 +160,12 @@ impl Upstream {
 
     /// Removes all overrides of `check`, which runs no longer. The other checks report again what it had replaced.
     pub(super) fn end_reports(&self, check: &DescribedCheck) {
-        {
-            let mut membership = lock(&self.shared().membership);
-            if !membership.overrides.end_reports(&check.identity) {
-                return;
-            }
+        let mut membership = lock(&self.shared().membership);
+        if membership.overrides.end_reports(&check.identity) {
             debug!(upstream = self.name(), check = %check.name, "Overrides ended with their check");
             self.shared().checks.forget_reports();
-            self.publish(&mut membership);
+            self.publish(membership);
         }
-        self.serve_queue();
     }
 
     /// All overrides, in the order of the addresses, those of absent backends included.

@@ -2,12 +2,8 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use tokio::time::Instant;
-
-/// How often a line of one kind is logged. The panics of sessions have reports of their own.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
+use super::log_limits::LogLimits;
 
 /// What is known of the panics of an upstream.
 #[derive(Debug, Default)]
@@ -23,8 +19,8 @@ pub(crate) struct UpstreamPanics {
 pub(super) struct PanicState {
     /// Why the last set is not in use.
     pub(super) problem: Option<Arc<str>>,
-    /// When each kind of line was logged last.
-    logged: [Option<Instant>; 3],
+    /// By [`LogLine`]. The panics of sessions have reports of their own.
+    log_limits: LogLimits<3>,
 }
 
 /// The kinds of lines.
@@ -38,12 +34,7 @@ pub(super) enum LogLine {
 impl UpstreamPanics {
     /// Whether a line of this kind may be logged now.
     pub(super) fn may_log(&self, line: LogLine) -> bool {
-        let logged = &mut self.lock().logged[line as usize];
-        let may = logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
-        if may {
-            *logged = Some(Instant::now());
-        }
-        may
+        self.lock().log_limits.may_log(line as usize)
     }
 
     /// No code that can panic runs under the lock.

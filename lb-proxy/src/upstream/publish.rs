@@ -1,5 +1,7 @@
 //! The membership of an upstream: what its sources reported, with the overrides.
 
+use std::sync::MutexGuard;
+
 use lb_core::{Escaped, Snapshot};
 use tracing::info;
 
@@ -35,9 +37,7 @@ impl Upstream {
             info!(upstream = self.name(), backend.addr = %endpoint, %origin, by = %Escaped(&by), %setting, "Override ended with its backend");
         }
         membership.discovered = Some(discovered);
-        self.publish(&mut membership);
-        drop(membership);
-        self.serve_queue();
+        self.publish(membership);
     }
 
     /// Makes `backends` the first membership, without a log message: a session may have an upstream of its own.
@@ -50,17 +50,22 @@ impl Upstream {
 
     /// Publishes what is pending, unless a newer snapshot has been published, and what could not be published.
     pub(super) fn apply_pending(&self) {
-        let mut membership = lock(&self.shared().membership);
+        let membership = lock(&self.shared().membership);
         if membership.pending.is_some() || self.policy_problem().is_some() {
-            self.publish(&mut membership);
-            drop(membership);
-            self.serve_queue();
+            self.publish(membership);
         }
+    }
+
+    /// Publishes the membership, and picks for the sessions that wait once the lock is released.
+    pub(super) fn publish(&self, mut membership: MutexGuard<'_, Membership>) {
+        self.publish_locked(&mut membership);
+        drop(membership);
+        self.serve_queue();
     }
 
     /// Publishes the membership, and signals the losses in the order of the updates. If the policy panics, the last
     /// membership stays until the next update, or until the task that follows the sources tries again.
-    pub(super) fn publish(&self, membership: &mut Membership) {
+    fn publish_locked(&self, membership: &mut Membership) {
         let Some(discovered) = &membership.discovered else {
             return;
         };

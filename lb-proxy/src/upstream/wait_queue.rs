@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lb_core::{Pick, Tried};
+use lb_core::{Pick, PickError, Tried};
 use tokio::sync::oneshot;
 
 use super::hash_key::HashKey;
@@ -91,13 +91,6 @@ struct Waiter {
     key: HashKey,
     tried: Tried,
     answer: oneshot::Sender<Result<Pick, Panicked>>,
-}
-
-/// Why a pick for a waiter has no backend.
-#[derive(Debug)]
-pub(crate) enum PickFailure {
-    NoBackend,
-    Panicked(Panicked),
 }
 
 /// The place of one session in the queue.
@@ -185,17 +178,20 @@ impl WaitQueue {
     }
 
     /// Picks for the waiters in their order, as long as `pick` finds a backend. A waiter whose pick panics gets the panic.
-    pub(crate) fn serve(&self, pick: impl Fn(&HashKey, &Tried) -> Result<Pick, PickFailure>) {
+    pub(crate) fn serve(
+        &self,
+        pick: impl Fn(&HashKey, &Tried) -> Result<Result<Pick, PickError>, Panicked>,
+    ) {
         let mut waiting = self.lock();
         let mut i = 0;
         while let Some(waiter) = waiting.waiters.get(i) {
             let answer = match pick(&waiter.key, &waiter.tried) {
-                Ok(pick) => Ok(pick),
-                Err(PickFailure::Panicked(panicked)) => Err(panicked),
+                Ok(Ok(pick)) => Ok(pick),
+                Err(panicked) => Err(panicked),
                 // No backend is free for any waiter.
-                Err(PickFailure::NoBackend) if waiter.tried.is_empty() => break,
+                Ok(Err(_)) if waiter.tried.is_empty() => break,
                 // This one waits for particular backends; the next may take another.
-                Err(PickFailure::NoBackend) => {
+                Ok(Err(_)) => {
                     i += 1;
                     continue;
                 }

@@ -7,7 +7,7 @@ use tokio::select;
 use tokio::time::{sleep, timeout};
 
 use super::hash_key::HashKey;
-use super::wait_queue::{PickFailure, Ticket, WaitFor, WaitQueue};
+use super::wait_queue::{Ticket, WaitFor, WaitQueue};
 use super::{Lease, Upstream};
 use crate::embedder_code::{PICKER, Panicked, catch};
 
@@ -65,12 +65,7 @@ impl Upstream {
     pub(super) fn serve_queue(&self) {
         let wait_queue = &self.shared().wait_queue;
         if wait_queue.is_used() {
-            wait_queue.serve(|key, tried| {
-                let picked = catch(PICKER, || self.pick_now(key, tried));
-                picked
-                    .map_err(PickFailure::Panicked)?
-                    .map_err(|_| PickFailure::NoBackend)
-            });
+            wait_queue.serve(|key, tried| catch(PICKER, || self.pick_now(key, tried)));
         }
     }
 }

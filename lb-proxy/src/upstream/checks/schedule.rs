@@ -29,13 +29,11 @@ use crate::embedder_code::catch_future;
 use crate::health::{CheckError, CheckReport};
 use crate::restart_pauses::RestartPauses;
 use crate::upstream::Upstream;
+use crate::upstream::log_limits::LogLimits;
 use crate::upstream::pick::with_rng;
 
 /// Probes that are due within this time of each other begin together: a thread that wakes for each costs more than a probe.
 const LONGEST_BATCH: Duration = Duration::from_millis(5);
-
-/// How often a shortage of this machine is logged, and probes that start late.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Probes the backends of one upstream with one check.
 pub(super) struct Scheduler {
@@ -47,7 +45,8 @@ pub(super) struct Scheduler {
     limit: usize,
     /// How early a probe may begin, to begin together with others.
     early: Duration,
-    complained: [Option<Instant>; 4],
+    /// Of shortages of this machine, and of probes that start late.
+    log_limits: LogLimits<4>,
     reports: PendingReports,
     resources: ProbeResources,
     /// How often reports had been forgotten when this task looked last.
@@ -89,7 +88,7 @@ impl Scheduler {
             check,
             targets: Targets::default(),
             probes: FuturesUnordered::new(),
-            complained: [None; 4],
+            log_limits: LogLimits::default(),
             reports: PendingReports::default(),
             resources,
             forgotten: 0,
@@ -230,7 +229,7 @@ impl Scheduler {
                 setting,
                 weight,
             }) = without_effect
-                && self.may_complain(3)
+                && self.log_limits.may_log(3)
             {
                 let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
                 warn!(
@@ -246,7 +245,7 @@ impl Scheduler {
     }
 
     fn complain_if_late(&mut self, late: Duration) {
-        if late > self.check.settings().interval && self.may_complain(0) {
+        if late > self.check.settings().interval && self.log_limits.may_log(0) {
             let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
             let (limit, under_way) = (self.limit, self.probes.len());
             warn!(
@@ -263,11 +262,11 @@ impl Scheduler {
     /// Logs why a probe has no result.
     fn complain_of(&mut self, addr: SocketAddr, result: &Result<CheckReport, CheckError>) {
         match result {
-            Err(CheckError::Local(error)) if self.may_complain(1) => {
+            Err(CheckError::Local(error)) if self.log_limits.may_log(1) => {
                 let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
                 warn!(upstream, check, %error, "Probe not possible on this machine");
             }
-            Err(CheckError::Inconclusive(reason)) if self.may_complain(2) => {
+            Err(CheckError::Inconclusive(reason)) if self.log_limits.may_log(2) => {
                 let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
                 let endpoint = self.endpoint(addr);
                 let reason = Escaped(reason).to_string();
@@ -282,16 +281,6 @@ impl Scheduler {
         let records = self.check.records();
         let record = records.get(addr);
         record.map_or(Endpoint::Tcp(addr), |record| record.backend().endpoint())
-    }
-
-    /// Whether complaint number `which` may be logged now.
-    fn may_complain(&mut self, which: usize) -> bool {
-        let last = &mut self.complained[which];
-        let may = last.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL);
-        if may {
-            *last = Some(Instant::now());
-        }
-        may
     }
 }
 
