@@ -13,9 +13,9 @@ use crate::connect::{Connect, Connected, NoConnection};
 /// For clients that take a connector, and for protocols of one's own. [`Connect::into_service`] makes one.
 ///
 /// ```
-/// use lb_proxy::{Pool, Upstream};
+/// use lb_proxy::Pool;
 /// use tokio::io::AsyncReadExt;
-/// use tower::{Service, ServiceExt, service_fn};
+/// use tower::{Service, ServiceExt};
 /// # use tokio::io::AsyncWriteExt;
 /// # use tokio::net::TcpListener;
 ///
