@@ -32,7 +32,7 @@ pub type SnapshotStream = BoxStream<'static, Result<Snapshot, DiscoveryError>>;
 ///
 /// use futures::StreamExt;
 /// use lb_core::Snapshot;
-/// use lb_discovery::{SnapshotStream, Source};
+/// use lb_discovery::{DiscoveryError, SnapshotStream, Source};
 /// use tokio::sync::watch;
 ///
 /// /// The backends in a channel of the program.
@@ -45,7 +45,7 @@ pub type SnapshotStream = BoxStream<'static, Result<Snapshot, DiscoveryError>>;
 ///         "channel".into()
 ///     }
 ///
-///     async fn watch(&self) -> SnapshotStream {
+///     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
 ///         let mut changes = self.0.clone();
 ///         changes.mark_changed(); // the present set comes first
 ///         let sets = futures::stream::unfold(changes, |mut changes| async {
@@ -53,14 +53,14 @@ pub type SnapshotStream = BoxStream<'static, Result<Snapshot, DiscoveryError>>;
 ///             let set = changes.borrow_and_update().clone();
 ///             Some((Ok(set), changes))
 ///         });
-///         sets.boxed()
+///         Ok(sets.boxed())
 ///     }
 /// }
 /// # fn main() {
 /// #     let (sender, receiver) = watch::channel(Snapshot::default());
 /// #     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
 /// #     runtime.block_on(async {
-/// #         let mut sets = Channel(receiver).watch().await;
+/// #         let mut sets = Channel(receiver).watch().await.unwrap();
 /// #         assert!(sets.next().await.unwrap().unwrap().is_empty());
 /// #         drop(sender);
 /// #         assert!(sets.next().await.is_none());

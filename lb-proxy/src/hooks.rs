@@ -61,11 +61,11 @@ pub use termination::TerminationCode;
 ///     }
 /// }
 ///
-/// # fn example(upstream: &Upstream) -> Result<(), std::net::AddrParseError> {
-/// let listener = Listener::new("[::]:446".parse()?, upstream).hooks(Guard::default());
+/// # let nodes = lb_proxy::lb_core::Snapshot::default();
+/// let upstream = Upstream::builder("nodes").fixed(&nodes)?;
+/// let listener = Listener::new("[::]:446".parse()?, &upstream).hooks(Guard::default());
 /// # drop(listener);
-/// # Ok(())
-/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// [`Listener::session_data`](crate::Listener::session_data) gives each session a value of the embedder, which every method finds

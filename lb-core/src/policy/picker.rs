@@ -43,6 +43,12 @@ use crate::tiers::tier::{BackendIndex, Tier};
 ///         free.or_else(|| eligible.min_by_key(|&i| cx.in_flight(i)))
 ///     }
 /// }
+///
+/// let (mut updater, balancer) = lb_core::balancer(std::sync::Arc::new(Pack { each: 2 }));
+/// # let nodes = lb_core::Snapshot::try_from_backends(["10.0.0.1:446"])?;
+/// # updater.apply(&nodes, lb_core::Timestamp::from_nanos(0));
+/// # assert_eq!(balancer.set().snapshot().len(), 1);
+/// # Ok::<(), lb_core::BackendParseError>(())
 /// ```
 ///
 /// The contract is a test suite, `test_util::contract` of the feature `test-util`.
