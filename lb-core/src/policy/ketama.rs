@@ -44,9 +44,18 @@ const MAX_TURNS: u64 = 4096;
 
 /// nginx's consistent hashing.
 #[doc(alias = "consistent", alias = "continuum")]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ketama {
+    /// The most points of the ring. Default: 2097152.
     max_points: u32,
+    /// How far above its share a backend may go, in percent. Default: no bound.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "balance_factor", alias = "hash_balance_factor")
+    )]
     factor: BalanceFactor,
 }
 
