@@ -134,6 +134,8 @@
 //! - `netlink` (off, Linux): acting on links, addresses and routes that are lost and return, `network_watch`.
 //! - `readiness-report` (off): readiness for keepalived, BIRD and systemd, `readiness_report`.
 //! - `saved-state` (off): [`reports::SavedState`] in a file.
+//! - `test-util` (off): constructors of what hooks observe, for unit tests of hooks.
+//! - `tower` (off): pools and connections as services, `tower`.
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -189,6 +191,8 @@ mod session;
 mod session_data;
 mod session_id;
 mod state;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod upstream;
 
 pub use config::{Retry, Timeouts};
@@ -243,6 +247,7 @@ pub mod events {
         TerminationCode,
     };
     pub use crate::no_backend_cause::NoBackendCause;
+    pub use crate::upstream::events::{UpstreamEvent, UpstreamEvents};
 }
 
 /// Parsers of the first bytes of a connection. [`client_hello`] and [`proxy_protocol`] have the ones that lb brings.
