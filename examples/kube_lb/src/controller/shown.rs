@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::decide::Decision;
 use super::stores::Stores;
-use crate::metrics::{Served, ServedListener, ServedUpstream};
+use crate::metrics::{ServedListener, ServedNames, ServedUpstream};
 use crate::services::Feedback;
 
 /// What `decision` and `feedback` say. O(listeners + upstreams + objects).
-pub(super) fn shown(stores: &Stores, decision: &Decision, feedback: &Feedback) -> Served {
+pub(super) fn shown(stores: &Stores, decision: &Decision, feedback: &Feedback) -> ServedNames {
     let listeners = decision.plan.listeners().iter();
     let listeners = listeners.map(|(addr, listener)| ServedListener {
         addr: *addr,
@@ -26,7 +26,7 @@ pub(super) fn shown(stores: &Stores, decision: &Decision, feedback: &Feedback) -
     });
     let grants = || decision.grants.values();
     let settings = decision.services.iter();
-    Served {
+    ServedNames {
         objects: stores.counts(),
         listeners: listeners.collect(),
         upstreams: upstreams.collect(),

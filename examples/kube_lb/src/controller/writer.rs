@@ -29,10 +29,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The handle to the writes that wait. A copy is another handle.
 #[derive(Clone, Debug)]
-pub(super) struct Writes(Arc<Inner>);
+pub(super) struct Writes(Arc<WriteState>);
 
 #[derive(Debug)]
-struct Inner {
+struct WriteState {
     queue: Mutex<WriteQueue>,
     changed: Notify,
     metrics: ControllerMetrics,
@@ -41,7 +41,7 @@ struct Inner {
 impl Writes {
     /// An empty queue, which `metrics` shows.
     pub(super) fn new(metrics: ControllerMetrics) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(WriteState {
             queue: Mutex::default(),
             changed: Notify::new(),
             metrics,

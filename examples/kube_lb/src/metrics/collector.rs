@@ -9,7 +9,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::record::{ControllerMetrics, Counts, WriteResult};
-use super::served::{Served, kind};
+use super::served::{ServedNames, kind};
 use crate::watch_health::KindHealth;
 
 /// The metrics of the proxy of `handle`, of the process, and of the controller.
@@ -131,7 +131,7 @@ fn write_watches(to: &mut FamilyWriter<'_>, kinds: &[KindHealth]) -> fmt::Result
     )
 }
 
-fn write_served(to: &mut FamilyWriter<'_>, served: &Served) -> fmt::Result {
+fn write_served(to: &mut FamilyWriter<'_>, served: &ServedNames) -> fmt::Result {
     to.gauges(
         &Family::new("kube_lb_objects", "Objects that are known, by kind."),
         served
@@ -166,7 +166,7 @@ fn write_served(to: &mut FamilyWriter<'_>, served: &Served) -> fmt::Result {
 }
 
 /// Joins the names of objects to the metrics of the proxy.
-fn write_names(to: &mut FamilyWriter<'_>, served: &Served) -> fmt::Result {
+fn write_names(to: &mut FamilyWriter<'_>, served: &ServedNames) -> fmt::Result {
     let addrs: Vec<String> = served
         .listeners
         .iter()
@@ -258,7 +258,7 @@ mod tests {
             .collect()
     }
 
-    fn served() -> Served {
+    fn served() -> ServedNames {
         let gateway = Owner::gateway("default", "gw");
         let service = Owner::service("default", "we\"b");
         let listener = |addr: &str, owner, part: &str, routes, is_refused| ServedListener {
@@ -272,7 +272,7 @@ mod tests {
             kind: "TCPRoute",
             name: ObjectName::new("default", "echo"),
         };
-        Served {
+        ServedNames {
             objects: BTreeMap::from([("services", 3)]),
             listeners: vec![
                 listener("192.0.2.1:80", service, "port 80", Vec::new(), false),

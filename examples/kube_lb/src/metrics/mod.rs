@@ -12,4 +12,4 @@ mod served;
 
 pub use collector::registry;
 pub use record::{ControllerMetrics, WriteResult};
-pub(crate) use served::{Served, ServedListener, ServedUpstream};
+pub(crate) use served::{ServedListener, ServedNames, ServedUpstream};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::served::Served;
+use super::served::ServedNames;
 use crate::watch_health::WatchHealth;
 
 /// The upper bounds of the buckets of the time of a reconciliation, in seconds.
@@ -17,9 +17,9 @@ const RECONCILE_BUCKETS: [f64; 12] = [
 
 /// What the controller counts and shows. A copy is another handle.
 #[derive(Clone, Default)]
-pub struct ControllerMetrics(Arc<Inner>);
+pub struct ControllerMetrics(Arc<MetricState>);
 
-struct Inner {
+struct MetricState {
     reconciles: Histogram,
     counts: Mutex<Counts>,
     watches: WatchHealth,
@@ -37,7 +37,7 @@ pub(super) struct Counts {
     /// How often leadership has begun.
     pub(super) leaderships: u64,
     pub(super) failed_renewals: u64,
-    pub(super) served: Arc<Served>,
+    pub(super) served: Arc<ServedNames>,
 }
 
 /// How a write ended.
@@ -81,7 +81,7 @@ impl WriteResult {
     }
 }
 
-impl Default for Inner {
+impl Default for MetricState {
     fn default() -> Self {
         Self {
             reconciles: Histogram::new(RECONCILE_BUCKETS),
@@ -103,7 +103,7 @@ impl ControllerMetrics {
     }
 
     /// Shows what is served now.
-    pub(crate) fn serve(&self, served: Served) {
+    pub(crate) fn serve(&self, served: ServedNames) {
         self.lock().served = Arc::new(served);
     }
 
