@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::controller::look;
+use crate::controller::{Look, look};
 use crate::gateway::policy_definition;
 use crate::{explain, process, rbac};
 
@@ -99,8 +99,7 @@ fn run(arguments: Arguments) -> Fallible<()> {
         Command::Run { file, plan: true } => {
             let config = Config::read(&file.config)?;
             let looked = runtime()?.block_on(look(&config.cluster(), &config, PATIENCE));
-            let (_, decision) = looked?;
-            print(&decision.to_string())
+            print(&looked?.to_string())
         }
         Command::Explain {
             object: Object::Service { name, file },
@@ -110,7 +109,9 @@ fn run(arguments: Arguments) -> Fallible<()> {
                 .split_once('/')
                 .ok_or("name the Service as NAMESPACE/NAME")?;
             let looked = runtime()?.block_on(look(&config.cluster(), &config, PATIENCE));
-            let (stores, decision) = looked?;
+            let Look {
+                stores, decision, ..
+            } = looked?;
             print(&explain::service(
                 &stores, &decision, &config, namespace, name,
             )?)

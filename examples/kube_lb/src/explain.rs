@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::addresses::Owner;
 use crate::config::Config;
 use crate::controller::{Decision, Stores, backends};
+use crate::objects::ObjectName;
 use crate::services::check_ours;
 
 /// Explains the Service `name` in `namespace`: whether it is served, its addresses, where they come from, its listeners, its backends and
@@ -70,7 +71,7 @@ pub fn service(
         ));
     }
     for (upstream, plan) in decision.plan.upstreams() {
-        if plan.backends.namespace != namespace || plan.backends.service != name {
+        if plan.backends.service != ObjectName::new(namespace, name) {
             continue;
         }
         line(format_args!("upstream {upstream} {plan}"));
