@@ -1,4 +1,4 @@
-//! What happens to one Service, and why.
+//! The explanation of one Service: its state, and the reasons.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
