@@ -19,7 +19,7 @@ use crate::support::{World, ask_until, free_port, pods, service};
 const API: &str = "gateway.networking.k8s.io";
 
 /// Metadata of an object of the second `second`.
-fn metadata(name: &str, second: u8) -> Value {
+pub(crate) fn metadata(name: &str, second: u8) -> Value {
     json!({"namespace": "default", "name": name, "generation": 1, "uid": format!("uid-{name}"),
         "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z")})
 }
@@ -522,5 +522,50 @@ async fn a_cluster_without_the_kinds_serves_services() {
     let running = world.run("").await;
     eventually("the Service", || world.is_served("web")).await;
     assert_eq!(world.api.watches("gateways"), 0);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn events_tell_what_goes_wrong_with_gateways_and_routes_and_what_is_solved() {
+    let world = World::start(86).await;
+    let port = free_port().await;
+    world.install_gateway_api();
+    world.gateway(&[
+        tcp("one", port),
+        json!({"name": "web", "protocol": "HTTP", "port": 1}),
+    ]);
+    world.tcp_route("route", 1, &[("late", 80, 1)]);
+    let running = world.run("").await;
+    let told = |kind: &str, type_: &str, reason: &str| {
+        let events = world.api.all("events").into_iter();
+        let found = events.filter(|event| {
+            let regarding = &event["regarding"];
+            let api = regarding["apiVersion"] == format!("{API}/v1");
+            api && regarding["kind"] == kind && event["type"] == type_ && event["reason"] == reason
+        });
+        found
+            .map(|event| event["note"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    eventually("an Event about the listener", || {
+        let notes = told("Gateway", "Warning", "UnsupportedProtocol");
+        notes
+            .iter()
+            .any(|note| note.starts_with("listener web: the protocol \"HTTP\""))
+    })
+    .await;
+    eventually("an Event about the route", || {
+        let notes = told("TCPRoute", "Warning", "BackendNotFound");
+        notes.len() == 1 && notes[0].starts_with("Gateway gw: connections of these backends")
+    })
+    .await;
+    world.backend("late", &pods([127, 3, 97], &["a"]).await);
+    eventually("an Event about the solution", || {
+        told("TCPRoute", "Normal", "ResolvedRefs") == ["Gateway gw: ResolvedRefs is True"]
+    })
+    .await;
+    // What was never wrong needs none, and nothing is told twice.
+    assert_eq!(told("GatewayClass", "Normal", "Accepted").len(), 0);
+    assert_eq!(told("TCPRoute", "Warning", "BackendNotFound").len(), 1);
     running.end().await;
 }
