@@ -30,6 +30,8 @@ pub struct Look {
     pub stores: Stores,
     /// What the leading replica would serve.
     pub decision: Decision,
+    /// The settings of the objects.
+    pub last_valid: LastValid,
     /// The kinds that may not be read, with what the server says: nothing of them is in the stores.
     pub unread: Vec<(&'static str, String)>,
 }
@@ -55,21 +57,23 @@ pub async fn look(cluster: &Cluster, config: &Config, limit: Duration) -> Result
         let mut stores = Stores::default();
         let mut watches = Watches::follow(cluster, health.clone());
         list(&mut watches, &mut stores).await?;
-        let mut decision = decide(&stores, config, &mut LastValid::default(), Mode::Assign);
+        let mut last_valid = LastValid::default();
+        let mut decision = decide(&stores, config, &mut last_valid, Mode::Assign);
         if decision.needs_nodes() {
             watches.follow_nodes();
             list(&mut watches, &mut stores).await?;
-            decision = decide(&stores, config, &mut LastValid::default(), Mode::Assign);
+            decision = decide(&stores, config, &mut last_valid, Mode::Assign);
         }
-        Ok((stores, decision))
+        Ok((stores, decision, last_valid))
     });
-    let (stores, decision) = looked.await.unwrap_or(Err(LookError::Slow(limit)))?;
+    let (stores, decision, last_valid) = looked.await.unwrap_or(Err(LookError::Slow(limit)))?;
     let kinds = health.kinds().into_iter();
     let denied = kinds.filter(|kind| kind.is_denied);
     let unread = denied.filter_map(|kind| Some((kind.kind, kind.problem?)));
     Ok(Look {
         stores,
         decision,
+        last_valid,
         unread: unread.collect(),
     })
 }
