@@ -78,6 +78,15 @@ impl BackendSet {
         self.members.get(self.index_of(addr)?)
     }
 
+    /// The state of the backend at the position `at` of the snapshot.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub(crate) fn member(&self, at: u32) -> &StateRef<BackendState> {
+        &self.members[at as usize]
+    }
+
     pub(crate) fn members(&self) -> impl Iterator<Item = (&Backend, &StateRef<BackendState>)> {
         self.snapshot.iter().zip(&self.members)
     }
