@@ -1,4 +1,4 @@
-//! What the answers of the API server say.
+//! Answers of the API server.
 
 use lb_discovery::kubernetes::controller::ApiAnswer;
 use lb_proxy::lb_core::Escaped;

@@ -1,4 +1,4 @@
-//! What the controller counts and shows.
+//! Counters and gauges of the controller.
 
 use std::collections::BTreeMap;
 use std::fmt;
