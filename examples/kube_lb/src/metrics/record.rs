@@ -138,6 +138,12 @@ impl ControllerMetrics {
         self.0.reconciles.clone()
     }
 
+    /// The attempts to write, by the kind of the object and the result.
+    #[cfg(test)]
+    pub(crate) fn writes(&self) -> BTreeMap<(&'static str, WriteResult), u64> {
+        self.lock().writes.clone()
+    }
+
     pub(super) fn counts(&self) -> Counts {
         self.lock().clone()
     }
