@@ -250,7 +250,7 @@ impl Picker for KetamaPicker {
         self.turns.next(cx)
     }
 
-    fn digest(&self) -> Option<u64> {
+    fn digest(&self, _tier: &Tier) -> Option<u64> {
         let points = self.ring.points();
         let points = points.flat_map(|(hash, first)| [hash.into(), self.owners[first as usize]]);
         let candidates = self.hrw.iter().flat_map(Hrw::by_identity).flatten();

@@ -216,7 +216,7 @@ impl Picker for MaglevPicker {
         self.replacement(cx, hash)
     }
 
-    fn digest(&self) -> Option<u64> {
+    fn digest(&self, _tier: &Tier) -> Option<u64> {
         let slots = self.table.iter().map(|i| self.hrw.id(i));
         Some(fold(slots.chain(self.hrw.by_identity().flatten())))
     }

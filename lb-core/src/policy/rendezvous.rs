@@ -92,7 +92,7 @@ impl Picker for RendezvousPicker {
         }
     }
 
-    fn digest(&self) -> Option<u64> {
+    fn digest(&self, _tier: &Tier) -> Option<u64> {
         Some(fold(self.hrw.by_identity().flatten()))
     }
 

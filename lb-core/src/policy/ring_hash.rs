@@ -226,7 +226,7 @@ impl Picker for RingHashPicker {
         self.replacement(cx, hash)
     }
 
-    fn digest(&self) -> Option<u64> {
+    fn digest(&self, _tier: &Tier) -> Option<u64> {
         let points = self.ring.points();
         let numbers = points.flat_map(|(hash, owner)| [hash.into(), self.hrw.id(owner)]);
         Some(fold(numbers.chain(self.hrw.by_identity().flatten())))
