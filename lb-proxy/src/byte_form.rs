@@ -32,7 +32,7 @@ impl ByteSize {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<usize, D::Error> {
-        Bytes::<false>::deserialize(deserializer)?.number()
+        ByteNumber::<false>::deserialize(deserializer)?.number()
     }
 }
 
@@ -45,15 +45,15 @@ impl OptionalByteSize {
         bytes: &Option<usize>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let bytes = bytes.map(|bytes| Bytes::<false>(bytes as u64));
+        let bytes = bytes.map(|bytes| ByteNumber::<false>(bytes as u64));
         Switch::serialize(&bytes, serializer)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<usize>, D::Error> {
-        let read: Option<Bytes<false>> = Switch::deserialize(deserializer)?;
-        read.map(Bytes::number).transpose()
+        let read: Option<ByteNumber<false>> = Switch::deserialize(deserializer)?;
+        read.map(ByteNumber::number).transpose()
     }
 }
 
@@ -66,22 +66,22 @@ impl OptionalByteRate {
         bytes: &Option<N>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let bytes = bytes.map(|bytes| Bytes::<true>(bytes.into()));
+        let bytes = bytes.map(|bytes| ByteNumber::<true>(bytes.into()));
         Switch::serialize(&bytes, serializer)
     }
 
     pub(crate) fn deserialize<'de, N: TryFrom<u64>, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<N>, D::Error> {
-        let read: Option<Bytes<true>> = Switch::deserialize(deserializer)?;
-        read.map(Bytes::number).transpose()
+        let read: Option<ByteNumber<true>> = Switch::deserialize(deserializer)?;
+        read.map(ByteNumber::number).transpose()
     }
 }
 
 /// Bytes, a second if `RATE`.
-struct Bytes<const RATE: bool>(u64);
+struct ByteNumber<const RATE: bool>(u64);
 
-impl<const RATE: bool> Bytes<RATE> {
+impl<const RATE: bool> ByteNumber<RATE> {
     fn number<N: TryFrom<u64>, E: Error>(self) -> Result<N, E> {
         let unexpected = Unexpected::Unsigned(self.0);
         N::try_from(self.0).map_err(|_| E::invalid_value(unexpected, &ByteVisitor::<RATE>))
@@ -100,13 +100,13 @@ impl fmt::Display for Shown {
     }
 }
 
-impl<const RATE: bool> Serialize for Bytes<RATE> {
+impl<const RATE: bool> Serialize for ByteNumber<RATE> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&Shown(self.0, if RATE { "/s" } else { "" }))
     }
 }
 
-impl<'de, const RATE: bool> Deserialize<'de> for Bytes<RATE> {
+impl<'de, const RATE: bool> Deserialize<'de> for ByteNumber<RATE> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let visitor = ByteVisitor::<RATE>;
         deserializer.deserialize_any(visitor).map(Self)

@@ -28,7 +28,7 @@ struct RateForm {
 impl Serialize for Rate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let rate = Spaced::of(*self);
-        match Rate::from(rate) == *self {
+        match Self::from(rate) == *self {
             true => rate.serialize(serializer),
             false => RateForm {
                 rate,
@@ -74,19 +74,27 @@ impl From<Spaced> for Rate {
 }
 
 impl Spaced {
-    /// The shortest text for the interval of `rate`.
+    /// What means `rate` with its burst, if that is a time that people write, else with another burst.
     fn of(rate: Rate) -> Self {
         let interval = rate.interval();
-        for period in [1, 60, 3600].map(Duration::from_secs) {
+        let in_unit = [1, 60, 3600].map(Duration::from_secs).into_iter();
+        let mut in_unit = in_unit.filter_map(|period| {
             let number = period.as_nanos() / interval.as_nanos();
             let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
-            let spaced = number.map(|number| Self(number, period));
-            let same = |spaced: &Self| Rate::from(*spaced).interval() == interval;
-            if let Some(spaced) = spaced.filter(same) {
-                return spaced;
-            }
-        }
-        Self(NonZeroU32::MIN, interval)
+            let spaced = Self(number?, period);
+            (Rate::from(spaced).interval() == interval).then_some(spaced)
+        });
+        let in_unit = in_unit.next();
+        let burst = rate.burst_size();
+        let of_burst = interval.checked_mul(burst.get());
+        let of_burst = of_burst.map(|period| Self(burst, period));
+        let is_plain =
+            |Self(number, period): &Self| number.get() == 1 || period.subsec_nanos() == 0;
+        in_unit
+            .filter(|spaced| Rate::from(*spaced) == rate)
+            .or_else(|| of_burst.filter(is_plain))
+            .or(in_unit)
+            .unwrap_or(Self(NonZeroU32::MIN, interval))
     }
 
     fn parse<E: Error>(text: &str) -> Result<Self, E> {

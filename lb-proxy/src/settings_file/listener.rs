@@ -11,7 +11,7 @@ use serde::ser::Serializer;
 use super::clients::{AccessRule, ClientLimitSettings, access};
 use super::error::SettingsError;
 use super::first_bytes::{ClientHelloSettings, ProxyProtocolSettings};
-use super::named::Named;
+use super::named::NamedParts;
 use super::sessions::SessionSettings;
 use crate::limits::Limits;
 use crate::listener::Listener;
@@ -163,7 +163,7 @@ impl ListenerSettings {
         }
     }
 
-    pub(super) fn build(&self, named: &Named, place: &str) -> Result<Listener, SettingsError> {
+    pub(super) fn build(&self, named: &NamedParts, place: &str) -> Result<Listener, SettingsError> {
         let sessions = self.sessions.build(&self.upstream, named, place)?;
         let upstream = named.upstream(&self.upstream, &format!("{place}.upstream"))?;
         let listener = match &self.listen {
@@ -207,7 +207,11 @@ impl ListenerSettings {
         Ok(listener)
     }
 
-    fn virtual_servers(&self, named: &Named, place: &str) -> Result<VirtualServers, SettingsError> {
+    fn virtual_servers(
+        &self,
+        named: &NamedParts,
+        place: &str,
+    ) -> Result<VirtualServers, SettingsError> {
         let mut servers = VirtualServers::new();
         for (i, server) in self.virtual_servers.iter().enumerate() {
             let place = format!("{place}.virtual_servers[{i}]");

@@ -7,12 +7,12 @@ use crate::limits::ClientZone;
 use crate::upstream::Upstream;
 
 /// The upstreams and the zones of clients.
-pub(super) struct Named {
+pub(super) struct NamedParts {
     pub(super) upstreams: BTreeMap<Box<str>, Upstream>,
     pub(super) zones: BTreeMap<Box<str>, ClientZone>,
 }
 
-impl Named {
+impl NamedParts {
     pub(super) fn upstream(&self, name: &str, place: &str) -> Result<&Upstream, SettingsError> {
         find(&self.upstreams, "upstream", name, place)
     }

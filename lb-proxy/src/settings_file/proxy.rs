@@ -9,7 +9,7 @@ use lb_discovery::settings::SourceBuilder;
 use super::clients::ClientZoneSettings;
 use super::error::SettingsError;
 use super::listener::ListenerSettings;
-use super::named::Named;
+use super::named::NamedParts;
 use super::upstream::UpstreamSettings;
 use crate::limits::Limits;
 use crate::listener::Listener;
@@ -112,7 +112,7 @@ impl ProxySettings {
         mut listener: impl FnMut(&ListenerSettings, Listener) -> Listener,
     ) -> Result<ProxyBuilder, SettingsError> {
         let zones = self.client_zones.iter();
-        let mut named = Named {
+        let mut named = NamedParts {
             upstreams: BTreeMap::new(),
             zones: zones
                 .map(|(name, zone)| (name.clone(), zone.build()))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lb_core::serde_form::{OptionalDuration, Switch};
 
 use super::error::SettingsError;
-use super::named::Named;
+use super::named::NamedParts;
 use super::send_proxy::SendProxySettings;
 use crate::bandwidth::Bandwidth;
 use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
@@ -78,7 +78,7 @@ impl SessionSettings {
     pub(super) fn build(
         &self,
         upstream: &str,
-        named: &Named,
+        named: &NamedParts,
         place: &str,
     ) -> Result<VirtualServer, SettingsError> {
         let upstream = named.upstream(upstream, &format!("{place}.upstream"))?;
