@@ -132,6 +132,7 @@
 //! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
 //! - `metrics` (off): metrics for Prometheus, `openmetrics`.
 //! - `netlink` (off, Linux): acting on links, addresses and routes that are lost and return, `network_watch`.
+//! - `readiness-report` (off): readiness for keepalived, BIRD and systemd, `readiness_report`.
 //! - `saved-state` (off): [`reports::SavedState`] in a file.
 //! - `schema` (off): JSON schemas of the settings, through schemars.
 //! - `serde` (off): a proxy from a file of settings, `settings_file`.
@@ -182,6 +183,8 @@ mod preread;
 mod preread_info;
 pub mod proxy_protocol;
 mod readiness;
+#[cfg(feature = "readiness-report")]
+pub mod readiness_report;
 mod relay;
 mod restart_pauses;
 mod runtime_thread;

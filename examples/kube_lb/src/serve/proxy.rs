@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lb_proxy::admin::DESCRIPTORS;
@@ -176,11 +175,6 @@ impl RunningProxy {
     /// The backends of the upstream `name`.
     pub fn backends(&self, name: &str) -> Option<Snapshot> {
         self.upstreams.snapshot(name)
-    }
-
-    /// The names of the upstreams.
-    pub fn upstream_names(&self) -> BTreeSet<Arc<str>> {
-        self.upstreams.names()
     }
 
     /// Stops accepting, lets sessions end for the time of the settings, and waits for that.
