@@ -26,7 +26,7 @@ impl ByteSize {
         bytes: &usize,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Shown(*bytes as u64, ""))
+        serializer.collect_str(&WithUnit(*bytes as u64, ""))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
@@ -89,9 +89,9 @@ impl<const RATE: bool> ByteNumber<RATE> {
 }
 
 /// A number and the largest unit of 1024 that divides it.
-struct Shown(u64, &'static str);
+struct WithUnit(u64, &'static str);
 
-impl fmt::Display for Shown {
+impl fmt::Display for WithUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(bytes, behind) = *self;
         let divides = |(_, unit): &&(&str, u64)| bytes > 0 && bytes.is_multiple_of(*unit);
@@ -102,7 +102,7 @@ impl fmt::Display for Shown {
 
 impl<const RATE: bool> Serialize for ByteNumber<RATE> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Shown(self.0, if RATE { "/s" } else { "" }))
+        serializer.collect_str(&WithUnit(self.0, if RATE { "/s" } else { "" }))
     }
 }
 
