@@ -32,15 +32,20 @@ impl<S: Clone> Services<S> {
     /// The service of the backend at `addr`, if there is one.
     pub(super) fn get(&self, addr: SocketAddr) -> Option<S> {
         let mut made = self.lock();
+        let mut removed = Vec::new();
         if made.pool.has_changed() {
             let backends = made.pool.upstream().backends();
-            made.by_addr.retain(|&addr, _| backends.contains(addr));
+            let has_left = |addr: &SocketAddr, _: &mut S| !backends.contains(*addr);
+            removed.extend(made.by_addr.extract_if(has_left));
         }
-        made.by_addr.get(&addr).cloned()
+        let service = made.by_addr.get(&addr).cloned();
+        drop(made);
+        // The drops of services are the embedder's code: here and below they run without the lock.
+        drop(removed);
+        service
     }
 
     pub(super) fn insert(&self, addr: SocketAddr, service: S) {
-        // The drop of the one before is the embedder's code, and runs without the lock.
         let before = self.lock().by_addr.insert(addr, service);
         drop(before);
     }
@@ -50,7 +55,7 @@ impl<S: Clone> Services<S> {
         drop(removed);
     }
 
-    /// A panic of a clone or a drop under the lock leaves the map consistent.
+    /// A panic of a clone under the lock leaves the map consistent.
     fn lock(&self) -> MutexGuard<'_, ServiceMap<S>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
