@@ -24,11 +24,12 @@ mod relay;
 mod respond;
 mod summarize;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use futures::FutureExt;
 use tokio::select;
@@ -42,10 +43,11 @@ use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
 use crate::relay::{BytesAhead, RelayTotals};
 use crate::session_id::SessionId;
+use crate::state::cut_off::{CutOffEvent, CutOffWait};
 use crate::state::listener::ListenerState;
 use crate::state::permit::SessionPermit;
 use crate::state::route::Route;
-use crate::state::worker::{CutOff, Worker};
+use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
 use cut::{CutOrClosed, CutWatch};
@@ -155,11 +157,12 @@ impl Session {
         worker: &'a Worker,
     ) -> impl Future<Output = Result<CloseReason, CloseReason>> + Send + 'a {
         async move {
-            let (cut_off, backend, ahead) = Box::pin(self.begin_or_cut(worker)).await?;
+            let mut cut_off = pin!(CutOffWait::new(worker));
+            let begun = Box::pin(self.begin_or_cut(worker, cut_off.as_mut()));
+            let (backend, ahead) = begun.await?;
             let cuts = self.other_cuts(worker);
             let relaying = self.relaying();
             let watch = CutWatch {
-                cut_off,
                 worker,
                 client: relaying.client,
                 backend,
@@ -167,13 +170,13 @@ impl Session {
             Ok(match cuts {
                 Some(cuts) => {
                     let relay = async {
-                        let cut = pin!(cuts.due(&watch));
+                        let cut = pin!(cuts.due(&watch, cut_off));
                         relaying.relay(&watch.backend, ahead, worker, cut).await
                     };
                     Box::pin(relay).await
                 }
                 None => {
-                    let cut = pin!(CutOrClosed::new(&watch));
+                    let cut = pin!(CutOrClosed::new(&watch, cut_off));
                     relaying.relay(&watch.backend, ahead, worker, cut).await
                 }
             })
@@ -184,22 +187,19 @@ impl Session {
     async fn begin_or_cut(
         &mut self,
         worker: &Worker,
-    ) -> Result<(CutOff, BackendStream, BytesAhead), CloseReason> {
-        let mut cut_off = worker.cut_off();
+        mut cut_off: Pin<&mut CutOffWait<'_>>,
+    ) -> Result<(BackendStream, BytesAhead), CloseReason> {
         let mut begin = pin!(self.begin(worker));
-        loop {
-            select! {
-                biased;
-                // A question about lost addresses is answered when the session relays.
-                () = cut_off.token.cancelled() => if !worker.renew(&mut cut_off) {
-                    return Err(CloseReason::Aborted);
-                },
-                begun = &mut begin => {
-                    let (backend, ahead) = begun?;
-                    return Ok((cut_off, backend, ahead));
+        poll_fn(|cx| {
+            // A question about lost addresses is answered when the session relays.
+            while let Poll::Ready(event) = cut_off.as_mut().poll_event(cx) {
+                if event == CutOffEvent::CutOff {
+                    return Poll::Ready(Err(CloseReason::Aborted));
                 }
             }
-        }
+            begin.as_mut().poll(cx)
+        })
+        .await
     }
 
     fn connection(&self) -> Connection {

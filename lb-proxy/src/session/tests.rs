@@ -41,14 +41,14 @@ async fn a_session_is_small() {
     let backend = TcpStream::connect(listener.local_addr().unwrap());
     let backend = Stream::from(backend.await.unwrap());
     let relay = {
+        let cut_off = pin!(CutOffWait::new(&worker));
         let relaying = session.relaying();
         let watch = CutWatch {
-            cut_off: worker.cut_off(),
             worker: &worker,
             client: relaying.client,
             backend: BackendStream::Own(backend),
         };
-        let cut = pin!(CutOrClosed::new(&watch));
+        let cut = pin!(CutOrClosed::new(&watch, cut_off));
         size_of_val(&relaying.relay(&watch.backend, BytesAhead::default(), &worker, cut))
     };
     let size = size_of_val(&session.serve(worker));
