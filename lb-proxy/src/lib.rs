@@ -157,6 +157,7 @@ pub mod health;
 mod history;
 mod hooks;
 
+mod lazy_timer;
 mod limits;
 mod listener;
 mod live_sessions;

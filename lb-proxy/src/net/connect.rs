@@ -1,19 +1,22 @@
 //! One attempt to connect to a backend.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lb_core::Endpoint;
 use rustix::io::Errno;
 use socket2::{SockRef, Socket};
-use tokio::io::Interest;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use super::bind_source::BindSource;
 use super::options::SocketOptions;
 use super::stream::{Stream, Transport};
 use super::unix;
+use crate::lazy_timer::LazyTimer;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +74,17 @@ pub enum AttemptStep {
 /// A time that is over before an attempt can have begun.
 const NO_TIME: Duration = Duration::from_micros(1);
 
-/// Connects to `to` within `limit`, or for as long as the kernel tries. A `limit` that no connection can meet is a time-out at
-/// once: timers have a resolution of 1 ms, so it would become a longer one.
+/// The time that an attempt has.
+#[derive(Debug)]
+pub(crate) struct ConnectLimit<'a> {
+    /// The time. One that no connection can meet is over at once: timers have a resolution of 1 ms, so it would become a longer one.
+    pub(crate) within: Duration,
+    /// The begin of the attempt.
+    pub(crate) since: Instant,
+    pub(crate) timer: Pin<&'a mut LazyTimer>,
+}
+
+/// Connects to `to` within `limit`, or for as long as the kernel tries.
 ///
 /// `begun` is called with the socket as soon as the connection is under way. With `named` a unix socket has a
 /// [name](unix::own_key) then, as every TCP socket has.
@@ -81,11 +93,11 @@ pub(crate) async fn connect(
     named: bool,
     source: &BindSource,
     options: &SocketOptions,
-    limit: Option<Duration>,
+    mut limit: Option<ConnectLimit<'_>>,
     begun: impl FnOnce(&Socket),
 ) -> Result<Stream, ConnectError> {
-    if let Some(limit) = limit.filter(|&limit| limit < NO_TIME) {
-        return Err(ConnectError::Timeout(limit));
+    if let Some(limit) = limit.as_ref().filter(|limit| limit.within < NO_TIME) {
+        return Err(ConnectError::Timeout(limit.within));
     }
     let start = |error| classify(error, AttemptStep::Start);
     let answer = |error| classify(error, AttemptStep::Answer);
@@ -100,16 +112,16 @@ pub(crate) async fn connect(
     let socket = source.connect(addr, options).map_err(start)?;
     begun(&socket);
     let stream = Stream::new(OwnedFd::from(socket), Transport::Tcp).map_err(start)?;
-    let ready = stream.ready(Interest::WRITABLE | Interest::ERROR);
-    let ready = match limit {
-        Some(limit) => timeout(limit, ready)
-            .await
-            .map_err(|_| ConnectError::Timeout(limit))?,
-        None => ready.await,
-    };
-    let ready = ready.map_err(answer)?;
-    // A socket that is writable without an error is connected. Asking the kernel would cost another system call.
-    if ready.is_error() || ready.is_write_closed() {
+    let answered = poll_fn(|cx| {
+        if let Poll::Ready(answered) = stream.poll_connected(cx) {
+            return Poll::Ready(answered.map_err(answer));
+        }
+        match &mut limit {
+            Some(limit) => limit.poll_over(cx).map(Err),
+            None => Poll::Pending,
+        }
+    });
+    if !answered.await? {
         let reason = SockRef::from(&stream).take_error().map_err(answer)?;
         let reason = reason.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
         return Err(answer(reason));
@@ -120,6 +132,17 @@ pub(crate) async fn connect(
         )));
     }
     Ok(stream)
+}
+
+impl ConnectLimit<'_> {
+    /// Completes when the time is over.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<ConnectError> {
+        let Some(deadline) = self.since.checked_add(self.within) else {
+            return Poll::Pending;
+        };
+        let over = self.timer.as_mut().poll_until(deadline, cx);
+        over.map(|()| ConnectError::Timeout(self.within))
+    }
 }
 
 /// Whether both ends of `stream` are one socket. Such a connection is reset when it is closed.
@@ -193,14 +216,13 @@ mod tests {
             socket.bind(&addr.into()).is_ok().then_some(addr)
         };
         let dead = std::iter::repeat_with(reserved).find_map(even).unwrap();
-        let limit = Some(Duration::from_secs(20));
         for _ in 0..15_000 {
             let attempt = connect(
                 &dead.into(),
                 false,
                 &BindSource::any(),
                 &SocketOptions::default(),
-                limit,
+                None,
                 |_| {},
             )
             .await;
@@ -235,13 +257,12 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let source = BindSource::any().addr("::1".parse().unwrap());
         let to = listener.local_addr().unwrap();
-        let limit = Some(Duration::from_secs(20));
         let attempt = connect(
             &to.into(),
             false,
             &source,
             &SocketOptions::default(),
-            limit,
+            None,
             |_| {},
         )
         .await;

@@ -145,7 +145,9 @@ impl Pool {
         tried: &Tried,
     ) -> Result<PoolLease, PickError> {
         let key = HashKey::from_bytes(key.as_ref());
-        match catch(PICKER, || self.upstream.pick(&key, tried)) {
+        match catch(PICKER, || {
+            self.upstream.pick(&key, tried, self.upstream.now())
+        }) {
             Ok(picked) => Ok(PoolLease::new(picked?, self.upstream.clone())),
             Err(panicked) => {
                 self.upstream.note_policy_panic(&panicked);

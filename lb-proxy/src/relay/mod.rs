@@ -50,9 +50,11 @@ use std::future::pending;
 use std::pin::pin;
 
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::bandwidth::Bandwidth;
 use crate::config::{HalfClose, Splice, Timeouts};
+use crate::lazy_timer::LazyTimer;
 use crate::metrics::RelayTraffic;
 use crate::net::stream::Stream;
 
@@ -144,6 +146,7 @@ impl Relay {
         header: Vec<u8>,
         backend_left: impl FnOnce(),
     ) -> RelayReport {
+        let begin = Instant::now();
         let bytes = RelayTraffic::default();
         let traffic = TrafficCounters {
             bytes: &bytes,
@@ -154,11 +157,13 @@ impl Relay {
             splice: self.splice,
             half_close: self.half_close,
             bandwidth: self.bandwidth,
+            begin,
         };
         let never = CutSignals {
             cut: pin!(pending()),
             at_once: None,
             request: None,
+            timer: pin!(LazyTimer::new(begin)),
             leaving: None,
         };
         let ahead = BytesAhead {

@@ -5,7 +5,7 @@ mod begin;
 mod choose;
 mod client_gone;
 mod close;
-mod connect;
+pub(crate) mod connect;
 mod cut;
 mod details;
 #[cfg(feature = "admin")]
@@ -38,10 +38,11 @@ use tokio::time::Instant;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::embedder_code::Panicked;
+use crate::lazy_timer::LazyTimer;
 use crate::limits::client_zone::ClientPermit;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
-use crate::relay::{BytesAhead, RelayTotals};
+use crate::relay::RelayTotals;
 use crate::session_id::SessionId;
 use crate::state::cut_off::{CutOffEvent, CutOffWait};
 use crate::state::listener::ListenerState;
@@ -50,9 +51,9 @@ use crate::state::route::Route;
 use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
+use begin::Begun;
 use cut::{CutOrClosed, CutWatch};
 use details::Details;
-use live::BackendStream;
 use origin::{Ends, Origin, origin_of};
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
@@ -158,10 +159,15 @@ impl Session {
     ) -> impl Future<Output = Result<CloseReason, CloseReason>> + Send + 'a {
         async move {
             let mut cut_off = pin!(CutOffWait::new(worker));
-            let begun = Box::pin(self.begin_or_cut(worker, cut_off.as_mut()));
-            let (backend, ahead) = begun.await?;
+            let mut timer = pin!(LazyTimer::new(self.accepted_at));
+            let begun = Box::pin(self.begin_or_cut(worker, timer.as_mut(), cut_off.as_mut()));
+            let Begun {
+                backend,
+                connected_at,
+                ahead,
+            } = begun.await?;
             let cuts = self.other_cuts(worker);
-            let relaying = self.relaying();
+            let relaying = self.relaying(connected_at);
             let watch = CutWatch {
                 worker,
                 client: relaying.client,
@@ -171,13 +177,15 @@ impl Session {
                 Some(cuts) => {
                     let relay = async {
                         let cut = pin!(cuts.due(&watch, cut_off));
-                        relaying.relay(&watch.backend, ahead, worker, cut).await
+                        let backend = &watch.backend;
+                        relaying.relay(backend, ahead, worker, timer, cut).await
                     };
                     Box::pin(relay).await
                 }
                 None => {
                     let cut = pin!(CutOrClosed::new(&watch, cut_off));
-                    relaying.relay(&watch.backend, ahead, worker, cut).await
+                    let backend = &watch.backend;
+                    relaying.relay(backend, ahead, worker, timer, cut).await
                 }
             })
         }
@@ -187,9 +195,10 @@ impl Session {
     async fn begin_or_cut(
         &mut self,
         worker: &Worker,
+        timer: Pin<&mut LazyTimer>,
         mut cut_off: Pin<&mut CutOffWait<'_>>,
-    ) -> Result<(BackendStream, BytesAhead), CloseReason> {
-        let mut begin = pin!(self.begin(worker));
+    ) -> Result<Begun, CloseReason> {
+        let mut begin = pin!(self.begin(worker, timer));
         poll_fn(|cx| {
             // A question about lost addresses is answered when the session relays.
             while let Poll::Ready(event) = cut_off.as_mut().poll_event(cx) {

@@ -4,9 +4,11 @@ use lb_core::Snapshot;
 use lb_discovery::Static;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::live::BackendStream;
 use super::*;
 use crate::limits::Limits;
 use crate::live_sessions::table::SessionTable;
+use crate::relay::BytesAhead;
 use crate::session_id::SessionId;
 use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
@@ -42,14 +44,15 @@ async fn a_session_is_small() {
     let backend = Stream::from(backend.await.unwrap());
     let relay = {
         let cut_off = pin!(CutOffWait::new(&worker));
-        let relaying = session.relaying();
+        let timer = pin!(LazyTimer::new(session.accepted_at));
+        let relaying = session.relaying(session.accepted_at);
         let watch = CutWatch {
             worker: &worker,
             client: relaying.client,
             backend: BackendStream::Own(backend),
         };
         let cut = pin!(CutOrClosed::new(&watch, cut_off));
-        size_of_val(&relaying.relay(&watch.backend, BytesAhead::default(), &worker, cut))
+        size_of_val(&relaying.relay(&watch.backend, BytesAhead::default(), &worker, timer, cut))
     };
     let size = size_of_val(&session.serve(worker));
     assert!(
