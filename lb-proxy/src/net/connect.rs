@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -126,7 +127,7 @@ pub(crate) async fn connect(
         let reason = reason.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
         return Err(answer(reason));
     }
-    if source.may_connect_to_itself(addr) && is_connected_to_itself(&stream) {
+    if source.may_connect_to_itself(addr) && is_connected_to_itself(&stream, addr) {
         return Err(answer(io::Error::from_raw_os_error(
             Errno::CONNREFUSED.raw_os_error(),
         )));
@@ -145,14 +146,16 @@ impl ConnectLimit<'_> {
     }
 }
 
-/// Whether both ends of `stream` are one socket. Such a connection is reset when it is closed.
+/// Whether both ends of `stream`, which was connected to `to`, are one socket. Such a connection is reset when it is closed.
 ///
 /// TCP lets a socket connect to itself (a simultaneous open) if the kernel chooses the destination port as the source
 /// port. That happens with a backend on this machine that does not listen. Without the reset, the connection's TIME_WAIT
 /// would keep the backend from listening again.
-fn is_connected_to_itself(stream: &Stream) -> bool {
-    let ends = (stream.local_addr(), stream.peer_addr());
-    let is_own = matches!(ends, (Ok(local), Ok(peer)) if local == peer);
+fn is_connected_to_itself(stream: &Stream, to: SocketAddr) -> bool {
+    let local = stream.local_addr().ok();
+    // The other end has the port of `to`, but another address if that is a wildcard.
+    let local = local.filter(|local| local.port() == to.port());
+    let is_own = local.is_some() && local == stream.peer_addr().ok();
     if is_own {
         // If this fails, the connection only takes longer to disappear.
         let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
@@ -177,7 +180,7 @@ pub(super) fn classify(error: io::Error, step: AttemptStep) -> ConnectError {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+    use std::net::{Ipv4Addr, TcpListener};
 
     use socket2::{Domain, Socket, Type};
 
@@ -197,14 +200,14 @@ mod tests {
         socket.connect(&addr.into()).unwrap();
         socket.set_nonblocking(true).unwrap();
         let stream = Stream::new(OwnedFd::from(socket), Transport::Tcp).unwrap();
-        assert!(is_connected_to_itself(&stream));
+        assert!(is_connected_to_itself(&stream, addr));
         drop(stream);
         // Without SO_REUSEADDR, which would allow the bind beside a connection in TIME_WAIT.
         let again = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         again.bind(&addr.into()).unwrap();
         again.listen(1).unwrap();
         let connected = tokio::net::TcpStream::connect(addr).await.unwrap();
-        assert!(!is_connected_to_itself(&connected.into()));
+        assert!(!is_connected_to_itself(&connected.into(), addr));
     }
 
     #[tokio::test]
@@ -231,7 +234,7 @@ mod tests {
                     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
                 }
                 // Another test got the port.
-                Ok(stream) => assert!(!is_connected_to_itself(&stream)),
+                Ok(stream) => assert!(!is_connected_to_itself(&stream, dead)),
                 Err(error) => panic!("{error}"),
             }
         }
