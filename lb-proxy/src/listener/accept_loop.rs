@@ -86,7 +86,11 @@ impl AcceptLoop {
                 }
             };
             match acquired {
-                Ok(()) => drop(worker.sessions.spawn(session.serve(Arc::clone(&worker)))),
+                Ok(()) => {
+                    // Boxed, because a spawned future is moved several times, and once more at its end.
+                    let served = Box::pin(session.serve(Arc::clone(&worker)));
+                    drop(worker.sessions.spawn(served));
+                }
                 Err(reason) => session.close(Err(reason), &worker),
             }
             following = self.accept_now();
