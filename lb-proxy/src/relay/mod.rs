@@ -157,6 +157,7 @@ impl Relay {
             splice: self.splice,
             half_close: self.half_close,
             bandwidth: self.bandwidth,
+            sets_nodelay: false,
             begin,
         };
         let never = CutSignals {

@@ -59,6 +59,9 @@ where
     );
     let held = HeldBytes::rest_of_bytes(ahead.bytes, ahead.consumed);
     both.up.begin_with(held, ahead.announced);
+    if settings.sets_nodelay {
+        both.up.set_nodelay_later();
+    }
     let run = Run {
         both,
         deadlines: Deadlines::new(settings.timeouts, settings.begin),
@@ -317,6 +320,7 @@ mod tests {
             splice: Splice::Auto,
             half_close: HalfClose::Allow,
             bandwidth: crate::bandwidth::Bandwidth::unlimited(),
+            sets_nodelay: true,
             begin: Instant::now(),
         };
         let token = CancellationToken::new();

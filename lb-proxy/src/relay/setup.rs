@@ -28,6 +28,9 @@ pub(crate) struct RelaySettings<'a> {
     pub(crate) splice: Splice,
     pub(crate) half_close: HalfClose,
     pub(crate) bandwidth: Bandwidth,
+    /// Whether the socket of the backend still has to be told not to delay small pieces (`TCP_NODELAY`). The kernel delays none
+    /// while nothing is unacknowledged, so there is time until the second write.
+    pub(crate) sets_nodelay: bool,
     /// The time-outs count from then.
     pub(crate) begin: Instant,
 }

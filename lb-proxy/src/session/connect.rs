@@ -70,13 +70,15 @@ impl Session {
             details: &mut self.details,
             abandon_silent: route.abandon_silent && silent,
         };
+        // `TCP_NODELAY` is set before the second write, if there is one.
+        let options = route.backend_options.nodelay(false);
         let mut dial = Dial {
             upstream,
             key,
             retry: &route.retry,
             connect_timeout: route.timeouts.connect,
             bind_source: source.as_ref().unwrap_or(&route.bind_source),
-            options: &route.backend_options,
+            options: &options,
             attempts: &mut self.attempts,
             timer,
             deadline: None,

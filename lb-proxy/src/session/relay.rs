@@ -68,6 +68,7 @@ impl<'a> Relaying<'a> {
             splice: route.splice,
             half_close: route.half_close,
             bandwidth,
+            sets_nodelay: route.backend_options.nodelay && !backend.is_unix(),
             begin,
         };
         let cuts = CutSignals {
