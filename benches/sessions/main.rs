@@ -1,11 +1,14 @@
 //! What a session costs, in counts that other work on the machine does not change: `cargo bench -p benches --bench sessions`.
 //!
-//! A session sends 64 bytes, reads their echo, and ends its side; sessions come one after another. Printed are instructions in
-//! user space and allocations (by valgrind(1)) and system calls (by strace(1)) of one session: the difference between a run of N
-//! sessions and one of 2 N. A tool that is missing is left out.
+//! A session connects, sends 64 bytes, reads their echo, and ends its side; sessions come one after another. Printed are
+//! instructions in user space and allocations (by valgrind(1)) and system calls (by strace(1)) of one session: the difference between
+//! a run of N sessions and one of 2 N. A tool that is missing is left out.
+//!
+//! The client pauses before each step. So the proxy has always gone idle before, and wakes up as often in every run: six times,
+//! more than under load.
 //!
 //! The proxy is lb-proxy with one listener and one backend, as a process of its own. With `LB_BENCH_NGINX_LIKE` or `LB_BENCH_NGINX`,
-//! paths of binaries, the same is printed of these. `--sessions N` sets N, 500 by default.
+//! paths of binaries, the same is printed of these. `--sessions N` sets N, 200 by default.
 
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
@@ -16,9 +19,13 @@ use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 use proxies::{Proxy, ProxyKind, serve};
 use tools::{TOOLS, Tool};
+
+/// Longer than the proxy takes for a step, under a tool and beside other work.
+const PAUSE: Duration = Duration::from_millis(10);
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -29,7 +36,7 @@ fn main() -> Outcome {
     {
         return serve(listen.parse()?, backend.parse()?);
     }
-    let mut sessions = 500;
+    let mut sessions = 200;
     for (i, arg) in args.iter().enumerate() {
         match &**arg {
             "--test" => sessions = 20,
@@ -63,8 +70,10 @@ fn run(kind: &ProxyKind, tool: &Tool, backend: SocketAddr, sessions: u32) -> Out
 fn session(addr: SocketAddr) -> io::Result<()> {
     let mut stream = TcpStream::connect(addr)?;
     let mut message = [7; 64];
+    thread::sleep(PAUSE);
     stream.write_all(&message)?;
     stream.read_exact(&mut message)?;
+    thread::sleep(PAUSE);
     stream.shutdown(Shutdown::Write)?;
     // The end, when the proxy has passed both on.
     match stream.read(&mut message)? {

@@ -40,7 +40,10 @@ impl ProxyKind {
         let like = binary("LB_BENCH_NGINX_LIKE").map(|path| Self::Nginx(path, ""));
         let peer = binary("LB_BENCH_NGINX")
             .map(|path| Self::Nginx(path, "daemon off; master_process off;"));
-        [Some(Self::Own), like, peer].into_iter().flatten().collect()
+        [Some(Self::Own), like, peer]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     pub(super) fn name(&self) -> String {
@@ -51,7 +54,12 @@ impl ProxyKind {
     }
 
     /// The command line of one that listens on `addr`.
-    fn command(&self, addr: SocketAddr, backend: SocketAddr, dir: &TempDir) -> Outcome<Vec<OsString>> {
+    fn command(
+        &self,
+        addr: SocketAddr,
+        backend: SocketAddr,
+        dir: &TempDir,
+    ) -> Outcome<Vec<OsString>> {
         let dir = dir.path().display();
         Ok(match self {
             Self::Own => {
@@ -97,7 +105,10 @@ impl Proxy {
 
     /// Ends it, and returns what the tool has written.
     pub(super) fn end(mut self, tool: &Tool) -> Outcome<String> {
-        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM)?;
+        kill(
+            Pid::from_raw(self.child.id().cast_signed()),
+            Signal::SIGTERM,
+        )?;
         self.child.wait()?;
         // strace(1) writes after the end.
         for _ in 0..1000 {

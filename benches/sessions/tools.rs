@@ -71,7 +71,9 @@ fn instructions(text: &str) -> Counts {
 fn allocations(text: &str) -> Counts {
     let usage = text.lines().find(|line| line.contains("total heap usage"));
     let words = usage.map(|line| line.replace(',', "")).unwrap_or_default();
-    let numbers = words.split_whitespace().filter_map(|word| word.parse().ok());
+    let numbers = words
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok());
     let names = ["allocations", "frees", "bytes allocated"].map(str::to_owned);
     names.into_iter().zip(numbers).collect()
 }

@@ -1,9 +1,9 @@
 //! How the kernel searches for a free source port.
 //!
-//! From Linux 6.8 on, connect(2) first tries every ephemeral port of one parity. Once these are in use for a destination, by
-//! connections or by what is left of them (TIME_WAIT), each further connect looks at some 14000 ports: 1 to 2 ms of processor
-//! time instead of 10 µs. A socket with a port range of its own (`IP_LOCAL_PORT_RANGE`, Linux 6.3) is not subject to the
-//! rule, even if the range is that of the system.
+//! connect(2) first tries every ephemeral port of one parity. Once these are in use for a destination, by connections or by
+//! what is left of them (TIME_WAIT), each further connect looks at some 14000 ports: 1 to 2 ms of processor time instead of
+//! 10 µs. A socket with a port range of its own (`IP_LOCAL_PORT_RANGE`, Linux 6.3) is not subject to the rule from Linux 6.8 on,
+//! even if the range is that of the system.
 //!
 //! The option costs a system call, so it is set only while the search takes long: for a minute after each connect(2) that was slow.
 
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 
 /// A connect(2) that takes longer is slow.
-const SLOW: Duration = Duration::from_micros(200);
+const SLOW: Duration = Duration::from_micros(500);
 
 /// How long the option is used after a slow connect(2), in milliseconds.
 const USED_FOR: u64 = 60_000;
