@@ -15,7 +15,7 @@ use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;
 use crate::{Listener, Upstream};
 
-/// What an idle connection costs beside its sockets is this future and two registrations with tokio.
+/// What an idle connection costs beside its sockets is this future, its timer included, a task and two registrations with tokio.
 #[tokio::test]
 async fn a_session_is_small() {
     let upstream = Upstream::builder("test")
@@ -56,7 +56,7 @@ async fn a_session_is_small() {
     };
     let size = size_of_val(&session.serve(worker));
     assert!(
-        size <= relay + 472 && size <= 1024,
+        size <= relay + 632 && size <= 1088,
         "{size} bytes, {relay} of them the relay's"
     );
 }
