@@ -14,10 +14,14 @@ pub(super) struct Tool {
 
 type Counts = Vec<(String, f64)>;
 
-pub(super) const TOOLS: [Tool; 3] = [
+pub(super) const TOOLS: [Tool; 4] = [
     Tool {
         command: "valgrind --tool=callgrind --callgrind-out-file=FILE",
-        read: instructions,
+        read: |text| instructions(text, "instructions in user space"),
+    },
+    Tool {
+        command: "valgrind --tool=callgrind --callgrind-out-file=FILE --toggle-collect=*::Context::run_task*",
+        read: |text| instructions(text, "of them in tokio's tasks"),
     },
     Tool {
         command: "valgrind --tool=memcheck --leak-check=no --undef-value-errors=no --log-file=FILE",
@@ -60,10 +64,10 @@ impl Tool {
     }
 }
 
-fn instructions(text: &str) -> Counts {
+fn instructions(text: &str, name: &str) -> Counts {
     let total = text.lines().find_map(|line| line.strip_prefix("summary: "));
     let total = total.and_then(|total| total.trim().parse().ok());
-    let named = |count| ("instructions in user space".to_owned(), count);
+    let named = |count| (name.to_owned(), count);
     total.map(named).into_iter().collect()
 }
 
