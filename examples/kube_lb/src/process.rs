@@ -1,8 +1,9 @@
-//! The serving process: logs, signals, metrics.
+//! The serving process: logs, signals, metrics, readiness.
 
 use std::error::Error;
 
 use lb_proxy::admin::{Admin, AdminListener, AdminSettings};
+use lb_proxy::readiness_report::{ReadinessReporter, SharedReadyFile, notify_service_manager};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::controller::Controller;
+use crate::metrics::registry;
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn run(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -38,17 +40,28 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let cluster = config.cluster();
+    // Before anything can go wrong: the file of a process that was killed may say that it is ready.
+    let ready_file = SharedReadyFile::create(config.ready_file.as_ref());
+    let ready_file = ready_file.map_err(|error| {
+        let path = config.ready_file.as_ref().map(|file| file.path.display());
+        let path = path.map(|path| path.to_string()).unwrap_or_default();
+        format!("cannot write the readiness file {path}: {error}")
+    })?;
     let admin = config
         .admin
         .map(|addr| AdminListener::open(&AdminSettings::tcp(addr)));
     let admin = admin.transpose()?;
     let controller = Controller::start(config, cluster).await?;
+    let handle = controller.handle().clone();
     let admin = admin.map(|listener| {
-        Admin::builder(controller.handle().clone())
+        Admin::builder(handle.clone())
             .program("kube_lb", env!("CARGO_PKG_VERSION"))
+            .registry(registry(handle.clone(), controller.metrics()))
             .build()
             .serve(listener)
     });
+    let reporter = ReadinessReporter::new(handle, ready_file.clone(), false);
+    let reporting = tokio::spawn(reporter.run());
     let stopped = stop.clone();
     tokio::spawn(async move {
         tokio::select! {
@@ -56,9 +69,15 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
             _ = interrupt.recv() => {}
         }
         info!("Shutting down");
+        // Before the first socket closes. Without sessions the process may end before the reporter runs again.
+        ready_file.leave();
+        if let Err(error) = notify_service_manager("STOPPING=1") {
+            warn!(%error, "systemd not told the shutdown");
+        }
         stopped.cancel();
     });
     let report = controller.run(stop).await;
+    reporting.abort();
     if let Some(admin) = admin {
         admin.stop().await;
     }

@@ -4,11 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lb_proxy::readiness_report::ReadyFileSettings;
 use serde::Deserialize;
 
 use super::{ConfigError, LeaseSettings, value};
 use crate::plan::Reach;
 use crate::units;
+
+/// The shortest heartbeat of a readiness file.
+const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +33,8 @@ pub(super) struct ConfigFile {
     pub(super) lease: Option<LeaseFile>,
     pub(super) workers: Option<usize>,
     pub(super) admin: Option<SocketAddr>,
+    pub(super) ready_file: Option<ReadyFile>,
+    pub(super) withdraw_delay: Option<String>,
     #[serde(default = "drain_timeout")]
     pub(super) drain_timeout: String,
 }
@@ -71,6 +77,16 @@ pub(super) struct LeaseFile {
     identity: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReadyFile {
+    path: PathBuf,
+    ready: Option<i32>,
+    not_ready: Option<i32>,
+    leaving: Option<i32>,
+    heartbeat: Option<String>,
+}
+
 const fn yes() -> bool {
     true
 }
@@ -103,6 +119,30 @@ impl From<BackendsFile> for Reach {
 /// Reads the time of `setting`.
 pub(super) fn duration(setting: &'static str, text: &str) -> Result<Duration, ConfigError> {
     units::duration(text).map_err(|error| value(setting, error.to_string()))
+}
+
+impl ReadyFile {
+    pub(super) fn into_settings(self) -> Result<ReadyFileSettings, ConfigError> {
+        let defaults = ReadyFileSettings::new(self.path);
+        let ready = self.ready.unwrap_or(defaults.ready);
+        let not_ready = self.not_ready.unwrap_or(defaults.not_ready);
+        if ready == not_ready {
+            let problem = "the number of ready: what reads the file could not tell them apart";
+            return Err(value("ready_file.not_ready", problem));
+        }
+        let heartbeat = match &self.heartbeat {
+            Some(text) => duration("ready_file.heartbeat", text)?,
+            None => defaults.heartbeat,
+        };
+        if heartbeat < SHORTEST_HEARTBEAT {
+            return Err(value("ready_file.heartbeat", "at least 10ms"));
+        }
+        Ok(defaults
+            .ready(ready)
+            .not_ready(not_ready)
+            .leaving(self.leaving.unwrap_or(not_ready))
+            .heartbeat(heartbeat))
+    }
 }
 
 impl LeaseFile {

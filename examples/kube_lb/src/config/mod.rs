@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lb_discovery::kubernetes::Cluster;
+use lb_proxy::readiness_report::ReadyFileSettings;
 
 use crate::addresses::{Pool, Pools, PoolsError, RangeError};
 use crate::names::{CLASS, GATEWAY_CONTROLLER};
@@ -40,6 +41,10 @@ pub struct Config {
     pub workers: Option<usize>,
     /// Where metrics and the status are served.
     pub admin: Option<SocketAddr>,
+    /// The file that says whether this machine should get connections.
+    pub ready_file: Option<ReadyFileSettings>,
+    /// How long connections are still accepted at a shutdown, while this machine says that it is not ready.
+    pub withdraw_delay: Duration,
     /// The time that open sessions have at a shutdown.
     pub drain_timeout: Duration,
 }
@@ -158,6 +163,14 @@ impl Config {
             lease,
             workers: file.workers,
             admin: file.admin,
+            ready_file: file
+                .ready_file
+                .map(file::ReadyFile::into_settings)
+                .transpose()?,
+            withdraw_delay: match &file.withdraw_delay {
+                Some(text) => file::duration("withdraw_delay", text)?,
+                None => Duration::ZERO,
+            },
             drain_timeout: file::duration("drain_timeout", &file.drain_timeout)?,
         })
     }

@@ -19,10 +19,12 @@ use super::endpoints::backends;
 use super::lease::{Leadership, lead};
 use super::reports::want_reports;
 use super::settle::Settling;
+use super::shown::shown;
 use super::stores::{StoreChanges, Stores, Watches};
 use super::writer::Writes;
 use crate::addresses::Mode;
 use crate::config::Config;
+use crate::metrics::ControllerMetrics;
 use crate::plan::{Plan, Reach};
 use crate::serve::{ApplyError, RunningProxy};
 use crate::services::Feedback;
@@ -47,11 +49,14 @@ pub struct Controller {
     leads: bool,
     /// Whether Services and EndpointSlices were listed.
     has_begun: bool,
+    /// Whether a plan was made, which may have been an empty one.
+    has_planned: bool,
     /// When to try again to listen.
     retry_at: Option<Instant>,
     /// How long the last reconciliation took: the next one waits at least twice as long.
     cost: Duration,
     writes: Writes,
+    metrics: ControllerMetrics,
 }
 
 /// Why the controller cannot start.
@@ -69,9 +74,14 @@ impl Controller {
     ///
     /// [`ControllerError`].
     pub async fn start(config: Config, cluster: Cluster) -> Result<Self, ControllerError> {
-        let proxy = RunningProxy::start(config.workers, config.drain_timeout).await?;
+        let proxy =
+            RunningProxy::start(config.workers, config.withdraw_delay, config.drain_timeout)
+                .await?;
+        let not_listed = "the objects of the cluster are not listed yet";
+        proxy.handle().note_program(Some(not_listed.to_owned()));
+        let metrics = ControllerMetrics::default();
         Ok(Self {
-            watches: Watches::follow(&cluster),
+            watches: Watches::follow(&cluster, metrics.watches().clone()),
             cluster,
             config,
             proxy,
@@ -82,9 +92,11 @@ impl Controller {
             settling: Settling::default(),
             leads: false,
             has_begun: false,
+            has_planned: false,
             retry_at: None,
             cost: Duration::ZERO,
-            writes: Writes::default(),
+            writes: Writes::new(metrics.clone()),
+            metrics,
         })
     }
 
@@ -93,13 +105,19 @@ impl Controller {
         self.proxy.handle()
     }
 
+    /// What the controller counts.
+    pub const fn metrics(&self) -> &ControllerMetrics {
+        &self.metrics
+    }
+
     /// Serves until `stop`, then releases the Lease and lets sessions end. `None` if the server ended before.
     pub async fn run(mut self, stop: CancellationToken) -> Option<DrainReport> {
         let mut tasks = JoinSet::new();
         let mut leadership = match self.config.lease.clone() {
-            None => Leadership::alone(),
+            None => Leadership::alone(&self.metrics),
             Some(settings) => {
-                let (leadership, election) = lead(&self.cluster, settings, stop.clone());
+                let metrics = self.metrics.clone();
+                let (leadership, election) = lead(&self.cluster, settings, stop.clone(), metrics);
                 tasks.spawn(election);
                 leadership
             }
@@ -134,6 +152,7 @@ impl Controller {
                     let began = Instant::now();
                     self.reconcile(&leadership).await;
                     self.cost = began.elapsed();
+                    self.metrics.reconciled(self.cost);
                 }
                 () = self.watches.next(&mut self.stores) => {}
                 () = leadership.changed() => {}
@@ -165,19 +184,26 @@ impl Controller {
                 self.watches.follow_nodes();
             }
             affected.extend(changed_upstreams(&self.decision.plan, &decision.plan));
+            let is_first = !std::mem::replace(&mut self.has_planned, true);
             let differs = decision.plan != self.decision.plan;
             self.decision = decision;
-            if differs || retries {
+            if differs || retries || is_first {
                 self.apply(now).await;
             }
         }
         self.update_backends(affected, now);
-        if leads && (decides || known != self.feedback.backends) {
+        self.metrics.know(self.stores.counts());
+        let reports = decides || known != self.feedback.backends;
+        if reports {
+            self.metrics.serve(shown(&self.decision, &self.feedback));
+        }
+        if leads && reports {
             want_reports(
                 &self.writes,
                 &self.stores,
                 &self.config,
                 &self.decision,
+                &self.last_valid,
                 &self.feedback,
             );
         }
@@ -198,10 +224,13 @@ impl Controller {
                     }
                 }
                 self.retry_at = (!problems.is_empty()).then(|| now + RETRY);
+                let unserved = unserved(plan, problems.len());
+                self.proxy.handle().note_program(unserved);
                 self.feedback.listening = problems;
             }
             Err(error) => {
                 error!(%error, "Plan not applied");
+                self.metrics.plan_failed();
                 self.retry_at = Some(now + RETRY);
             }
         }
@@ -217,7 +246,7 @@ impl Controller {
         let upstreams = self.decision.plan.upstreams().iter();
         let affected = upstreams.filter(|(_, upstream)| {
             let backends = &upstream.backends;
-            let service = format!("{}/{}", backends.namespace, backends.service);
+            let service = backends.service.to_string();
             changes.endpoints.contains(&service)
                 || (changes.nodes && backends.reach == Reach::Nodes)
         });
@@ -254,6 +283,13 @@ impl Controller {
             self.feedback.backends.insert(name, reason);
         }
     }
+}
+
+/// Why the process should get no connections although it serves `plan`, of which the machine cannot listen on `refused` addresses.
+fn unserved(plan: &Plan, refused: usize) -> Option<String> {
+    let planned = plan.listeners().len();
+    (planned > 0 && refused == planned)
+        .then(|| format!("none of {planned} addresses and ports can be listened on"))
 }
 
 /// The upstreams that are new or have other backends.

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::gateway::{GatewayObjects, GatewayWatches};
+use crate::objects::Service;
+use crate::watch_health::WatchHealth;
 use lb_discovery::DiscoveryError;
 use lb_discovery::kubernetes::Cluster;
 use lb_discovery::kubernetes::controller::{
     ApiObject, ClusterNode, Collection, EndpointSlice, ObjectEvent, ObjectWatch,
 };
-use tracing::{error, info};
-
-use crate::gateway::{GatewayObjects, GatewayWatches};
-use crate::objects::Service;
 
 /// The objects of the cluster.
 #[derive(Debug, Default)]
@@ -47,6 +46,16 @@ impl StoreChanges {
 }
 
 impl Stores {
+    /// How many objects of each kind there are, by its plural name.
+    pub(super) fn counts(&self) -> BTreeMap<&'static str, usize> {
+        let own = [
+            (SERVICES, self.services.len()),
+            (SLICES, self.owners.len()),
+            (NODES, self.nodes.len()),
+        ];
+        own.into_iter().chain(self.gateway.counts()).collect()
+    }
+
     /// What has changed since the last call.
     pub(super) fn take_changes(&mut self) -> StoreChanges {
         std::mem::take(&mut self.changes)
@@ -108,28 +117,26 @@ pub struct Watches {
     /// Followed once a Service needs them.
     nodes: Option<ObjectWatch<ClusterNode>>,
     gateway: GatewayWatches,
-    /// The kinds that are not listed yet.
-    missing: BTreeSet<&'static str>,
-    /// The kinds whose last request failed, with the error.
-    failing: BTreeMap<&'static str, String>,
+    health: WatchHealth,
 }
 
-const SERVICES: &str = "services";
+pub(super) const SERVICES: &str = "services";
 const SLICES: &str = "endpointslices";
 const NODES: &str = "nodes";
 
 impl Watches {
-    /// Begins to follow the cluster. Needs the context of a Tokio runtime.
-    pub fn follow(cluster: &Cluster) -> Self {
+    /// Begins to follow the cluster, and reports in `health` how that goes. Needs the context of a Tokio runtime.
+    pub fn follow(cluster: &Cluster, health: WatchHealth) -> Self {
+        health.follow(SERVICES);
+        health.follow(SLICES);
         let services = Collection::new("/api/v1", SERVICES);
         let slices = Collection::new("/apis/discovery.k8s.io/v1", SLICES);
         Self {
             services: ObjectWatch::follow(cluster, services),
             slices: ObjectWatch::follow(cluster, slices),
             nodes: None,
-            gateway: GatewayWatches::follow(cluster),
-            missing: BTreeSet::from([SERVICES, SLICES]),
-            failing: BTreeMap::new(),
+            gateway: GatewayWatches::follow(cluster, health.clone()),
+            health,
             cluster: cluster.clone(),
         }
     }
@@ -139,20 +146,20 @@ impl Watches {
         if self.nodes.is_none() {
             let nodes = Collection::new("/api/v1", NODES);
             self.nodes = Some(ObjectWatch::follow(&self.cluster, nodes));
-            self.missing.insert(NODES);
+            self.health.follow(NODES);
         }
     }
 
-    /// Whether every kind that is followed was listed once.
+    /// Whether every kind that is followed was listed once, or may not be read: the rest is served without it. Without Services
+    /// there is nothing to serve.
     pub fn are_listed(&self) -> bool {
-        self.missing.is_empty() && self.gateway.are_listed()
+        let is_settled = self.gateway.are_known() && self.health.is_settled();
+        is_settled && self.health.is_listed(SERVICES)
     }
 
-    /// The kinds whose last request failed, with the error.
-    pub fn failing(&self) -> impl Iterator<Item = (&'static str, &String)> {
-        let of_gateway = self.gateway.failing().iter();
-        let all = self.failing.iter().chain(of_gateway);
-        all.map(|(kind, problem)| (*kind, problem))
+    /// How the watches go.
+    pub const fn health(&self) -> &WatchHealth {
+        &self.health
     }
 
     /// Applies the next event to `stores`. Cancel-safe.
@@ -182,20 +189,12 @@ impl Watches {
         match news {
             News::Object => {}
             News::Listed => {
-                self.missing.remove(kind);
+                self.health.listed(kind);
                 // An empty cluster has something to plan as well: nothing.
                 stores.changes.plan = true;
             }
-            News::Failed(failure) => {
-                let text = failure.to_string();
-                if self.failing.insert(kind, text).is_none() {
-                    error!(kind, error = %failure, "Objects not followed");
-                }
-            }
-            News::Recovered => {
-                self.failing.remove(kind);
-                info!(kind, "Objects followed again");
-            }
+            News::Failed(failure) => stores.changes.plan |= self.health.failed(kind, &failure),
+            News::Recovered => self.health.recovered(kind),
         }
     }
 }

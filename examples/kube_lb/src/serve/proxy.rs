@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lb_proxy::admin::DESCRIPTORS;
@@ -36,6 +35,7 @@ pub struct RunningProxy {
 #[derive(Clone, Copy, Debug)]
 struct ServerSettings {
     workers: Option<usize>,
+    withdraw_delay: Duration,
     drain_timeout: Duration,
 }
 
@@ -61,10 +61,12 @@ impl RunningProxy {
     /// [`ApplyError::Bind`] if a worker thread cannot be started.
     pub async fn start(
         workers: Option<usize>,
+        withdraw_delay: Duration,
         drain_timeout: Duration,
     ) -> Result<Self, ApplyError> {
         let settings = ServerSettings {
             workers,
+            withdraw_delay,
             drain_timeout,
         };
         let server = settings.builder().build()?.bind().await?;
@@ -178,12 +180,8 @@ impl RunningProxy {
         self.upstreams.snapshot(name)
     }
 
-    /// The names of the upstreams.
-    pub fn upstream_names(&self) -> BTreeSet<Arc<str>> {
-        self.upstreams.names()
-    }
-
-    /// Stops accepting, lets sessions end for the time of the settings, and waits for that.
+    /// Accepts for the delay of the settings, in which routes go elsewhere; then stops accepting, lets sessions end for the time of the
+    /// settings, and waits for that.
     pub async fn shutdown(mut self) -> Option<DrainReport> {
         self.handle.shutdown();
         (&mut self.server).await.ok()
@@ -208,6 +206,7 @@ impl ServerSettings {
             .detailed_metrics(true)
             .reserve_descriptors(DESCRIPTORS)
             .bind_timeout(Duration::ZERO)
+            .pre_stop_delay(self.withdraw_delay)
             .drain_timeout(Some(self.drain_timeout))
     }
 }

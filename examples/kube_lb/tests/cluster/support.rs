@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kube_lb::config::Config;
 use kube_lb::controller::Controller;
+use kube_lb::metrics::ControllerMetrics;
 use lb_discovery::kubernetes::Cluster;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -174,6 +175,7 @@ pub(crate) fn service(name: &str, ports: &[u16]) -> Value {
 /// The running program.
 pub(crate) struct Running {
     pub(crate) stop: CancellationToken,
+    pub(crate) metrics: ControllerMetrics,
     task: JoinHandle<()>,
 }
 
@@ -181,11 +183,16 @@ impl Running {
     pub(crate) async fn start(config: Config, cluster: Cluster) -> Self {
         let stop = CancellationToken::new();
         let controller = Controller::start(config, cluster).await.unwrap();
+        let metrics = controller.metrics().clone();
         let run = controller.run(stop.clone());
         let task = tokio::spawn(async move {
             run.await;
         });
-        Self { stop, task }
+        Self {
+            stop,
+            metrics,
+            task,
+        }
     }
 
     /// Ends the program in an orderly way.

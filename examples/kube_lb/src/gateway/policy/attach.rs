@@ -1,4 +1,4 @@
-//! Which policy counts for which listener and route.
+//! The policy in force for a listener and a route.
 //!
 //! A policy for a listener precedes one for the whole Gateway or ListenerSet, and replaces it as a whole. Of two policies for one
 //! target the oldest counts, then the one whose `namespace/name` is first; the other is reported as conflicted.
@@ -12,7 +12,7 @@ use super::targets::{Slot, ancestors, find};
 use crate::gateway::api::route::ParentReference;
 use crate::gateway::attach::Route;
 use crate::gateway::listener::ListenerOwner;
-use crate::gateway::object_name::Precedence;
+use crate::gateway::precedence::Precedence;
 use crate::gateway::protocol::RouteKind;
 use crate::gateway::serving::PortPlan;
 use crate::gateway::view::View;

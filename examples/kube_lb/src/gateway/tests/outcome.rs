@@ -1,12 +1,12 @@
-//! What the controller makes of a cluster.
+//! Decisions of the controller about a cluster.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::world::object_name;
-use crate::gateway::object_name::ObjectName;
 use crate::gateway::status::StatusPatch;
+use crate::objects::ObjectName;
 
 /// What the controller makes of the objects.
 pub(super) struct Outcome {
