@@ -3,25 +3,16 @@
 use std::pin::Pin;
 
 use tokio::select;
-use tokio::time::Instant;
 
 use super::Session;
 use super::choose::NextStep;
 use super::first_bytes::FirstBytes;
-use super::live::BackendStream;
+use super::live::Begun;
 use crate::close_reason::CloseReason;
 use crate::embedder_code::named;
 use crate::lazy_timer::LazyTimer;
 use crate::or_never::or_never;
-use crate::relay::BytesAhead;
 use crate::state::worker::Worker;
-
-/// A session that is connected.
-pub(super) struct Begun {
-    pub(super) backend: BackendStream,
-    pub(super) connected_at: Instant,
-    pub(super) ahead: BytesAhead,
-}
 
 impl Session {
     /// From the admission to the connection with a backend, unless an operator closes the session.

@@ -51,9 +51,9 @@ use crate::state::route::Route;
 use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
-use begin::Begun;
 use cut::{CutOrClosed, CutWatch};
 use details::Details;
+use live::Begun;
 use origin::{Ends, Origin, origin_of};
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
