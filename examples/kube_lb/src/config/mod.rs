@@ -43,6 +43,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// The file that says whether this machine should get connections.
     pub ready_file: Option<ReadyFileSettings>,
+    /// How long connections are still accepted at a shutdown, while this machine says that it is not ready.
+    pub withdraw_delay: Duration,
     /// The time that open sessions have at a shutdown.
     pub drain_timeout: Duration,
 }
@@ -165,6 +167,10 @@ impl Config {
                 .ready_file
                 .map(file::ReadyFile::into_settings)
                 .transpose()?,
+            withdraw_delay: match &file.withdraw_delay {
+                Some(text) => file::duration("withdraw_delay", text)?,
+                None => Duration::ZERO,
+            },
             drain_timeout: file::duration("drain_timeout", &file.drain_timeout)?,
         })
     }

@@ -49,6 +49,8 @@ pub struct Controller {
     leads: bool,
     /// Whether Services and EndpointSlices were listed.
     has_begun: bool,
+    /// Whether a plan was made, which may have been an empty one.
+    has_planned: bool,
     /// When to try again to listen.
     retry_at: Option<Instant>,
     /// How long the last reconciliation took: the next one waits at least twice as long.
@@ -72,7 +74,9 @@ impl Controller {
     ///
     /// [`ControllerError`].
     pub async fn start(config: Config, cluster: Cluster) -> Result<Self, ControllerError> {
-        let proxy = RunningProxy::start(config.workers, config.drain_timeout).await?;
+        let proxy =
+            RunningProxy::start(config.workers, config.withdraw_delay, config.drain_timeout)
+                .await?;
         let not_listed = "the objects of the cluster are not listed yet";
         proxy.handle().note_program(Some(not_listed.to_owned()));
         let metrics = ControllerMetrics::default();
@@ -88,6 +92,7 @@ impl Controller {
             settling: Settling::default(),
             leads: false,
             has_begun: false,
+            has_planned: false,
             retry_at: None,
             cost: Duration::ZERO,
             writes: Writes::new(metrics.clone()),
@@ -179,16 +184,20 @@ impl Controller {
                 self.watches.follow_nodes();
             }
             affected.extend(changed_upstreams(&self.decision.plan, &decision.plan));
+            let is_first = !std::mem::replace(&mut self.has_planned, true);
             let differs = decision.plan != self.decision.plan;
             self.decision = decision;
-            if differs || retries {
+            if differs || retries || is_first {
                 self.apply(now).await;
             }
         }
         self.update_backends(affected, now);
-        let shown = shown(&self.stores, &self.decision, &self.feedback);
-        self.metrics.serve(shown);
-        if leads && (decides || known != self.feedback.backends) {
+        self.metrics.know(self.stores.counts());
+        let reports = decides || known != self.feedback.backends;
+        if reports {
+            self.metrics.serve(shown(&self.decision, &self.feedback));
+        }
+        if leads && reports {
             want_reports(
                 &self.writes,
                 &self.stores,
