@@ -113,7 +113,9 @@ impl From<&BackendMetrics> for BackendCountersReport {
 
 /// The reasons that occurred.
 fn ends(counts: &EndCounts) -> BTreeMap<String, u64> {
-    let named = counts.iter().map(|(reason, count)| (reason.name(), count));
+    let named = counts
+        .iter()
+        .map(|(reason, count)| (reason.as_str(), count));
     occurred(named)
 }
 
