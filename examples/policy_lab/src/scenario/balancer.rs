@@ -11,21 +11,21 @@ pub(super) type Given = BTreeSet<String>;
 
 /// The part of a file that says which settings of the balancer each variant gives.
 #[derive(Debug, Default, Deserialize)]
-struct Variants {
+struct GivenFile {
     #[serde(default)]
-    variants: Vec<Variant>,
+    variants: Vec<GivenVariant>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Variant {
+struct GivenVariant {
     #[serde(default)]
     balancer: BTreeMap<String, IgnoredAny>,
 }
 
 /// The settings that each variant of the file `text` gives. `text` is a valid file.
 pub(super) fn given(text: &str) -> Vec<Given> {
-    let Variants { variants } = toml::from_str(text).unwrap_or_default();
-    let names = |variant: Variant| variant.balancer.into_keys().collect();
+    let GivenFile { variants } = toml::from_str(text).unwrap_or_default();
+    let names = |variant: GivenVariant| variant.balancer.into_keys().collect();
     variants.into_iter().map(names).collect()
 }
 
