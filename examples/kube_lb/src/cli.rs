@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::clusters::ClusterPlace;
 use crate::config::Config;
 use crate::controller::look;
 use crate::gateway::policy_definition;
@@ -46,6 +47,9 @@ enum Command {
         /// The namespace of the ServiceAccount and of the Lease
         #[arg(long, default_value = "kube-lb")]
         namespace: String,
+        /// Prints those of a cluster that only adds endpoints to the Services of the primary one
+        #[arg(long)]
+        remote: bool,
     },
 }
 
@@ -95,12 +99,14 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Fallible<()> {
     match arguments.command {
-        Command::Run { file, plan: false } => process::run(Config::read(&file.config)?),
+        Command::Run { file, plan: false } => {
+            process::run(Config::read(&file.config)?, file.config)
+        }
         Command::Run { file, plan: true } => {
             let config = Config::read(&file.config)?;
-            let looked = runtime()?.block_on(look(&config.cluster(), &config, PATIENCE));
-            let (_, decision) = looked?;
-            print(&decision.to_string())
+            let connect = Box::new(ClusterPlace::cluster);
+            let looked = runtime()?.block_on(look(&config, connect, PATIENCE))?;
+            print(&looked.to_string())
         }
         Command::Explain {
             object: Object::Service { name, file },
@@ -109,14 +115,15 @@ fn run(arguments: Arguments) -> Fallible<()> {
             let (namespace, name) = name
                 .split_once('/')
                 .ok_or("name the Service as NAMESPACE/NAME")?;
-            let looked = runtime()?.block_on(look(&config.cluster(), &config, PATIENCE));
-            let (stores, decision) = looked?;
-            print(&explain::service(
-                &stores, &decision, &config, namespace, name,
-            )?)
+            let connect = Box::new(ClusterPlace::cluster);
+            let looked = runtime()?.block_on(look(&config, connect, PATIENCE))?;
+            print(&explain::service(&looked, &config, namespace, name)?)
         }
         Command::PolicyCrd => print(&policy_definition()),
-        Command::Rbac { namespace } => print(&rbac::manifest(&namespace)),
+        Command::Rbac { namespace, remote } => print(&match remote {
+            true => rbac::remote_manifest(&namespace),
+            false => rbac::manifest(&namespace),
+        }),
     }
 }
 

@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use crate::addresses::Owner;
+use crate::clusters::{JoinedSet, join};
 use crate::config::Config;
-use crate::controller::{Decision, Stores, backends};
+use crate::controller::Looked;
+use crate::names::GLOBAL;
 use crate::services::check_ours;
 
 /// Explains the Service `name` in `namespace`: whether it is served, its addresses, where they come from, its listeners, its backends and
@@ -15,12 +17,13 @@ use crate::services::check_ours;
 ///
 /// If there is no such Service.
 pub fn service(
-    stores: &Stores,
-    decision: &Decision,
+    looked: &Looked,
     config: &Config,
     namespace: &str,
     name: &str,
 ) -> Result<String, String> {
+    let Looked { clusters, decision } = looked;
+    let stores = clusters.primary();
     let key = format!("{namespace}/{name}");
     let service = stores.services.get(&key);
     let service = service.ok_or_else(|| format!("there is no Service {key}"))?;
@@ -33,6 +36,14 @@ pub fn service(
         // Writing to a text cannot fail.
         let _ = writeln!(text, "  {line}");
     };
+    for cluster in looked.about_clusters() {
+        line(format_args!("{cluster}"));
+    }
+    if service.is_global() && config.clusters.len() == 1 {
+        line(format_args!(
+            "its label {GLOBAL} has no effect: the configuration has one cluster"
+        ));
+    }
     if let Some(grant) = decision.grants.get(&owner) {
         for ip in &grant.addresses {
             let pool = config.pools.of(*ip).map_or("no pool", |pool| &pool.name);
@@ -74,7 +85,13 @@ pub fn service(
             continue;
         }
         line(format_args!("upstream {upstream} {plan}"));
-        match backends(stores, &plan.backends) {
+        let JoinedSet { set, problems } = join(clusters.sets(&plan.backends));
+        for (cluster, problem) in problems.iter().filter(|_| set.is_ok()) {
+            line(format_args!(
+                "  problem in the cluster {cluster}: {problem}"
+            ));
+        }
+        match set {
             Err(reason) => line(format_args!("  problem: {reason}")),
             Ok(set) if set.is_empty() => line(format_args!("  no backend: no pod is ready")),
             Ok(set) => {
@@ -83,8 +100,12 @@ pub fn service(
                     let name = backend.name.as_deref().unwrap_or("-");
                     let node = backend.node.as_deref().unwrap_or("-");
                     let weight = backend.weight.get();
+                    let priority = match backend.priority.get() {
+                        0 => String::new(),
+                        priority => format!("priority {priority}, "),
+                    };
                     line(format_args!(
-                        "  {addr} {name} on node {node}, weight {weight}, {:?}",
+                        "  {addr} {name} on node {node}, {priority}weight {weight}, {:?}",
                         backend.admin
                     ));
                 }

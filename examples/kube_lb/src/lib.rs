@@ -13,11 +13,12 @@
 //! - [`addresses`]: pools, and which object has which address and port. Pure;
 //! - [`services`]: what Services ask for, and what is reported of them. Pure;
 //! - [`gateway`]: the same for Gateways, their routes and policies;
+//! - [`clusters`]: several clusters that feed one Service. Pure;
 //! - [`plan`]: what is served. Pure data;
 //! - [`serve`]: from a plan to a running proxy;
 //! - [`controller`]: watches, the loop, writes, leader election;
 //! - [`objects`]: the fields of objects that are read;
-//! - [`config`]: the configuration file;
+//! - [`config`]: the configuration file; [`state`]: the file from which the next process begins;
 //! - [`cli`]: the command line, with [`explain`] and [`rbac`].
 
 #![allow(
@@ -28,6 +29,7 @@
 
 pub mod addresses;
 pub mod cli;
+pub mod clusters;
 pub mod config;
 pub mod controller;
 pub mod explain;
@@ -39,4 +41,5 @@ mod process;
 pub mod rbac;
 pub mod serve;
 pub mod services;
+pub mod state;
 pub mod units;

@@ -1,14 +1,15 @@
 //! Deciding once, for the commands that only show.
 
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, SystemTime};
 
-use lb_discovery::kubernetes::Cluster;
 use tokio::time::timeout;
 
+use super::clusters::{ClusterReport, Clusters, Connect};
 use super::decide::{Decision, LastValid, decide};
-use super::stores::{Stores, Watches};
 use crate::addresses::Mode;
 use crate::config::Config;
+use crate::state::restore;
 
 /// Why the cluster cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -21,37 +22,95 @@ pub enum LookError {
     Slow(Duration),
 }
 
-/// Lists the objects of the cluster once, and decides as the leading replica would. Writes nothing and listens nowhere.
+/// What was seen.
+#[derive(Debug)]
+pub struct Looked {
+    /// The clusters.
+    pub clusters: Clusters,
+    /// What the leading replica would decide.
+    pub decision: Decision,
+}
+
+/// Lists the objects of the clusters once, and decides as the leading replica would. Writes nothing and listens nowhere.
+///
+/// Clusters that do not answer count as the state file knows them, if there is one.
 ///
 /// # Errors
 ///
-/// [`LookError`].
-pub async fn look(
-    cluster: &Cluster,
-    config: &Config,
-    limit: Duration,
-) -> Result<(Stores, Decision), LookError> {
+/// [`LookError`]: the primary cluster does not answer, and no state file knows it.
+pub async fn look(config: &Config, connect: Connect, limit: Duration) -> Result<Looked, LookError> {
+    let saved = config.state.as_ref();
+    let saved = saved.and_then(|state| restore(state, SystemTime::now()));
+    let mut clusters = Clusters::follow(&config.clusters, connect, saved.unwrap_or_default());
+    let decided = |clusters: &Clusters| {
+        let stores = clusters.primary();
+        // Nothing new is assigned from old objects.
+        let mode = match clusters.is_primary_listed() {
+            true => Mode::Assign,
+            false => Mode::Follow,
+        };
+        decide(stores, config, &mut LastValid::default(), mode)
+    };
     let looked = timeout(limit, async {
-        let mut stores = Stores::default();
-        let mut watches = Watches::follow(cluster);
-        list(&mut watches, &mut stores).await?;
-        let mut decision = decide(&stores, config, &mut LastValid::default(), Mode::Assign);
+        list(&mut clusters).await?;
+        let mut decision = decided(&clusters);
         if decision.needs_nodes() {
-            watches.follow_nodes();
-            list(&mut watches, &mut stores).await?;
-            decision = decide(&stores, config, &mut LastValid::default(), Mode::Assign);
+            clusters.follow_nodes();
+            list(&mut clusters).await?;
+            decision = decided(&clusters);
         }
-        Ok((stores, decision))
+        Ok(decision)
     });
-    looked.await.unwrap_or(Err(LookError::Slow(limit)))
+    let decision = looked.await.unwrap_or(Err(LookError::Slow(limit)))?;
+    Ok(Looked { clusters, decision })
 }
 
-async fn list(watches: &mut Watches, stores: &mut Stores) -> Result<(), LookError> {
-    while !watches.are_listed() {
-        watches.next(stores).await;
-        if let Some((_, problem)) = watches.failing().next() {
-            return Err(LookError::Failed(problem.clone()));
-        }
+/// Waits until each cluster is listed or fails.
+async fn list(clusters: &mut Clusters) -> Result<(), LookError> {
+    while !clusters.are_listed_or_failing() {
+        clusters.next().await;
+    }
+    if let Some(problem) = clusters.primary_problem() {
+        return Err(LookError::Failed(problem));
     }
     Ok(())
+}
+
+/// The clusters, if there are several or what is known is old, then the decision.
+impl fmt::Display for Looked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let now = SystemTime::now();
+        for line in describe(&self.clusters.reports(), now) {
+            writeln!(f, "{line}")?;
+        }
+        write!(f, "{}", self.decision)
+    }
+}
+
+impl Looked {
+    /// Lines about the clusters, if there are several or what is known is old.
+    pub fn about_clusters(&self) -> Vec<String> {
+        describe(&self.clusters.reports(), SystemTime::now())
+    }
+}
+
+fn describe(reports: &[ClusterReport], now: SystemTime) -> Vec<String> {
+    let is_plain = reports.len() == 1 && reports[0].problem.is_none();
+    let reports = reports.iter().enumerate().filter(|_| !is_plain);
+    let lines = reports.map(|(number, report)| {
+        let ClusterReport {
+            name,
+            knowledge,
+            problem,
+        } = report;
+        let space = if name.is_empty() { "" } else { " " };
+        let role = if number == 0 { " (primary)" } else { "" };
+        let problem = problem.iter().map(|problem| format!(": {problem}"));
+        format!(
+            "cluster{space}{name}{role}: {}{}",
+            knowledge.describe_age(now),
+            problem.collect::<String>()
+        )
+    });
+    lines.collect()
 }

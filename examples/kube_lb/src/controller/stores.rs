@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use lb_discovery::DiscoveryError;
 use lb_discovery::kubernetes::Cluster;
@@ -11,7 +12,10 @@ use lb_discovery::kubernetes::controller::{
 use tracing::{error, info};
 
 use crate::gateway::{GatewayObjects, GatewayWatches};
+use crate::names::GLOBAL;
 use crate::objects::Service;
+use crate::plan::ServiceTarget;
+use crate::state::SavedCluster;
 
 /// The objects of the cluster.
 #[derive(Debug, Default)]
@@ -30,7 +34,7 @@ pub struct Stores {
 }
 
 /// What has changed since it was asked for the last time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct StoreChanges {
     /// Services, and other objects that decide what is served.
     pub(super) plan: bool,
@@ -47,6 +51,49 @@ impl StoreChanges {
 }
 
 impl Stores {
+    /// What an earlier process knew.
+    pub(super) fn restored(saved: SavedCluster) -> Self {
+        let mut stores = Self {
+            gateway: saved.gateway,
+            ..Self::default()
+        };
+        for (key, service) in saved.services {
+            stores.service(key, Some(service));
+        }
+        for (key, slice) in saved.slices {
+            stores.slice(key, Some(slice));
+        }
+        for (key, node) in saved.nodes {
+            stores.node(key, Some(node));
+        }
+        stores
+    }
+
+    /// What a later process may begin with, which was true at `as_of`.
+    pub(super) fn save(&self, name: String, as_of: SystemTime) -> SavedCluster {
+        SavedCluster {
+            name,
+            as_of,
+            services: self.services.clone(),
+            slices: self.all_slices(),
+            nodes: self.nodes.clone(),
+            gateway: self.gateway.clone(),
+        }
+    }
+
+    /// The slices by their own keys.
+    fn all_slices(&self) -> BTreeMap<String, Arc<EndpointSlice>> {
+        let slices = self.slices.values().flatten();
+        let slices = slices.map(|(key, slice)| (key.clone(), Arc::clone(slice)));
+        slices.collect()
+    }
+
+    /// The Service of a target.
+    pub(super) fn service_of(&self, target: &ServiceTarget) -> Option<&Arc<Service>> {
+        let key = format!("{}/{}", target.namespace, target.service);
+        self.services.get(&key)
+    }
+
     /// What has changed since the last call.
     pub(super) fn take_changes(&mut self) -> StoreChanges {
         std::mem::take(&mut self.changes)
@@ -99,6 +146,15 @@ fn replace<T>(store: &mut BTreeMap<String, T>, key: String, object: Option<T>) {
     }
 }
 
+/// What a cluster is followed for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ClusterRole {
+    /// All its objects decide what is served.
+    Primary,
+    /// Its Services with the label [`GLOBAL`], and their slices, which controllers give the labels of their Services.
+    Remote,
+}
+
 /// The watches that fill the stores.
 #[derive(Debug)]
 pub struct Watches {
@@ -107,11 +163,14 @@ pub struct Watches {
     slices: ObjectWatch<EndpointSlice>,
     /// Followed once a Service needs them.
     nodes: Option<ObjectWatch<ClusterNode>>,
-    gateway: GatewayWatches,
+    /// Of the primary cluster.
+    gateway: Option<GatewayWatches>,
     /// The kinds that are not listed yet.
     missing: BTreeSet<&'static str>,
     /// The kinds whose last request failed, with the error.
     failing: BTreeMap<&'static str, String>,
+    /// Since when a request of one of the kinds fails.
+    failing_since: Option<SystemTime>,
 }
 
 const SERVICES: &str = "services";
@@ -119,40 +178,71 @@ const SLICES: &str = "endpointslices";
 const NODES: &str = "nodes";
 
 impl Watches {
-    /// Begins to follow the cluster. Needs the context of a Tokio runtime.
-    pub fn follow(cluster: &Cluster) -> Self {
-        let services = Collection::new("/api/v1", SERVICES);
-        let slices = Collection::new("/apis/discovery.k8s.io/v1", SLICES);
-        Self {
-            services: ObjectWatch::follow(cluster, services),
-            slices: ObjectWatch::follow(cluster, slices),
+    /// Begins to follow the cluster, of which `known` is known already. Needs the context of a Tokio runtime.
+    pub fn follow(cluster: &Cluster, role: ClusterRole, known: &Stores) -> Self {
+        let collection = |api, plural| {
+            let all = Collection::new(api, plural);
+            match role {
+                ClusterRole::Primary => all,
+                ClusterRole::Remote => all.labels(format!("{GLOBAL}=true")),
+            }
+        };
+        let services = collection("/api/v1", SERVICES);
+        let slices = collection("/apis/discovery.k8s.io/v1", SLICES);
+        let gateway = (role == ClusterRole::Primary)
+            .then(|| GatewayWatches::follow(cluster, known.gateway.clone()));
+        let mut watches = Self {
+            services: ObjectWatch::begin_with(cluster, services, known.services.clone()),
+            slices: ObjectWatch::begin_with(cluster, slices, known.all_slices()),
             nodes: None,
-            gateway: GatewayWatches::follow(cluster),
+            gateway,
             missing: BTreeSet::from([SERVICES, SLICES]),
             failing: BTreeMap::new(),
+            failing_since: None,
             cluster: cluster.clone(),
+        };
+        if !known.nodes.is_empty() {
+            watches.follow_nodes(&known.nodes);
         }
+        watches
     }
 
-    /// Follows the nodes as well.
-    pub fn follow_nodes(&mut self) {
+    /// Follows the nodes as well, of which `known` are known.
+    pub fn follow_nodes(&mut self, known: &BTreeMap<String, Arc<ClusterNode>>) {
         if self.nodes.is_none() {
             let nodes = Collection::new("/api/v1", NODES);
-            self.nodes = Some(ObjectWatch::follow(&self.cluster, nodes));
+            let nodes = ObjectWatch::begin_with(&self.cluster, nodes, known.clone());
+            self.nodes = Some(nodes);
             self.missing.insert(NODES);
         }
     }
 
     /// Whether every kind that is followed was listed once.
     pub fn are_listed(&self) -> bool {
-        self.missing.is_empty() && self.gateway.are_listed()
+        let gateway = self.gateway.as_ref();
+        self.missing.is_empty() && gateway.is_none_or(GatewayWatches::are_listed)
+    }
+
+    /// Whether the last request of a kind failed.
+    pub fn has_failed(&self) -> bool {
+        self.failing().next().is_some()
     }
 
     /// The kinds whose last request failed, with the error.
     pub fn failing(&self) -> impl Iterator<Item = (&'static str, &String)> {
-        let of_gateway = self.gateway.failing().iter();
+        let of_gateway = self.gateway.iter().flat_map(|watches| watches.failing());
         let all = self.failing.iter().chain(of_gateway);
         all.map(|(kind, problem)| (*kind, problem))
+    }
+
+    /// Since when requests fail.
+    pub fn failing_since(&self) -> Option<SystemTime> {
+        self.failing_since
+    }
+
+    /// What a failed request said.
+    pub fn problem(&self) -> Option<String> {
+        self.failing().next().map(|(_, problem)| problem.clone())
     }
 
     /// Applies the next event to `stores`. Cancel-safe.
@@ -170,12 +260,19 @@ impl Watches {
                 None => std::future::pending().await,
             }
         };
+        let gateway = async {
+            match gateway {
+                Some(gateway) => gateway.next(&mut stores.gateway).await,
+                None => std::future::pending().await,
+            }
+        };
         let (kind, news) = tokio::select! {
             event = services.next() => (SERVICES, apply(event, |key, service| stores.service(key, service))),
             event = slices.next() => (SLICES, apply(event, |key, slice| stores.slice(key, slice))),
             event = nodes => (NODES, apply(event, |key, node| stores.node(key, node))),
-            changed = gateway.next(&mut stores.gateway) => {
+            changed = gateway => {
                 stores.changes.plan |= changed;
+                self.note_failures();
                 return;
             }
         };
@@ -196,6 +293,14 @@ impl Watches {
                 self.failing.remove(kind);
                 info!(kind, "Objects followed again");
             }
+        }
+        self.note_failures();
+    }
+
+    fn note_failures(&mut self) {
+        match self.has_failed() {
+            true => drop(self.failing_since.get_or_insert_with(SystemTime::now)),
+            false => self.failing_since = None,
         }
     }
 }

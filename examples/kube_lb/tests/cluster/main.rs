@@ -10,6 +10,8 @@ mod gateway;
 mod leader;
 mod permissions;
 mod random;
+mod several;
+mod state;
 mod status;
 mod support;
 mod traffic;

@@ -1,12 +1,12 @@
 //! ReferenceGrant: which references into a namespace are permitted.
 
 use lb_discovery::kubernetes::controller::Metadata;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::kind::kind;
 
 /// Permits references from other namespaces into its own.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct ReferenceGrant {
     pub(crate) metadata: Metadata,
@@ -15,7 +15,7 @@ pub(crate) struct ReferenceGrant {
 
 kind!(ReferenceGrant, "referencegrants", metadata);
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct ReferenceGrantSpec {
     /// Any of these may refer.
@@ -24,7 +24,7 @@ pub(crate) struct ReferenceGrantSpec {
     pub(crate) to: Vec<GrantTo>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct GrantFrom {
     pub(crate) group: String,
@@ -32,7 +32,7 @@ pub(crate) struct GrantFrom {
     pub(crate) namespace: String,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct GrantTo {
     pub(crate) group: String,

@@ -1,10 +1,10 @@
 //! Namespace: its labels, which selectors select.
 
 use lb_discovery::kubernetes::controller::{ApiObject, Collection, Metadata};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A namespace.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct Namespace {
     pub(crate) metadata: Metadata,

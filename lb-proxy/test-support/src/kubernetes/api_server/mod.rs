@@ -317,6 +317,11 @@ impl ApiServer {
         self.shared.lock().forbidden.insert(resource.to_owned());
     }
 
+    /// Answers requests for `resource` again.
+    pub fn permit(&self, resource: &str) {
+        self.shared.lock().forbidden.remove(resource);
+    }
+
     /// Sends bookmarks on watches that ask for them. Default: never.
     pub fn bookmark_every(&self, every: Duration) {
         self.shared.lock().bookmark_every = Some(every);
