@@ -15,9 +15,16 @@ use crate::tiers::zone::ZonePreference;
 /// [`Updater::set_config`](crate::Updater::set_config) sets it, at any time; the state of the backends survives.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BalancerConfig {
     /// Forgives ejections that an outage of this machine's link, address or route caused. `None`: an ejection lasts for its
     /// time whatever the reason, as in nginx. Default: [`CommonOutage::default`].
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::serde_form::Switch::<CommonOutage>")
+    )]
     pub common_outage: Option<CommonOutage>,
     /// Which [fail limit](crate::FailLimit) each backend has. Default: [`FailLimits::OfEach`], the one that its source gives it.
     pub fail_limits: FailLimits,
@@ -31,23 +38,53 @@ pub struct BalancerConfig {
     pub on_all_ejected: OnAllEjected,
     /// Ejects backends after consecutive failures, as Envoy does. Default: none; nginx's
     /// [`fail_limit`](field@crate::Backend::fail_limit) of each backend applies with or without it.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::serde_form::Switch::<OutlierDetection>")
+    )]
     pub outlier_detection: Option<OutlierDetection>,
     /// Lets a tier that is not healthy enough share its connections with the next, as Envoy's priority levels do: a
     /// tier gets all connections while its healthy share, multiplied by this many percent, is 100 % or more. 140 is
     /// Envoy's factor, with which a tier gets all connections down to 72 % healthy. Default: none, so a tier is used only
     /// when no backend of the tiers above is eligible, as nginx's `backup`.
     #[doc(alias = "overprovisioning_factor", alias = "spillover")]
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            alias = "overprovisioning_factor",
+            with = "crate::serde_form::OptionalPercent::<100, 65535>"
+        )
+    )]
     pub overprovisioning: Option<u16>,
     /// Panic mode: ignores health and ejection in a tier where fewer percent than this are healthy, because the load of
     /// all would overload the few healthy backends. Envoy's threshold is 50. Drained and full backends get no connections
     /// even then. No tier panics while all tiers together are healthy enough. Default: none.
     #[doc(alias = "healthy_panic_threshold", alias = "panic mode")]
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            alias = "healthy_panic_threshold",
+            with = "crate::serde_form::OptionalPercent::<0, 100>"
+        )
+    )]
     pub panic_threshold: Option<u8>,
     /// Raises the share of a backend that joins or recovers gradually. Default: none.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            alias = "slow_start_config",
+            with = "crate::serde_form::Switch::<SlowStart>"
+        )
+    )]
     pub slow_start: Option<SlowStart>,
     /// Uses only a part of the backends, a different one for each balancer. Default: none, all backends.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_form::Switch::<Subset>"))]
     pub subset: Option<Subset>,
     /// Prefers the backends of one zone. Default: none.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::serde_form::Switch::<ZonePreference>")
+    )]
     pub zone: Option<ZonePreference>,
 }
 

@@ -31,13 +31,14 @@ impl Delta {
         delta
     }
 
-    /// Adds `backend`, if it is new or differs from the one `before`.
-    pub(crate) fn compare(&mut self, before: Option<&Backend>, backend: &Backend) {
+    /// Adds `backend`, if it is new or differs from the one `before`. Returns whether it did.
+    pub(crate) fn compare(&mut self, before: Option<&Backend>, backend: &Backend) -> bool {
         match before {
             None => self.added.push(backend.addr),
             Some(before) if before != backend => self.changed.push(backend.addr),
-            Some(_) => {}
+            Some(_) => return false,
         }
+        true
     }
 
     /// Whether no backend was added, changed or removed.

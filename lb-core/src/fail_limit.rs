@@ -9,10 +9,14 @@ use std::time::Duration;
 #[doc(alias = "max_fails", alias = "fail_timeout")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FailLimit {
     /// Failures that eject. Above 16383, as 16383.
     pub max_fails: NonZeroU32,
     /// How long an ejection lasts, and how long a failure below the limit is remembered.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_form::DurationForm"))]
     pub fail_timeout: Duration,
 }
 
@@ -39,9 +43,18 @@ impl Default for FailLimit {
     reason = "its own or another: there is no third"
 )]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum FailLimits {
     /// This one for all, whatever their sources say. With `None` failures never eject a backend.
-    All(Option<FailLimit>),
+    All(
+        #[cfg_attr(
+            feature = "serde",
+            serde(with = "crate::serde_form::Switch::<FailLimit>")
+        )]
+        Option<FailLimit>,
+    ),
     /// The [`fail_limit`](field@crate::Backend::fail_limit) that its source gives the backend. The default.
     #[default]
     OfEach,

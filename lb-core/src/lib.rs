@@ -59,12 +59,16 @@
 //!
 //! # Features
 //!
-//! - `serde` (off): [`Weight`], [`Priority`] and [`policy::PolicyKind`] can be (de)serialised.
+//! - `serde` (off): settings, backends and policies can be read from files and written, and reports can be written. Times have
+//!   units, `false` switches a setting off, and unknown fields are errors: `serde_form`.
+//! - `schema` (off): JSON schemas of the settings, through schemars.
 //! - `test-util` (off): the contract of a policy as a test suite, `test_util`.
 
 #![doc(test(attr(deny(warnings))))]
 
 mod backend;
+#[cfg(feature = "serde")]
+mod backend_form;
 mod backend_text;
 mod balancer;
 mod config;
@@ -82,6 +86,8 @@ mod membership;
 mod pick;
 pub mod policy;
 mod rng;
+#[cfg(feature = "serde")]
+pub mod serde_form;
 mod snapshot;
 mod split;
 mod state;

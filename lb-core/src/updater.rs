@@ -7,7 +7,7 @@ use crate::config::BalancerConfig;
 use crate::delta::Delta;
 use crate::membership::Membership;
 use crate::membership::published::Published;
-use crate::membership::registry::Registry;
+use crate::membership::registry::{Advance, Registry};
 use crate::membership::set::BackendSet;
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
@@ -52,16 +52,11 @@ impl Updater {
     /// If the policy panics while it compiles. The former membership stays published with its pickers, and the updater can
     /// be used on, as after each of its methods: a caller that catches the panic may apply the snapshot again.
     pub fn apply(&mut self, snapshot: &Snapshot, now: Timestamp) -> Delta {
-        let Some((set, delta)) = self.advance(snapshot, self.config.initial_health, now) else {
+        let Some(advance) = self.advance(snapshot, self.config.initial_health, now) else {
             return Delta::default();
         };
-        self.update(
-            Some(set),
-            Arc::clone(&self.policy),
-            self.config.clone(),
-            now,
-        );
-        delta
+        let (policy, config) = (Arc::clone(&self.policy), self.config.clone());
+        self.update(Some(advance), policy, config, now)
     }
 
     /// Makes `snapshot` the membership, and picks by `policy` and `config` from now on. Does at once what [`apply`](Self::apply),
@@ -78,10 +73,8 @@ impl Updater {
         config: BalancerConfig,
         now: Timestamp,
     ) -> Delta {
-        let advanced = self.advance(snapshot, config.initial_health, now);
-        let (set, delta) = advanced.unzip();
-        self.update(set, policy, config, now);
-        delta.unwrap_or_default()
+        let advance = self.advance(snapshot, config.initial_health, now);
+        self.update(advance, policy, config, now)
     }
 
     /// Takes what another process remembered of backends: one that becomes known within a minute of `now`, with the same
@@ -113,30 +106,28 @@ impl Updater {
         }
     }
 
-    /// The set of `snapshot`, and what differs. `None` if it equals the present one.
-    fn advance(
-        &mut self,
-        snapshot: &Snapshot,
-        initial: Health,
-        now: Timestamp,
-    ) -> Option<(Arc<BackendSet>, Delta)> {
+    /// The step to `snapshot`. `None` if it equals the present one.
+    fn advance(&mut self, snapshot: &Snapshot, initial: Health, now: Timestamp) -> Option<Advance> {
         let old = self.set.as_deref();
         if old.is_some_and(|old| old.snapshot() == snapshot) {
             return None;
         }
-        let (set, delta) = self.registry.advance(old, snapshot, initial, now);
-        Some((Arc::new(set), delta))
+        Some(self.registry.advance(old, snapshot, initial, now))
     }
 
-    /// Compiles `policy` and `config` with the set `new`, or with the present one, and then makes the three those in use.
-    /// A policy that panics has changed nothing.
+    /// Compiles `policy` and `config` with the set of `advance`, or with the present one, and then makes the three those in
+    /// use. Returns what changed. A policy that panics has changed nothing.
     fn update(
         &mut self,
-        new: Option<Arc<BackendSet>>,
+        advance: Option<Advance>,
         policy: Arc<dyn Policy>,
         config: BalancerConfig,
         now: Timestamp,
-    ) {
+    ) -> Delta {
+        let (new, delta, described) = match advance {
+            Some(step) => (Some(Arc::new(step.set)), step.delta, step.described),
+            None => (None, Delta::default(), Vec::new()),
+        };
         let registry = &mut self.registry;
         let membership = new.as_ref().or(self.set.as_ref()).map(|set| {
             let tiers = registry.tiers(set, &config);
@@ -149,13 +140,16 @@ impl Updater {
             self.applied_at = now;
         }
         if let Some(membership) = membership {
-            self.publish(membership);
+            self.publish(membership, &described);
         }
+        delta
     }
 
-    fn publish(&mut self, membership: Membership) {
-        membership.settle_states();
-        let health_since = self.published.current().health_since();
+    fn publish(&mut self, membership: Membership, described: &[u32]) {
+        let former = self.published.current();
+        membership.settle_states(&former, described);
+        let health_since = former.health_since();
+        drop(former);
         let now = health_since.unwrap_or_default().max(self.applied_at);
         // Picks that come while the first one recomputes tier health use these values.
         membership.refresh_health(self.published.generation(), now);

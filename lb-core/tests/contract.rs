@@ -14,7 +14,7 @@ use std::time::Duration;
 use lb_core::policy::{
     BalanceFactor, Ketama, Maglev, PolicyKind, Rendezvous, RingHash, Tracking, WeightedRandom,
 };
-use lb_core::test_util::{Cost, Event, Expectations, Load, Share, contract};
+use lb_core::test_util::{Cost, Event, Expectations, ListOrder, Load, Share, contract};
 use lb_core::{
     AdminState, Backend, BackendIndex, BalancerConfig, FailLimit, Health, OutlierDetection,
     PickContext, Picker, Policy, Priority, SlowStart, Snapshot, Subset, Tier, Timestamp, Weight,
@@ -45,7 +45,9 @@ fn expectations(kind: PolicyKind) -> Expectations {
 
         Kind::Ketama => expect(Share::ByKey(0.4)).cost(Cost::Constant),
         Kind::Maglev => expect(Share::ByKey(0.2)).cost(Cost::Constant),
-        Kind::NginxHash => expect(Share::ByKey(0.4)).cost(Cost::Constant),
+        Kind::NginxHash => expect(Share::ByKey(0.4))
+            .cost(Cost::Constant)
+            .list_order(ListOrder::Significant),
         Kind::Rendezvous => expect(Share::ByKey(0.1)),
         Kind::RingHash => expect(Share::ByKey(0.4)).cost(Cost::Constant),
         _ => panic!("this test has no expectations for {kind}"),
@@ -361,4 +363,102 @@ fn the_suite_catches_broken_policies() {
 fn the_suite_catches_keys_that_move() {
     let random = || Arc::new(WeightedRandom::new()) as Arc<dyn Policy>;
     contract::equal_keys_meet_again(random, Share::ByKey(0.3));
+}
+
+/// Hashes keys badly. Each passes where keys are random bytes and lists have one order.
+#[derive(Clone, Copy, Debug)]
+enum BadHash {
+    /// Follows the order of the list.
+    ByNumber,
+    FirstByte,
+    LastByte,
+    /// Adds the bytes up.
+    Sum,
+}
+
+impl BadHash {
+    fn hash(self, key: &[u8]) -> u64 {
+        let byte = |byte: Option<&u8>| u64::from(byte.copied().unwrap_or(0));
+        let all = || {
+            let bytes = key.iter().map(|&byte| u64::from(byte));
+            bytes.fold(7, |all, byte| mixed(all ^ byte))
+        };
+        match self {
+            Self::ByNumber => all(),
+            Self::FirstByte => mixed(byte(key.first())),
+            Self::LastByte => mixed(byte(key.last())),
+            Self::Sum => mixed(key.iter().map(|&byte| u64::from(byte)).sum()),
+        }
+    }
+}
+
+/// A good mixing of bits: the finalizer of SplitMix64.
+fn mixed(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+impl Policy for BadHash {
+    fn name(&self) -> &'static str {
+        "bad_hash"
+    }
+
+    fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
+        let units = tier.indices().flat_map(|i| {
+            let addr = tier.backend(i).addr;
+            (0..tier.weight(i).get()).map(move |unit| match self {
+                Self::ByNumber => (mixed(u64::from(i.get()) << 16 | u64::from(unit)), i),
+                _ => {
+                    let named = addr.to_string();
+                    let named = named
+                        .bytes()
+                        .fold(unit.into(), |all, byte| mixed(all ^ u64::from(byte)));
+                    (mixed(named), i)
+                }
+            })
+        });
+        Box::new(BadHashPicker(*self, units.collect()))
+    }
+}
+
+/// The units of weight, each with a number of its own, by rendezvous hashing.
+#[derive(Debug)]
+struct BadHashPicker(BadHash, Vec<(u64, BackendIndex)>);
+
+impl Picker for BadHashPicker {
+    fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+        let hash = self.0.hash(cx.key().unwrap_or_default());
+        let eligible = self.1.iter().filter(|(_, i)| cx.is_eligible(*i));
+        let first = eligible.max_by_key(|(unit, _)| mixed(unit ^ hash));
+        first.map(|(_, i)| *i)
+    }
+}
+
+/// What of the suite a policy with a bad hash breaks, in its panic's words.
+fn broken_by(hash: BadHash) -> String {
+    let policy = || Arc::new(hash) as Arc<dyn Policy>;
+    let share = Share::ByKey(0.4);
+    contract::equal_keys_meet_again(policy, share);
+    let checked = catch_unwind(|| {
+        contract::keys_that_are_alike_are_spread(policy, share);
+        contract::replicas_agree_in_any_order(policy, share, ListOrder::Ignored);
+    });
+    *checked.unwrap_err().downcast::<String>().unwrap()
+}
+
+#[test]
+fn the_suite_catches_hashes_of_a_part_of_the_key() {
+    let first = broken_by(BadHash::FirstByte);
+    assert!(first.contains("addresses of one IPv4 network"), "{first}");
+    let last = broken_by(BadHash::LastByte);
+    assert!(last.contains("a common suffix"), "{last}");
+    let sum = broken_by(BadHash::Sum);
+    assert!(sum.contains("for weights"), "{sum}");
+}
+
+#[test]
+fn the_suite_catches_replicas_that_depend_on_the_order() {
+    let text = broken_by(BadHash::ByNumber);
+    assert!(text.contains("different orders disagree"), "{text}");
 }

@@ -29,6 +29,8 @@ pub struct Connection {
     /// The client: the peer, unless a [`Preread`](crate::first_bytes::Preread) has set another address.
     pub client: SocketAddr,
     pub(crate) session: Option<SessionId>,
+    /// That of the listener or the virtual server.
+    pub(crate) label: Option<Arc<str>>,
     /// The path of the listener's unix socket.
     pub(crate) unix: Option<Arc<Path>>,
     /// The path that the client's unix socket is bound to.
@@ -47,6 +49,7 @@ impl Connection {
             peer: client,
             client,
             session: None,
+            label: None,
             unix: None,
             peer_unix: None,
             preread: None,
@@ -91,6 +94,19 @@ impl Connection {
         info.server_name = Some(name.into());
         self.preread = Some(Arc::new(info));
         self
+    }
+
+    /// This connection with the label of its listener: for tests of functions that take a connection.
+    #[must_use]
+    pub fn with_label(mut self, label: impl Into<Arc<str>>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// The [label](crate::Listener::label) of its listener, or of the virtual server that its first bytes chose: the listener's
+    /// name for hooks and functions. `None` without a label.
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
     }
 
     /// The embedder's data of the session, which [`Listener::session_data`](crate::Listener::session_data) creates.

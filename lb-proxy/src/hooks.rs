@@ -1,5 +1,6 @@
 //! Hooks: what an embedder observes of each connection.
 
+mod admission;
 mod attempt;
 mod list;
 mod observation;
@@ -7,14 +8,18 @@ mod progress;
 mod refusal;
 mod summary;
 mod termination;
+#[cfg(feature = "test-util")]
+mod test_util;
 
 use std::fmt;
 
 use lb_core::Backend;
 
 use crate::connection::Connection;
+use crate::upstream::Upstream;
 
 pub use crate::net::connect::AttemptStep;
+pub use admission::Admission;
 pub use attempt::{Attempt, AttemptError, AttemptOutcome, AttemptReport};
 pub use list::HookList;
 pub use observation::Observation;
@@ -50,7 +55,8 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     }
 
     /// A connection was accepted and is within the limits. A refused one is closed as
-    /// [`Listener::on_refusal`](crate::Listener::on_refusal) says.
+    /// [`Listener::on_refusal`](crate::Listener::on_refusal) says. A decision that has to wait, such as for a look-up, is
+    /// [`Admission::later`].
     fn accept(&self, connection: &Connection) -> Admission {
         let _ = connection;
         Admission::Admit
@@ -62,8 +68,8 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     }
 
     /// The session is connected to its backend; bytes flow from now on.
-    fn connected(&self, connection: &Connection, backend: &Backend) {
-        let _ = (connection, backend);
+    fn connected(&self, connection: &Connection, upstream: &Upstream, backend: &Backend) {
+        let _ = (connection, upstream, backend);
     }
 
     /// The session relays and has lasted for another [`Listener::report_interval`](crate::Listener::report_interval).
@@ -75,14 +81,4 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     fn close(&self, connection: &Connection, summary: &Summary<'_>) {
         let _ = (connection, summary);
     }
-}
-
-/// Whether a connection is served.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Admission {
-    /// It is served.
-    Admit,
-    /// It is closed without service.
-    Refuse,
 }

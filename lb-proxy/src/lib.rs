@@ -133,6 +133,8 @@
 //! - `metrics` (off): metrics for Prometheus, `openmetrics`.
 //! - `netlink` (off, Linux): acting on links, addresses and routes that are lost and return, `network_watch`.
 //! - `saved-state` (off): [`reports::SavedState`] in a file.
+//! - `test-util` (off): constructors of what hooks observe, for unit tests of hooks.
+//! - `tower` (off): pools and connections as services, `tower`.
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -186,6 +188,8 @@ mod session;
 mod session_data;
 mod session_id;
 mod state;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod upstream;
 
 pub use config::{Retry, Timeouts};
@@ -240,6 +244,7 @@ pub mod events {
         TerminationCode,
     };
     pub use crate::no_backend_cause::NoBackendCause;
+    pub use crate::upstream::events::{UpstreamEvent, UpstreamEvents};
 }
 
 /// Parsers of the first bytes of a connection. [`client_hello`] and [`proxy_protocol`] have the ones that lb brings.

@@ -33,7 +33,7 @@ impl CompiledTier {
 
     /// The [digest](Picker::digest) of the picker.
     pub(crate) fn digest(&self) -> Option<u64> {
-        *self.digest.get_or_init(|| self.picker.digest())
+        *self.digest.get_or_init(|| self.picker.digest(&self.tier))
     }
 
     #[inline]

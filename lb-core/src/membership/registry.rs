@@ -23,6 +23,14 @@ use crate::time::Timestamp;
 /// For how long a backend that becomes known begins with what another process remembered of it.
 const RECALL: Duration = Duration::from_secs(60);
 
+/// The step from one set to the next.
+pub(crate) struct Advance {
+    pub(crate) set: BackendSet,
+    pub(crate) delta: Delta,
+    /// The positions of the backends whose states have a new description.
+    pub(crate) described: Vec<u32>,
+}
+
 /// What outlives every set.
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -60,14 +68,14 @@ impl Registry {
         self.recalled_at = now;
     }
 
-    /// The set of `snapshot`, in which every backend that stays has the state that it has in `old`; and the changes.
+    /// The set of `snapshot`, in which every backend that stays has the state that it has in `old`.
     pub(crate) fn advance(
         &mut self,
         old: Option<&BackendSet>,
         snapshot: &Snapshot,
         initial: Health,
         now: Timestamp,
-    ) -> (BackendSet, Delta) {
+    ) -> Advance {
         self.departed.retain(|_, gone| gone.in_flight() > 0);
         if now.saturating_since(self.recalled_at) > RECALL {
             self.recalled.clear();
@@ -82,12 +90,14 @@ impl Registry {
         };
         let mut known = Known::new(old.into_iter().flat_map(BackendSet::members));
         let mut delta = Delta::default();
-        let members = snapshot.iter().map(|backend| {
+        let mut described = Vec::new();
+        let members = (0..).zip(snapshot).map(|(at, backend)| {
             let before = known.take(backend.addr);
-            delta.compare(before.map(|(before, _)| before), backend);
-            if let Some((_, member)) = before.filter(|(before, _)| *before == backend) {
+            let differs = delta.compare(before.map(|(before, _)| before), backend);
+            if let Some((_, member)) = before.filter(|_| !differs) {
                 return member.clone();
             }
+            described.push(at);
             let stays = before.filter(|(before, _)| before.instance == backend.instance);
             let reference = stays.map(|(_, member)| member.clone());
             let backend = Arc::new(backend.clone());
@@ -108,7 +118,11 @@ impl Registry {
                 self.departed.insert(backend.addr, member.clone());
             }
         }
-        (BackendSet::new(snapshot, members), delta)
+        Advance {
+            set: BackendSet::new(snapshot, members),
+            delta,
+            described,
+        }
     }
 
     /// Lets the new state of a backend begin with what another process remembered, if it did.
@@ -140,34 +154,32 @@ impl Registry {
 
     /// The backends of `set` that take connections and are in the subset, by priority, near before far.
     pub(crate) fn tiers(&mut self, set: &BackendSet, config: &BalancerConfig) -> Vec<Tier> {
-        type Member<'a> = (u32, &'a Backend, &'a StateRef<BackendState>);
-        let mut by_priority: BTreeMap<Priority, Vec<Member<'_>>> = BTreeMap::new();
-        for (at, (backend, member)) in (0..).zip(set.members()) {
+        let backends = set.snapshot().as_slice();
+        let mut by_priority: BTreeMap<Priority, Vec<u32>> = BTreeMap::new();
+        for (at, backend) in (0..).zip(backends) {
             if backend.takes_connections() {
-                let tier = by_priority.entry(backend.priority).or_default();
-                tier.push((at, backend, member));
+                by_priority.entry(backend.priority).or_default().push(at);
             }
         }
         let mut tiers = Vec::new();
         for (priority, mut taking) in by_priority {
             if let Some(subset) = config.subset {
-                let states = taking.iter().map(|(_, _, member)| member.state());
+                let states = taking.iter().map(|&at| set.member(at).state());
                 let chosen = subset.choose(&identities_of(states));
                 taking = chosen.into_iter().map(|i| taking[i]).collect();
             }
-            let is_near = |backend: &Backend| {
-                let zone = config.zone.as_ref();
-                zone.is_some_and(|zone| zone.contains(backend))
+            let (near, far) = match &config.zone {
+                Some(zone) => taking
+                    .into_iter()
+                    .partition(|&at| zone.contains(&backends[at as usize])),
+                None => (Vec::new(), taking),
             };
-            for near in [true, false] {
-                let members: Vec<(u32, StateRef<BackendState>)> = taking
-                    .iter()
-                    .filter(|(_, backend, _)| is_near(backend) == near)
-                    .map(|&(at, _, member)| (at, member.clone()))
-                    .collect();
-                if !members.is_empty() {
-                    let cursor = self.cursors.entry((priority, near)).or_default();
-                    tiers.push(Tier::new(set.snapshot(), members, near, Arc::clone(cursor)));
+            for (positions, is_near) in [(near, true), (far, false)] {
+                if !positions.is_empty() {
+                    let cursor = self.cursors.entry((priority, is_near)).or_default();
+                    let (snapshot, cursor) = (set.snapshot(), Arc::clone(cursor));
+                    let state = |at| set.member(at).clone();
+                    tiers.push(Tier::new(snapshot, positions, state, is_near, cursor));
                 }
             }
         }

@@ -34,18 +34,15 @@ impl BackendSet {
 
     /// The status of every backend at `now`, in the snapshot's order.
     pub fn status(&self, now: Timestamp) -> impl Iterator<Item = BackendStatus<'_>> {
-        self.members().map(move |(backend, member)| {
-            let state = member.state();
-            BackendStatus {
-                backend,
-                in_flight: member.in_flight(),
-                fails: state.failures.fails(),
-                connect_time: state.connect_time.get_at(now),
-                ejected_until: state.ejected_until(now),
-                health: state.health(),
-                joined_at: state.joined_at(),
-            }
-        })
+        self.members()
+            .map(move |(backend, member)| BackendStatus::new(backend, member, now))
+    }
+
+    /// The status of the backend at `addr` at `now`. Costs as [`contains`](Self::contains).
+    pub fn status_of(&self, addr: SocketAddr, now: Timestamp) -> Option<BackendStatus<'_>> {
+        let i = self.index_of(addr)?;
+        let (backend, member) = (self.snapshot.as_slice().get(i)?, self.members.get(i)?);
+        Some(BackendStatus::new(backend, member, now))
     }
 
     /// What is to be remembered of every backend at `now`, in the snapshot's order, for another process. O(n), and allocates.
@@ -79,6 +76,15 @@ impl BackendSet {
     /// The state of the backend at `addr`. Costs as [`contains`](Self::contains).
     pub(crate) fn find(&self, addr: SocketAddr) -> Option<&StateRef<BackendState>> {
         self.members.get(self.index_of(addr)?)
+    }
+
+    /// The state of the backend at the position `at` of the snapshot.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub(crate) fn member(&self, at: u32) -> &StateRef<BackendState> {
+        &self.members[at as usize]
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = (&Backend, &StateRef<BackendState>)> {
@@ -133,6 +139,21 @@ pub struct BackendStatus<'a> {
     pub ejected_until: Option<Timestamp>,
     /// When it became known.
     pub joined_at: Timestamp,
+}
+
+impl<'a> BackendStatus<'a> {
+    fn new(backend: &'a Backend, member: &StateRef<BackendState>, now: Timestamp) -> Self {
+        let state = member.state();
+        Self {
+            backend,
+            in_flight: member.in_flight(),
+            fails: state.failures.fails(),
+            connect_time: state.connect_time.get_at(now),
+            ejected_until: state.ejected_until(now),
+            health: state.health(),
+            joined_at: state.joined_at(),
+        }
+    }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -44,9 +44,18 @@ const MAX_TURNS: u64 = 4096;
 
 /// nginx's consistent hashing.
 #[doc(alias = "consistent", alias = "continuum")]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ketama {
+    /// The most points of the ring. Default: 2097152.
     max_points: u32,
+    /// How far above its share a backend may go, in percent. Default: no bound.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "balance_factor", alias = "hash_balance_factor")
+    )]
     factor: BalanceFactor,
 }
 
@@ -241,7 +250,7 @@ impl Picker for KetamaPicker {
         self.turns.next(cx)
     }
 
-    fn digest(&self) -> Option<u64> {
+    fn digest(&self, _tier: &Tier) -> Option<u64> {
         let points = self.ring.points();
         let points = points.flat_map(|(hash, first)| [hash.into(), self.owners[first as usize]]);
         let candidates = self.hrw.iter().flat_map(Hrw::by_identity).flatten();

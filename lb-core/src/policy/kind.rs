@@ -10,12 +10,13 @@ use super::{
 };
 
 macro_rules! kinds {
-    ($($(#[$attribute:meta])* $kind:ident => $policy:expr,)*) => {
+    ($($(#[$attribute:meta])* $kind:ident = $name:literal => $policy:expr,)*) => {
         /// A policy of this crate, by name.
         #[non_exhaustive]
         #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
         #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
         #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum PolicyKind {
             $($(#[$attribute])* $kind,)*
         }
@@ -23,6 +24,13 @@ macro_rules! kinds {
         impl PolicyKind {
             /// Every policy of this crate.
             pub const ALL: [Self; [$(stringify!($kind)),*].len()] = [$(Self::$kind),*];
+
+            /// The name in configuration and metrics, as [`Policy::name`]. Never changes.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
 
             /// The policy with its default settings.
             pub fn build(self) -> Arc<dyn Policy> {
@@ -46,37 +54,37 @@ impl PolicyKind {
 
 kinds! {
     /// [`First`]
-    First => First::new(),
+    First = "first" => First::new(),
     /// [`Ketama`]
-    Ketama => Ketama::new(),
+    Ketama = "ketama" => Ketama::new(),
     /// [`LeastConn`]
-    LeastConn => LeastConn::new(),
+    LeastConn = "least_conn" => LeastConn::new(),
     /// [`LeastTime`]
-    LeastTime => LeastTime::new(),
+    LeastTime = "least_time" => LeastTime::new(),
     /// [`Maglev`]
-    Maglev => Maglev::new(),
+    Maglev = "maglev" => Maglev::new(),
     /// [`NginxHash`]
-    NginxHash => NginxHash::new(),
+    NginxHash = "nginx_hash" => NginxHash::new(),
     /// [`P2c::least_conn`], the default
     #[default]
-    P2c => P2c::least_conn(),
+    P2c = "p2c" => P2c::least_conn(),
     /// [`P2c::peak_ewma`]
-    P2cPeakEwma => P2c::peak_ewma(),
+    P2cPeakEwma = "p2c_peak_ewma" => P2c::peak_ewma(),
     /// [`WeightedRandom`]
-    Random => WeightedRandom::new(),
+    Random = "random" => WeightedRandom::new(),
     /// [`RandomTwo`]
-    RandomTwo => RandomTwo::new(),
+    RandomTwo = "random_two" => RandomTwo::new(),
     /// [`Rendezvous`]
-    Rendezvous => Rendezvous::new(),
+    Rendezvous = "rendezvous" => Rendezvous::new(),
     /// [`RingHash`]
-    RingHash => RingHash::new(),
+    RingHash = "ring_hash" => RingHash::new(),
     /// [`WeightedRoundRobin`]
-    WeightedRoundRobin => WeightedRoundRobin::new(),
+    WeightedRoundRobin = "weighted_round_robin" => WeightedRoundRobin::new(),
 }
 
 impl fmt::Display for PolicyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.build().name())
+        f.write_str(self.as_str())
     }
 }
 
@@ -84,7 +92,7 @@ impl FromStr for PolicyKind {
     type Err = UnknownPolicy;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let named = |kind: &Self| kind.build().name() == name;
+        let named = |kind: &Self| kind.as_str() == name;
         Self::ALL
             .into_iter()
             .find(named)
@@ -98,7 +106,7 @@ impl FromStr for PolicyKind {
 pub struct UnknownPolicy(Box<str>);
 
 fn names() -> String {
-    PolicyKind::ALL.map(|kind| kind.build().name()).join(", ")
+    PolicyKind::ALL.map(PolicyKind::as_str).join(", ")
 }
 
 #[cfg(test)]
@@ -145,6 +153,7 @@ mod tests {
     fn every_name_parses_to_its_policy() {
         for kind in PolicyKind::ALL {
             assert_eq!(kind.to_string().parse(), Ok(kind));
+            assert_eq!(kind.as_str(), kind.build().name());
         }
         let error = "fastest".parse::<PolicyKind>().unwrap_err();
         for kind in PolicyKind::ALL {

@@ -36,7 +36,10 @@ use crate::tiers::tier::{BackendIndex, Tier};
 
 /// Least expected time, in view of the connections in flight, for its weight.
 #[doc(alias = "least_time")]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LeastTime {
     expectation: Expectation,
 }

@@ -78,10 +78,29 @@ use crate::tiers::tier::{BackendIndex, Tier};
 const REHASHES: usize = 20;
 
 /// Google's Maglev hashing, by weight.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Maglev {
+    /// The slots of the table: a prime up to 5000011, better a hundred or more for each backend. Default: 65537.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "deserialize_table_size"))]
     table_size: u32,
+    /// How far above its share a backend may go, in percent. Default: no bound.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "balance_factor", alias = "hash_balance_factor")
+    )]
     factor: BalanceFactor,
+}
+
+#[cfg(feature = "serde")]
+fn deserialize_table_size<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<u32, D::Error> {
+    let size = serde::Deserialize::deserialize(deserializer)?;
+    let maglev = Maglev::try_new(size).map_err(serde::de::Error::custom)?;
+    Ok(maglev.table_size)
 }
 
 impl Maglev {
@@ -197,7 +216,7 @@ impl Picker for MaglevPicker {
         self.replacement(cx, hash)
     }
 
-    fn digest(&self) -> Option<u64> {
+    fn digest(&self, _tier: &Tier) -> Option<u64> {
         let slots = self.table.iter().map(|i| self.hrw.id(i));
         Some(fold(slots.chain(self.hrw.by_identity().flatten())))
     }

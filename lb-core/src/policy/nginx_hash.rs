@@ -51,12 +51,8 @@ impl Policy for NginxHash {
             end += u64::from(weight.get());
             end
         });
-        let ends: Box<[u64]> = ends.collect();
-        let owners = tier.indices().map(|i| of_addr(tier.backend(i).addr));
-        let units = ends.iter().copied().zip(owners);
         Box::new(NginxHashPicker {
-            digest: fold(units.flat_map(|(end, owner)| [end, owner])),
-            ends,
+            ends: ends.collect(),
             turns: Sequence::new(tier.weights()),
         })
     }
@@ -66,8 +62,6 @@ impl Policy for NginxHash {
 struct NginxHashPicker {
     /// Where each backend's units end.
     ends: Box<[u64]>,
-    /// Of the units and their owners.
-    digest: u64,
     turns: Sequence,
 }
 
@@ -94,8 +88,10 @@ impl Picker for NginxHashPicker {
         self.turns.next(cx)
     }
 
-    fn digest(&self) -> Option<u64> {
-        Some(self.digest)
+    fn digest(&self, tier: &Tier) -> Option<u64> {
+        let owners = tier.indices().map(|i| of_addr(tier.backend(i).addr));
+        let units = self.ends.iter().copied().zip(owners);
+        Some(fold(units.flat_map(|(end, owner)| [end, owner])))
     }
 }
 

@@ -76,8 +76,10 @@ pub trait Picker: fmt::Debug + Send + Sync + 'static {
     }
 
     /// A number that is equal for two pickers that send every key to the same backend, and almost certainly differs
-    /// for others. Default: `None`, for policies that have no such number. May cost as much as compiling.
-    fn digest(&self) -> Option<u64> {
+    /// for others. `tier` is the one that this picker was compiled for. Default: `None`, for policies that have no such
+    /// number. May cost as much as compiling.
+    fn digest(&self, tier: &Tier) -> Option<u64> {
+        let _ = tier;
         None
     }
 }

@@ -26,8 +26,16 @@ use crate::tiers::tier::{BackendIndex, Tier};
 
 /// The highest score for the key.
 #[doc(alias = "hrw", alias = "highest random weight")]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rendezvous {
+    /// How far above its share a backend may go, in percent. Default: no bound.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "balance_factor", alias = "hash_balance_factor")
+    )]
     factor: BalanceFactor,
 }
 
@@ -84,7 +92,7 @@ impl Picker for RendezvousPicker {
         }
     }
 
-    fn digest(&self) -> Option<u64> {
+    fn digest(&self, _tier: &Tier) -> Option<u64> {
         Some(fold(self.hrw.by_identity().flatten()))
     }
 

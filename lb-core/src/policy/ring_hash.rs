@@ -36,11 +36,59 @@ const MISSES: usize = 20;
 
 /// Consistent hashing as Envoy's `RING_HASH`.
 #[doc(alias = "consistent", alias = "continuum")]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Sizes", into = "Sizes"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RingHash {
     min_size: u32,
     max_size: u32,
     factor: BalanceFactor,
+}
+
+/// The settings in files.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+struct Sizes {
+    /// The fewest points of the ring. Default: 1024.
+    #[serde(alias = "minimum_ring_size")]
+    min_size: u32,
+    /// About the most points of the ring, at most 8388608. Default: 8388608.
+    #[serde(alias = "maximum_ring_size")]
+    max_size: u32,
+    /// How far above its share a backend may go, in percent. Default: no bound.
+    #[serde(alias = "hash_balance_factor")]
+    balance_factor: BalanceFactor,
+}
+
+#[cfg(feature = "serde")]
+impl Default for Sizes {
+    fn default() -> Self {
+        RingHash::new().into()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<RingHash> for Sizes {
+    fn from(ring: RingHash) -> Self {
+        Self {
+            min_size: ring.min_size,
+            max_size: ring.max_size,
+            balance_factor: ring.factor,
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Sizes> for RingHash {
+    type Error = SizeError;
+
+    fn try_from(sizes: Sizes) -> Result<Self, SizeError> {
+        let ring = Self::try_new(sizes.min_size, sizes.max_size)?;
+        Ok(ring.balance_factor(sizes.balance_factor))
+    }
 }
 
 impl RingHash {
@@ -178,7 +226,7 @@ impl Picker for RingHashPicker {
         self.replacement(cx, hash)
     }
 
-    fn digest(&self) -> Option<u64> {
+    fn digest(&self, _tier: &Tier) -> Option<u64> {
         let points = self.ring.points();
         let numbers = points.flat_map(|(hash, owner)| [hash.into(), self.hrw.id(owner)]);
         Some(fold(numbers.chain(self.hrw.by_identity().flatten())))

@@ -1,9 +1,13 @@
 //! The measure of sessions that `least_time` compares, with or without those in flight.
 
 /// Which time of a session counts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) enum Measure {
     /// To the established connection.
+    #[default]
     Connect,
     /// To the backend's first byte, or the end of its stream.
     FirstByte,
@@ -12,8 +16,12 @@ pub(crate) enum Measure {
 }
 
 /// How `least_time` computes the time that a backend is expected to take.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Expectation {
+    /// Which time of a session counts.
     pub(crate) measure: Measure,
     /// Whether attempts that have not reached the measured moment count with their age.
     pub(crate) in_flight: bool,

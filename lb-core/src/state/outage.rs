@@ -14,10 +14,15 @@ use crate::time::Timestamp;
 /// [`Pick::unanswered`](crate::Pick::unanswered) reports: a backend that refuses connections is ejected as without it.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CommonOutage {
     /// The longest time from the first to the last of the ejections of one outage. Default: 10 s.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_form::DurationForm"))]
     pub window: Duration,
     /// The time between two trials. It bounds the connections that are sent to backends that may be dead. Default: 100 ms.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_form::DurationForm"))]
     pub trial_interval: Duration,
 }
 

@@ -17,20 +17,47 @@ mod record;
 #[doc(alias = "consecutive_5xx", alias = "passive health check")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OutlierDetection {
     /// Failures in a row that eject. Default: 5.
+    #[cfg_attr(feature = "serde", serde(alias = "consecutive_5xx"))]
     pub consecutive_failures: NonZeroU32,
     /// How long the first ejection lasts. Default: 30 s.
+    #[cfg_attr(
+        feature = "serde",
+        serde(alias = "base_ejection_time", with = "crate::serde_form::DurationForm")
+    )]
     pub base_ejection: Duration,
     /// The longest that an ejection lasts, jitter aside. Default: 300 s.
+    #[cfg_attr(
+        feature = "serde",
+        serde(alias = "max_ejection_time", with = "crate::serde_form::DurationForm")
+    )]
     pub max_ejection: Duration,
     /// At most this much is added to an ejection, so that backends that were ejected together do not return together. It is
     /// computed from the address and the moment. Default: none.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            alias = "max_ejection_time_jitter",
+            with = "crate::serde_form::DurationForm"
+        )
+    )]
     pub max_jitter: Duration,
     /// How many percent of the backends that take connections may be ejected at once. Default: 10, so of fewer than ten
     /// none is.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            alias = "max_ejection_percent",
+            with = "crate::serde_form::Percent::<0, 100>"
+        )
+    )]
     pub max_ejected_percent: u8,
     /// How long a backend must not be ejected until its next ejection is shorter again. Default: 10 s.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_form::DurationForm"))]
     pub interval: Duration,
 }
 

@@ -44,7 +44,10 @@ impl ResponseTimes {
     }
 
     pub(crate) fn set_expectation(&self, expectation: Expectation) {
-        self.expectation.store(expectation.word(), Relaxed);
+        let word = expectation.word();
+        if self.expectation.load(Relaxed) != word {
+            self.expectation.store(word, Relaxed);
+        }
     }
 
     pub(crate) fn expectation(&self) -> Expectation {

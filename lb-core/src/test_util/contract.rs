@@ -8,11 +8,13 @@ use std::sync::Arc;
 use super::expectations::Expectations;
 use crate::policy::Policy;
 
+mod keys;
 mod replay;
 mod shares;
 mod threads;
 mod work;
 
+pub use keys::{keys_that_are_alike_are_spread, replicas_agree_in_any_order};
 pub use replay::{interleaving, interleavings, the_same_inputs_give_the_same_answers};
 pub use shares::{
     a_dead_heavy_backend_starves_no_other, equal_keys_meet_again, shares_follow_the_weights,
@@ -28,6 +30,8 @@ pub fn check(policy: impl Fn() -> Arc<dyn Policy>, expectations: Expectations) {
     shares_stay_in_proportion_while_some_are_out(&policy, expectations.share);
     a_dead_heavy_backend_starves_no_other(&policy, expectations.share);
     equal_keys_meet_again(&policy, expectations.share);
+    keys_that_are_alike_are_spread(&policy, expectations.share);
+    replicas_agree_in_any_order(&policy, expectations.share, expectations.list_order);
     load_is_seen(&policy, expectations.load);
     work_is_bounded(&policy, expectations.cost);
     the_same_inputs_give_the_same_answers(&policy, 0..20);

@@ -10,6 +10,8 @@ pub struct Expectations {
     pub load: Load,
     /// What a pick costs while every backend is eligible and of equal weight. Default: [`Cost::Linear`].
     pub cost: Cost,
+    /// Whether it follows the order of the snapshot where it hashes keys. Default: [`ListOrder::Ignored`].
+    pub list_order: ListOrder,
 }
 
 impl Expectations {
@@ -19,7 +21,15 @@ impl Expectations {
             share,
             load: Load::Ignored,
             cost: Cost::Linear,
+            list_order: ListOrder::Ignored,
         }
+    }
+
+    /// Sets [`list_order`](field@Self::list_order).
+    #[must_use]
+    pub const fn list_order(mut self, order: ListOrder) -> Self {
+        self.list_order = order;
+        self
     }
 
     /// Sets [`load`](field@Self::load).
@@ -60,6 +70,16 @@ pub enum Load {
     Avoided,
     /// Nothing is expected.
     Ignored,
+}
+
+/// Whether the order in which sources list backends decides where keys go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ListOrder {
+    /// It does not: replicas agree on each key although their sources list the backends in different orders.
+    Ignored,
+    /// It does, as with nginx's `hash`: replicas need the same list.
+    Significant,
 }
 
 /// The cost of a pick, in questions to its [`PickContext`](crate::PickContext).

@@ -46,6 +46,6 @@ mod step_rng;
 mod stopping;
 mod watched;
 
-pub use expectations::{Cost, Expectations, Load, Share};
+pub use expectations::{Cost, Expectations, ListOrder, Load, Share};
 pub use interleaving::Event;
 pub use step_rng::StepRng;

@@ -102,15 +102,23 @@ impl Rig {
 
     /// Where `n` connections with random keys go at the time 0, each released at once, by number.
     pub(crate) fn counts(&mut self, tried: &Tried, n: u64) -> Vec<u64> {
+        let mut keys = SplitMix64::new(0xcafe);
+        self.counts_of(tried, (0..n).map(|_| keys.next_u64().to_le_bytes()))
+    }
+
+    /// The same for these keys.
+    pub(crate) fn counts_of<K: AsRef<[u8]>>(
+        &mut self,
+        tried: &Tried,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Vec<u64> {
         let set = self.balancer.set();
         let numbers: std::collections::BTreeMap<_, _> =
             set.snapshot().iter().map(|b| b.addr).zip(0..).collect();
         let mut counts = vec![0; numbers.len()];
-        let mut keys = SplitMix64::new(0xcafe);
-        for _ in 0..n {
-            let key = keys.next_u64().to_le_bytes();
+        for key in keys {
             let pick = self
-                .pick(tried, Some(&key), at(0))
+                .pick(tried, Some(key.as_ref()), at(0))
                 .unwrap_or_else(|error| panic!("{}: {error}", self.watched.name()));
             let number: usize = numbers[&pick.backend().addr];
             counts[number] += 1;

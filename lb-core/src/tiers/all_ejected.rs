@@ -6,6 +6,9 @@
 /// a backend is neither ejected nor unhealthy, maybe full, no ejected one gets any.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum OnAllEjected {
     /// Connections are refused until the first ejection ends, as in nginx (`no live upstreams`).
     Refuse,

@@ -15,13 +15,62 @@ use crate::time::Timestamp;
 #[doc(alias = "slowstart", alias = "slow_start_config", alias = "warm up")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SlowStart {
     /// How long it takes until the full share.
+    #[cfg_attr(
+        feature = "serde",
+        serde(alias = "slow_start_window", with = "crate::serde_form::DurationForm")
+    )]
     pub window: Duration,
     /// The share at the beginning, in percent. Default: 10, as Envoy's.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            alias = "min_weight_percent",
+            default = "default_min_percent",
+            with = "crate::serde_form::Percent::<0, 100>"
+        )
+    )]
     pub min_percent: u8,
     /// Above 1 the share grows fast at first, below 1 slowly. Default: 1, linear.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default = "default_aggression",
+            deserialize_with = "deserialize_aggression"
+        )
+    )]
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub aggression: f64,
+}
+
+#[cfg(feature = "serde")]
+const fn default_min_percent() -> u8 {
+    SlowStart::new(Duration::ZERO).min_percent
+}
+
+#[cfg(feature = "serde")]
+const fn default_aggression() -> f64 {
+    SlowStart::new(Duration::ZERO).aggression
+}
+
+#[cfg(feature = "serde")]
+fn deserialize_aggression<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<f64, D::Error> {
+    use serde::de::{Deserialize, Error, Unexpected};
+    let aggression = f64::deserialize(deserializer)?;
+    if aggression.is_finite() && aggression > 0.0 {
+        return Ok(aggression);
+    }
+    let expected = &"a number above 0; 1 is a straight line";
+    Err(D::Error::invalid_value(
+        Unexpected::Float(aggression),
+        expected,
+    ))
 }
 
 impl SlowStart {

@@ -18,11 +18,22 @@ use crate::hash::{mix, scale};
 #[doc(alias = "aperture", alias = "deterministic subsetting")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Subset {
     /// This balancer's number: different for each balancer, from 0, without large gaps.
     pub index: u64,
     /// How many backends of each tier it uses; all of a smaller tier.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "deserialize_size"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub size: u32,
+}
+
+#[cfg(feature = "serde")]
+fn deserialize_size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let size: std::num::NonZeroU32 = serde::Deserialize::deserialize(deserializer)?;
+    Ok(size.get())
 }
 
 /// 2^64 / golden ratio.

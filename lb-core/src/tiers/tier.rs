@@ -56,23 +56,24 @@ pub struct Tier {
 }
 
 impl Tier {
-    /// The backends of `snapshot` at the given indices, of which there is at least one, with their state.
+    /// The backends of `snapshot` at the indices `in_snapshot`, of which there is at least one, each with the state that
+    /// `state` returns for its index.
     pub(crate) fn new(
         snapshot: &Snapshot,
-        members: Vec<(u32, StateRef<BackendState>)>,
+        in_snapshot: Vec<u32>,
+        state: impl Fn(u32) -> StateRef<BackendState>,
         is_near: bool,
         cursor: Arc<AtomicU64>,
     ) -> Self {
         let backends = snapshot.as_slice();
-        let in_snapshot = members.iter().map(|(at, _)| *at).collect();
-        let slots = members.into_iter().map(|(at, reference)| {
-            let (state, discount) = reference.into_parts();
+        let slots = in_snapshot.iter().map(|&at| {
+            let (state, discount) = state(at).into_parts();
             (Slot::new(state, &backends[at as usize]), discount)
         });
         let (slots, discounts): (Vec<Slot>, Vec<Discount<BackendState>>) = slots.unzip();
         Self {
             snapshot: snapshot.clone(),
-            in_snapshot,
+            in_snapshot: in_snapshot.into(),
             slots: slots.into(),
             discounts: discounts.into(),
             is_near,

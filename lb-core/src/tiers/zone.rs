@@ -14,13 +14,33 @@ use crate::backend::Backend;
 #[doc(alias = "locality", alias = "topology aware routing")]
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ZonePreference {
     /// The balancer's own zone, as in [`Backend::zone`](field@Backend::zone).
     pub zone: Arc<str>,
     /// The factor, in percent, by which the healthy share is multiplied. Default: 140, as Envoy's.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            alias = "overprovisioning_factor",
+            default = "default_overprovisioning",
+            with = "crate::serde_form::Percent::<100, 65535>"
+        )
+    )]
     pub overprovisioning: u16,
     /// The fewest healthy backends that a zone must have to be preferred. Default: 1.
+    #[cfg_attr(feature = "serde", serde(default = "default_min_backends"))]
     pub min_backends: u32,
+}
+
+const fn default_overprovisioning() -> u16 {
+    140
+}
+
+const fn default_min_backends() -> u32 {
+    1
 }
 
 impl ZonePreference {
@@ -28,8 +48,8 @@ impl ZonePreference {
     pub fn new(zone: impl Into<Arc<str>>) -> Self {
         Self {
             zone: zone.into(),
-            overprovisioning: 140,
-            min_backends: 1,
+            overprovisioning: default_overprovisioning(),
+            min_backends: default_min_backends(),
         }
     }
 

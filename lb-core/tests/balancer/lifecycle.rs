@@ -169,6 +169,24 @@ fn the_only_backend_is_never_ejected() {
 }
 
 #[test]
+fn a_backend_that_was_the_only_one_is_ejected_after_it_was_drained_or_away() {
+    let draining = backend(0).admin(AdminState::Drain);
+    for without in [
+        Snapshot::from_backends([draining, backend(1), backend(2)]),
+        Snapshot::from_backends([backend(1), backend(2)]),
+    ] {
+        let mut bench = wrr(&weighted(&[1]));
+        // A lease keeps the state while its backend is away.
+        let lease = bench.pick().unwrap();
+        bench.updater.apply(&without, at(0));
+        bench.updater.apply(&weighted(&[1, 1, 1]), at(0));
+        let effect = bench.pick_only(0, 3, at(0)).unwrap().failed(at(0));
+        assert_eq!(effect, FailureEffect::Ejected);
+        drop(lease);
+    }
+}
+
+#[test]
 fn the_only_backend_of_a_subset_is_never_ejected() {
     let mut bench = wrr(&weighted(&[1, 1, 1]));
     let of = |size| BalancerConfig::default().subset(Subset::new(4, size));

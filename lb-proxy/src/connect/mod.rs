@@ -119,6 +119,12 @@ impl Connect {
         self
     }
 
+    #[cfg(feature = "tower")]
+    pub(crate) fn key(mut self, key: &[u8]) -> Self {
+        self.key = HashKey::from_bytes(key);
+        self
+    }
+
     /// The connection as functions and headers see it.
     fn connection(&self) -> Connection {
         // A header about a unix socket has no addresses.

@@ -8,10 +8,12 @@ use super::{
     Admission, Attempt, AttemptOutcome, Hooks, Observation, Progress, RefusalDetail, Summary,
 };
 use crate::connection::Connection;
+use crate::upstream::Upstream;
 
 /// Several hooks as one. Each observes what it would observe alone, in the order of the list.
 ///
-/// A connection is refused if one of them refuses it; the others observe it all the same.
+/// A connection is refused if one of them refuses it; the others observe it all the same. Those that decide
+/// [later](Admission::Later) do so at the same time, and the first refusal counts.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -69,13 +71,8 @@ impl Hooks for HookList {
     }
 
     fn accept(&self, connection: &Connection) -> Admission {
-        let mut admission = Admission::Admit;
-        for hooks in self.observers(Observation::Everything) {
-            if hooks.accept(connection) == Admission::Refuse {
-                admission = Admission::Refuse;
-            }
-        }
-        admission
+        let observers = self.observers(Observation::Everything);
+        Admission::all(observers.map(|hooks| hooks.accept(connection)))
     }
 
     fn attempt(&self, connection: &Connection, attempt: &Attempt<'_>) {
@@ -91,9 +88,9 @@ impl Hooks for HookList {
         }
     }
 
-    fn connected(&self, connection: &Connection, backend: &Backend) {
+    fn connected(&self, connection: &Connection, upstream: &Upstream, backend: &Backend) {
         for hooks in self.observers(Observation::Everything) {
-            hooks.connected(connection, backend);
+            hooks.connected(connection, upstream, backend);
         }
     }
 

@@ -22,8 +22,8 @@ macro_rules! session_settings {
     ($described:ty) => {
         /// Settings of sessions.
         impl $described {
-            /// Sets how the admin server calls it where it explains routes, such as a name or a place in a configuration.
-            /// Default: no label.
+            /// Sets how hooks and the admin server call it, such as a name or a place in a configuration: see
+            /// [`Connection::label`](crate::events::Connection::label). Default: no label.
             pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
                 self.route.label = Some(label.into());
                 self

@@ -144,8 +144,11 @@ impl Pool {
         key: impl AsRef<[u8]>,
         tried: &Tried,
     ) -> Result<PoolLease, PickError> {
-        let key = HashKey::from_bytes(key.as_ref());
-        match catch(PICKER, || self.upstream.pick(&key, tried)) {
+        self.pick_hashed(&HashKey::from_bytes(key.as_ref()), tried)
+    }
+
+    pub(crate) fn pick_hashed(&self, key: &HashKey, tried: &Tried) -> Result<PoolLease, PickError> {
+        match catch(PICKER, || self.upstream.pick(key, tried)) {
             Ok(picked) => Ok(PoolLease::new(picked?, self.upstream.clone())),
             Err(panicked) => {
                 self.upstream.note_policy_panic(&panicked);
@@ -175,6 +178,14 @@ impl Pool {
     pub async fn changed(&mut self) {
         // The sender lives as long as the upstream.
         let _ = self.seen.changed().await;
+    }
+
+    /// Whether a membership has been published that this handle has not seen. From then on it has seen it.
+    #[cfg(feature = "tower")]
+    pub(crate) fn has_changed(&mut self) -> bool {
+        let changed = self.seen.has_changed().unwrap_or(false);
+        self.seen.mark_unchanged();
+        changed
     }
 
     /// Hints that the last sets of the sources may be outdated. The driver limits the rate, and

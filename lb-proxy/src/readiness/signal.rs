@@ -1,6 +1,5 @@
 //! The signal that readiness may have changed.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::watch;
@@ -28,8 +27,6 @@ impl ReadinessSignal {
 #[derive(Debug, Default)]
 pub(crate) struct ReadinessObservers {
     signals: Mutex<Vec<Weak<ReadinessSignal>>>,
-    /// Whether a backend was ejected since the last success.
-    is_ejected: AtomicBool,
 }
 
 impl ReadinessObservers {
@@ -52,21 +49,6 @@ impl ReadinessObservers {
             .for_each(|signal| signal.changed());
     }
 
-    /// A backend was ejected.
-    pub(crate) fn ejected(&self) {
-        self.is_ejected.store(true, Ordering::Relaxed);
-        self.changed();
-    }
-
-    /// A connection was established. Only the first one after an ejection may change readiness: it ends the time in which
-    /// no backend is eligible. Costs a load otherwise.
-    pub(crate) fn connected(&self) {
-        if self.is_ejected.load(Ordering::Relaxed) && self.is_ejected.swap(false, Ordering::Relaxed)
-        {
-            self.changed();
-        }
-    }
-
     /// No code that can panic runs under the lock.
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<ReadinessSignal>>> {
         self.signals.lock().unwrap_or_else(PoisonError::into_inner)
@@ -78,24 +60,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_is_added_once_and_only_the_first_success_after_an_ejection_counts() {
+    fn a_signal_is_added_once() {
         let observers = ReadinessObservers::default();
         let signal = ReadinessSignal::new();
         observers.add(&signal);
         observers.add(&signal);
         assert_eq!(observers.lock().len(), 1);
         let mut seen = signal.subscribe();
-        let mut is_signalled = |act: &dyn Fn()| {
-            act();
-            let changed = seen.has_changed().unwrap();
-            seen.mark_unchanged();
-            changed
-        };
-        assert!(!is_signalled(&|| observers.connected()));
-        assert!(is_signalled(&|| observers.ejected()));
-        assert!(is_signalled(&|| observers.connected()));
-        assert!(!is_signalled(&|| observers.connected()));
-        assert!(is_signalled(&|| observers.changed()));
+        assert!(!seen.has_changed().unwrap());
+        observers.changed();
+        assert!(seen.has_changed().unwrap());
+        seen.mark_unchanged();
+        assert!(!seen.has_changed().unwrap());
     }
 
     #[test]

@@ -1,17 +1,24 @@
 //! Admit: whether the client is served, by its address, its limits and the hooks.
 
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use super::Session;
+use super::client_gone::while_client_stays;
 use crate::close_reason::CloseReason;
-use crate::embedder_code::named;
+use crate::embedder_code::{named, poll_named};
 use crate::hooks::{Admission, RefusalDetail};
 use crate::limits::client_zone::ClientRefusal;
 use crate::state::route::Route;
 
+/// A future that decides whether the client is served.
+type DecisionFuture = Pin<Box<dyn Future<Output = Admission> + Send>>;
+
 impl Session {
-    /// Checks the access rules and the limits of each client, in the order of the listener, then the hooks.
-    pub(super) fn admit(&mut self) -> Result<(), CloseReason> {
+    /// Checks the access rules and the limits of each client, in the order of the listener, then the hooks. Returns the future
+    /// that decides for them, if there is one.
+    pub(super) fn admit(&mut self) -> Result<Option<DecisionFuture>, CloseReason> {
         let listener = Arc::clone(&self.permit.listener);
         let route = &listener.route;
         let access = route.access.as_ref();
@@ -27,11 +34,27 @@ impl Session {
             Some(hooks) => {
                 let connection = self.connection();
                 match named("Hooks::accept", || hooks.accept(&connection)) {
-                    Admission::Admit => Ok(()),
+                    Admission::Admit => Ok(None),
+                    Admission::Later(decision) => Ok(Some(decision)),
                     Admission::Refuse => Err(CloseReason::Refused),
                 }
             }
-            None => Ok(()),
+            None => Ok(None),
+        }
+    }
+
+    /// Waits for the decision of the hooks. `silent` is whether the client has sent no byte yet.
+    pub(super) async fn decide(
+        &self,
+        decision: DecisionFuture,
+        silent: bool,
+    ) -> Result<(), CloseReason> {
+        let is_admitted = pin!(Admission::Later(decision).admits());
+        let is_admitted = poll_named("Admission::Later", is_admitted);
+        let abandon = self.route().abandon_silent && silent;
+        match while_client_stays(&self.client, abandon, is_admitted).await? {
+            true => Ok(()),
+            false => Err(CloseReason::Refused),
         }
     }
 

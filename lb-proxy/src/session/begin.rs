@@ -47,7 +47,10 @@ impl Session {
             }
             let naming = self.prereads_to_admit();
             self.preread(0..naming, &mut first).await?;
-            self.admit()?;
+            if let Some(decision) = self.admit()? {
+                // Boxed: most sessions have none.
+                Box::pin(self.decide(decision, first.is_empty())).await?;
+            }
             let all = self.route().prereads.len();
             self.preread(naming..all, &mut first).await?;
             self.has_unsent = !first.is_empty();

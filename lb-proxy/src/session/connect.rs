@@ -96,7 +96,9 @@ impl Session {
             route.observer().zip(connection).zip(attempts.last())
         {
             let backend = &report.backend;
-            named("Hooks::connected", || hooks.connected(&connection, backend));
+            named("Hooks::connected", || {
+                hooks.connected(&connection, upstream, backend);
+            });
         }
         self.lease = Some(lease);
         Ok(backend)

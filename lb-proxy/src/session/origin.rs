@@ -77,6 +77,7 @@ impl Origin<'_> {
         } = ends;
         Connection {
             session: Some(self.id),
+            label: self.listener.route.label.clone(),
             listener: self.listener.addr,
             local,
             peer,

@@ -29,7 +29,7 @@ use crate::upstream::send_proxy::SendProxy;
 pub(crate) struct Route {
     /// The path of a listener on a unix socket.
     pub(crate) unix: Option<Arc<Path>>,
-    /// How the admin server calls it.
+    /// How hooks and the admin server call it.
     pub(crate) label: Option<Arc<str>>,
     pub(crate) upstream: Upstream,
     pub(crate) client_options: SocketOptions,

@@ -43,6 +43,7 @@ impl Upstream {
             // Functions of one identity may be of different configurations of the embedder.
             into.hash_key.set(new.hash_key());
             let _ = new.0.adopted_by.set(Arc::clone(into));
+            into.events.adopt(&from.events);
             return true;
         }
         let description = new.description();
@@ -55,6 +56,8 @@ impl Upstream {
         *lock(&into.plan) = Some(plan);
         into.planned.notify_one();
         let _ = new.0.adopted_by.set(Arc::clone(into));
+        into.events.adopt(&from.events);
+        self.send_reloaded();
         true
     }
 }

@@ -7,8 +7,10 @@ use lb_core::{BalancerConfig, FailLimit, FailLimits, Policy, Snapshot, balancer}
 use lb_discovery::{Driver, DriverConfig, Source};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
+use super::after_ejection::AfterEjection;
 use super::checks::list::{CheckList, DescribedCheck, initial_health};
 use super::description::{PolicyDescription, SourceDescription, UpstreamDescription};
+use super::event_sink::EventSink;
 use super::key_part::{KeyPart, KeyParts};
 use super::membership::Membership;
 use super::panic_record::UpstreamPanics;
@@ -267,6 +269,8 @@ impl UpstreamBuilder {
             discovery: RwLock::new(discovery),
             wait_queue: WaitQueue::new(self.queue),
             transitions: TransitionHistory::default(),
+            events: EventSink::default(),
+            after_ejection: AfterEjection::default(),
             drain: SessionDrain::new(self.on_loss),
             header: Setting::new(self.header),
             hash_key: Setting::new(self.hash_key),

@@ -57,6 +57,7 @@ impl Upstream {
             "Ejections forgiven"
         );
         self.readiness_changed();
+        self.send_forgiven(forgiven.backends);
         self.serve_queue();
     }
 }

@@ -1,10 +1,13 @@
 //! A named pool of backends: a policy, the sources that fill it, and the state of its backends.
 
 mod adopt;
+mod after_ejection;
 mod builder;
 pub(crate) mod checks;
 mod description;
 pub(crate) mod drain;
+mod event_sink;
+pub(crate) mod events;
 mod follow;
 mod forgiveness;
 pub(crate) mod hash_key;
@@ -23,6 +26,7 @@ mod publish;
 mod readiness;
 mod record_transition;
 mod saved;
+mod send_events;
 pub(crate) mod send_proxy;
 mod setting;
 pub(crate) mod transitions;
@@ -45,9 +49,11 @@ use crate::metrics::detailed::DetailedCounters;
 use crate::metrics::{BackendCounters, UpstreamCounters};
 use crate::readiness::ReadinessObservers;
 
+use after_ejection::AfterEjection;
 use checks::list::{CheckList, DescribedCheck};
 use description::UpstreamDescription;
 use drain::{LossWatcher, SessionDrain};
+use event_sink::EventSink;
 use key_part::KeyParts;
 use membership::Membership;
 use panic_record::UpstreamPanics;
@@ -84,6 +90,8 @@ struct Shared {
     wait_queue: WaitQueue,
     drain: SessionDrain,
     transitions: TransitionHistory,
+    events: EventSink,
+    after_ejection: AfterEjection,
     header: Setting<HeaderSetting>,
     hash_key: Setting<KeyParts>,
     ready: watch::Sender<bool>,
@@ -189,6 +197,7 @@ impl Upstream {
                 _ => self.shared().drain.unhealthy(addr),
             }
             self.record_transition(addr, health.into());
+            self.send_health(addr, health);
             if let Some(counters) = self.counters()
                 && let Some(backend) = self.backends().backend(addr)
             {

@@ -8,6 +8,7 @@ use lb_core::{Endpoint, FailureEffect};
 use tracing::{debug, warn};
 
 use super::Upstream;
+use super::after_ejection::Interest;
 use super::lease::Lease;
 use super::transitions::TransitionKind;
 use crate::failures::FailureReports;
@@ -99,7 +100,9 @@ impl Lease {
             }
             upstream.drain().unhealthy(addr);
             upstream.record_transition(addr, TransitionKind::Ejected);
-            upstream.shared().observers.ejected();
+            upstream.after_ejection().set(Interest::Readiness);
+            upstream.readiness_changed();
+            upstream.send_ejected(addr);
             warn!(upstream = upstream.name(), backend.addr = %endpoint, %error, "Backend ejected");
         }
         ejects
@@ -110,8 +113,21 @@ impl Upstream {
     /// The backend at `addr` took a connection.
     pub(super) fn note_connected(&self, addr: SocketAddr) {
         self.drain().healthy(addr);
-        self.shared().observers.connected();
+        if self.after_ejection().is_awaited() {
+            self.note_after_ejection(addr);
+        }
         self.note_forgiven();
+    }
+
+    /// The backend at `addr` took a connection after one was ejected.
+    #[cold]
+    fn note_after_ejection(&self, addr: SocketAddr) {
+        if self.after_ejection().take(Interest::Readiness) {
+            self.readiness_changed();
+        }
+        if self.after_ejection().has(Interest::Events) {
+            self.send_recovered(addr);
+        }
     }
 }
 

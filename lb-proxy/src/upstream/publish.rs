@@ -88,7 +88,10 @@ impl Upstream {
         }
         shared.memberships.send_modify(|count| *count += 1);
         self.log(&delta, &snapshot, &before);
-        shared.ready.send_replace(true);
+        let is_first = !shared.ready.send_replace(true);
         self.readiness_changed();
+        if is_first || !delta.is_empty() {
+            self.send_membership(delta, snapshot.len());
+        }
     }
 }

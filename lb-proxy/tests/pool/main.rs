@@ -3,4 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod connect;
+mod events;
 mod picks;
+#[cfg(feature = "tower")]
+mod tower;

@@ -9,7 +9,7 @@ use lb_proxy::events::{
     TracingEvents,
 };
 use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, TrustedNetworks};
-use lb_proxy::{Hooks, Listener};
+use lb_proxy::{Hooks, Listener, Upstream};
 use serde_json::Value;
 use test_support::deadline::eventually;
 use test_support::log::Capture;
@@ -210,7 +210,7 @@ impl Hooks for SummaryRecorder {
         Admission::Admit
     }
 
-    fn connected(&self, _: &Connection, _: &Backend) {
+    fn connected(&self, _: &Connection, _: &Upstream, _: &Backend) {
         *self.others.lock().unwrap() += 1;
     }
 

@@ -1,18 +1,20 @@
 //! Hooks: observations and refusals.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lb_core::Backend;
 use lb_proxy::events::{Admission, Attempt, AttemptOutcome, CloseReason, Connection, Summary};
-use lb_proxy::{Hooks, Listener, Timeouts};
+use lb_proxy::{Hooks, Listener, Timeouts, Upstream};
 use test_support::deadline::eventually;
 use test_support::nodes::named;
 use test_support::proxy::{RunningProxy, upstream};
 use test_support::sockets::{BlackHole, loopback, refusing};
 use test_support::streams::assert_refused;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 
 /// Records the calls.
 #[derive(Debug, Default)]
@@ -50,7 +52,7 @@ impl Hooks for Diary {
         self.attempts.lock().unwrap().push(attempt);
     }
 
-    fn connected(&self, _: &Connection, backend: &Backend) {
+    fn connected(&self, _: &Connection, _: &Upstream, backend: &Backend) {
         self.connected.lock().unwrap().push(backend.addr);
     }
 
@@ -139,6 +141,120 @@ async fn a_hook_can_refuse() {
     );
     assert_eq!(proxy.metrics().hook_refused, 1);
     proxy.end().await;
+}
+
+/// Decides when it is allowed to, and knows its session by data.
+#[derive(Debug)]
+struct Later {
+    decision: watch::Receiver<Option<bool>>,
+    waiting: Arc<AtomicUsize>,
+    ends: Mutex<Vec<(CloseReason, Option<u32>)>>,
+}
+
+impl Later {
+    fn new() -> (watch::Sender<Option<bool>>, Arc<Self>) {
+        let (sender, decision) = watch::channel(None);
+        let hooks = Self {
+            decision,
+            waiting: Arc::default(),
+            ends: Mutex::default(),
+        };
+        (sender, Arc::new(hooks))
+    }
+}
+
+/// Counts while it lives.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Hooks for Later {
+    fn accept(&self, connection: &Connection) -> Admission {
+        assert_eq!(connection.data(), Some(&7_u32));
+        assert_eq!(connection.label(), Some("front"));
+        let waiting = Waiting::new(&self.waiting);
+        let mut decision = self.decision.clone();
+        Admission::later(async move {
+            let _waiting = waiting;
+            match *decision.wait_for(Option::is_some).await.unwrap() {
+                Some(true) => Admission::Admit,
+                _ => Admission::Refuse,
+            }
+        })
+    }
+
+    fn connected(&self, connection: &Connection, upstream: &Upstream, backend: &Backend) {
+        assert_eq!(connection.data(), Some(&7_u32));
+        assert_eq!(upstream.name(), "test");
+        assert!(upstream.backends().contains(backend.addr));
+    }
+
+    fn close(&self, connection: &Connection, summary: &Summary<'_>) {
+        let data = connection.data().copied();
+        self.ends.lock().unwrap().push((summary.reason, data));
+    }
+}
+
+async fn deciding(hooks: &Arc<Later>) -> RunningProxy {
+    let upstream = upstream([Backend::new(named("a").await)]);
+    let listener = Listener::new(loopback(), &upstream)
+        .label("front")
+        .session_data(|_| 7_u32)
+        .hooks(hooks.clone());
+    RunningProxy::start(listener, Some(Duration::ZERO)).await
+}
+
+#[tokio::test]
+async fn a_hook_may_decide_later_while_other_sessions_go_on() {
+    let (decide, hooks) = Later::new();
+    let proxy = deciding(&hooks).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(proxy.connect().await);
+    }
+    eventually("all wait", || hooks.waiting.load(Relaxed) == 3).await;
+    decide.send_replace(Some(true));
+    for client in &mut clients {
+        assert_eq!(test_support::streams::read_all(client).await, b"a");
+    }
+    drop(clients);
+    decide.send_replace(Some(false));
+    assert_refused(proxy.addr).await;
+    eventually("all ends", || hooks.ends.lock().unwrap().len() == 4).await;
+    let refused = (CloseReason::Refused, Some(7));
+    assert!(hooks.ends.lock().unwrap().contains(&refused));
+    assert_eq!(proxy.metrics().hook_refused, 1);
+    assert_eq!(hooks.waiting.load(Relaxed), 0);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_decision_is_dropped_with_its_client_and_with_the_server() {
+    let (_decide, hooks) = Later::new();
+    let proxy = deciding(&hooks).await;
+    let client = proxy.connect().await;
+    eventually("it waits", || hooks.waiting.load(Relaxed) == 1).await;
+    drop(client);
+    eventually("it is dropped", || hooks.waiting.load(Relaxed) == 0).await;
+    eventually("the end", || hooks.ends.lock().unwrap().len() == 1).await;
+    let _client = proxy.connect().await;
+    eventually("the next one waits", || hooks.waiting.load(Relaxed) == 1).await;
+    proxy.end().await;
+    assert_eq!(hooks.waiting.load(Relaxed), 0);
+    let ends = hooks.ends.lock().unwrap();
+    let reasons: Vec<_> = ends.iter().map(|(reason, _)| *reason).collect();
+    assert_eq!(reasons, [CloseReason::ClientGone, CloseReason::Aborted]);
 }
 
 #[tokio::test]

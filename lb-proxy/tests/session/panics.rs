@@ -51,7 +51,7 @@ impl Hooks for Fragile {
         self.0.burn("Hooks::attempt");
     }
 
-    fn connected(&self, _: &Connection, _: &Backend) {
+    fn connected(&self, _: &Connection, _: &Upstream, _: &Backend) {
         self.0.burn("Hooks::connected");
     }
 

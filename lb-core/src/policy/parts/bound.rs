@@ -23,6 +23,47 @@ use crate::tiers::tier::{BackendIndex, Tier};
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct BalanceFactor(u16);
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for BalanceFactor {
+    /// As the percentage, or `false` without a bound.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let percent = Some(self.0).filter(|percent| *percent > 0);
+        crate::serde_form::Switch::serialize(&percent, serializer)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for BalanceFactor {
+    /// A percentage, or `false` or 0 for no bound.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let percent: Option<u16> = crate::serde_form::Switch::deserialize(deserializer)?;
+        match percent.unwrap_or(0) {
+            percent if percent == 0 || percent > 100 => Ok(Self(percent)),
+            percent => Err(D::Error::custom(format!(
+                "{percent} % is no balance factor: write a percentage from 101 to 65535, or false for no bound; 125 to \
+                 200 are usual"
+            ))),
+        }
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for BalanceFactor {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "BalanceFactor".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "anyOf": [
+                { "type": "integer", "minimum": 101, "maximum": 65535 },
+                { "enum": [0, false, null] },
+            ]
+        })
+    }
+}
+
 impl BalanceFactor {
     /// No bound, the default.
     pub const NONE: Self = Self(0);

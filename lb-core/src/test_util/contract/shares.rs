@@ -127,19 +127,30 @@ fn assert_proportional(rig: &mut Rig, share: Share, tried: &Tried, weights: &[u1
         let off = (count as f64 - expected).abs();
         match share {
             Share::Exact => assert!(off < 0.5, "{message}"),
-            Share::ByKey(tolerance) => {
-                assert!(
-                    off <= tolerance * expected + 4.0 * expected.sqrt(),
-                    "{message}"
-                );
-            }
-            Share::OnAverage | Share::None => {}
+            Share::ByKey(_) | Share::OnAverage | Share::None => {}
         }
+    }
+    if let Share::ByKey(tolerance) = share {
+        assert_shares(&counts, weights, tolerance, rig.watched.name());
     }
     if share == Share::OnAverage {
         // 99.99 % of seeds stay below 35 with up to 9 degrees of freedom.
         let statistic = chi_square(&counts, weights);
         assert!(statistic < 35.0, "{message}: chi-square {statistic}");
+    }
+}
+
+/// Asserts that no count of a tier is off its share by more than `tolerance`, chance aside. `of` is what was counted.
+pub(super) fn assert_shares(counts: &[u64], weights: &[u16], tolerance: f64, of: &str) {
+    let total: u64 = counts.iter().sum();
+    let lap: u64 = weights.iter().copied().map(u64::from).sum();
+    for (&count, &weight) in counts.iter().zip(weights) {
+        let expected = (total * u64::from(weight)) as f64 / lap as f64;
+        let off = (count as f64 - expected).abs();
+        assert!(
+            off <= tolerance * expected + 4.0 * expected.sqrt(),
+            "{of}: {counts:?} for weights {weights:?}"
+        );
     }
 }
 
