@@ -132,6 +132,7 @@
 //! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
 //! - `metrics` (off): metrics for Prometheus, `openmetrics`.
 //! - `netlink` (off, Linux): acting on links, addresses and routes that are lost and return, `network_watch`.
+//! - `readiness-report` (off): readiness for keepalived, BIRD and systemd, `readiness_report`.
 //! - `saved-state` (off): [`reports::SavedState`] in a file.
 //! - `test-util` (off): constructors of what hooks observe, for unit tests of hooks.
 //! - `tower` (off): pools and connections as services, `tower`.
@@ -178,6 +179,8 @@ mod preread;
 mod preread_info;
 pub mod proxy_protocol;
 mod readiness;
+#[cfg(feature = "readiness-report")]
+pub mod readiness_report;
 mod relay;
 mod restart_pauses;
 mod runtime_thread;

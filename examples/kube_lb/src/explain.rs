@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use crate::addresses::Owner;
 use crate::clusters::{JoinedSet, join};
 use crate::config::Config;
-use crate::controller::Looked;
+use crate::controller::Look;
 use crate::names::GLOBAL;
+use crate::objects::ObjectName;
 use crate::services::check_ours;
 
 /// Explains the Service `name` in `namespace`: whether it is served, its addresses, where they come from, its listeners, its backends and
@@ -17,12 +18,14 @@ use crate::services::check_ours;
 ///
 /// If there is no such Service.
 pub fn service(
-    looked: &Looked,
+    looked: &Look,
     config: &Config,
     namespace: &str,
     name: &str,
 ) -> Result<String, String> {
-    let Looked { clusters, decision } = looked;
+    let Look {
+        clusters, decision, ..
+    } = looked;
     let stores = clusters.primary();
     let key = format!("{namespace}/{name}");
     let service = stores.services.get(&key);
@@ -81,7 +84,7 @@ pub fn service(
         ));
     }
     for (upstream, plan) in decision.plan.upstreams() {
-        if plan.backends.namespace != namespace || plan.backends.service != name {
+        if plan.backends.service != ObjectName::new(namespace, name) {
             continue;
         }
         line(format_args!("upstream {upstream} {plan}"));

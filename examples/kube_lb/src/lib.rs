@@ -18,6 +18,7 @@
 //! - [`serve`]: from a plan to a running proxy;
 //! - [`controller`]: watches, the loop, writes, leader election;
 //! - [`objects`]: the fields of objects that are read;
+//! - [`metrics`], [`watch_health`]: what is counted, and how the watches go;
 //! - [`config`]: the configuration file; [`state`]: the file from which the next process begins;
 //! - [`cli`]: the command line, with [`explain`] and [`rbac`].
 
@@ -34,6 +35,8 @@ pub mod config;
 pub mod controller;
 pub mod explain;
 pub mod gateway;
+mod log_limit;
+pub mod metrics;
 pub mod names;
 pub mod objects;
 pub mod plan;
@@ -43,3 +46,4 @@ pub mod serve;
 pub mod services;
 pub mod state;
 pub mod units;
+pub mod watch_health;

@@ -1,9 +1,10 @@
-//! The serving process: logs, signals, metrics.
+//! The serving process: logs, signals, metrics, readiness.
 
 use std::error::Error;
 use std::path::PathBuf;
 
 use lb_proxy::admin::{Admin, AdminListener, AdminSettings};
+use lb_proxy::readiness_report::{ReadinessReporter, SharedReadyFile, notify_service_manager};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +13,7 @@ use tracing::{error, info, warn};
 use crate::clusters::ClusterPlace;
 use crate::config::Config;
 use crate::controller::Controller;
+use crate::metrics::registry;
 
 /// Serves until SIGTERM or SIGINT. SIGHUP reads `file` again.
 pub(crate) fn run(config: Config, file: PathBuf) -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -44,7 +46,15 @@ async fn serve(config: Config, file: PathBuf) -> Result<(), Box<dyn Error + Send
         .admin
         .map(|addr| AdminListener::open(&AdminSettings::tcp(addr)));
     let admin = admin.transpose()?;
+    // Before anything can go wrong: the file of a process that was killed may say that it is ready.
+    let ready_file = SharedReadyFile::create(config.ready_file.as_ref());
+    let ready_file = ready_file.map_err(|error| {
+        let path = config.ready_file.as_ref().map(|file| file.path.display());
+        let path = path.map(|path| path.to_string()).unwrap_or_default();
+        format!("cannot write the readiness file {path}: {error}")
+    })?;
     let controller = Controller::start(config, Box::new(ClusterPlace::cluster)).await?;
+    let handle = controller.handle().clone();
     let settings = controller.settings();
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
@@ -56,11 +66,14 @@ async fn serve(config: Config, file: PathBuf) -> Result<(), Box<dyn Error + Send
         }
     });
     let admin = admin.map(|listener| {
-        Admin::builder(controller.handle().clone())
+        Admin::builder(handle.clone())
             .program("kube_lb", env!("CARGO_PKG_VERSION"))
+            .registry(registry(handle.clone(), controller.metrics()))
             .build()
             .serve(listener)
     });
+    let reporter = ReadinessReporter::new(handle, ready_file.clone(), false);
+    let reporting = tokio::spawn(reporter.run());
     let stopped = stop.clone();
     tokio::spawn(async move {
         tokio::select! {
@@ -68,9 +81,15 @@ async fn serve(config: Config, file: PathBuf) -> Result<(), Box<dyn Error + Send
             _ = interrupt.recv() => {}
         }
         info!("Shutting down");
+        // Before the first socket closes. Without sessions the process may end before the reporter runs again.
+        ready_file.leave();
+        if let Err(error) = notify_service_manager("STOPPING=1") {
+            warn!(%error, "systemd not told the shutdown");
+        }
         stopped.cancel();
     });
     let report = controller.run(stop).await;
+    reporting.abort();
     if let Some(admin) = admin {
         admin.stop().await;
     }

@@ -7,7 +7,7 @@ use prometheus_client::encoding::EncodeGaugeValue;
 
 use super::families as f;
 use super::view::UpstreamView;
-use super::writer::{Family, Writer};
+use super::writer::{Family, FamilyWriter};
 use crate::metrics::{BackendMetrics, UpstreamMetrics};
 
 /// The upstream and the backend of a series.
@@ -17,7 +17,7 @@ type Labels<'a> = [(&'static str, &'a str); 2];
 type Labelled<'a> = [(&'static str, &'a str); 3];
 
 pub(super) fn write(
-    to: &mut Writer<'_>,
+    to: &mut FamilyWriter<'_>,
     counted: &[UpstreamMetrics],
     views: &[UpstreamView],
 ) -> fmt::Result {
@@ -70,7 +70,7 @@ impl<'a> Named<'a, BackendStatus<'a>> {
     }
 }
 
-fn write_counters(to: &mut Writer<'_>, all: &[Named<'_, &BackendMetrics>]) -> fmt::Result {
+fn write_counters(to: &mut FamilyWriter<'_>, all: &[Named<'_, &BackendMetrics>]) -> fmt::Result {
     to.gauges(
         &f::BACKEND_ACTIVE,
         all.iter().map(|one| (one.labels(), one.value.active)),
@@ -109,7 +109,7 @@ fn write_counters(to: &mut Writer<'_>, all: &[Named<'_, &BackendMetrics>]) -> fm
     )
 }
 
-fn write_status(to: &mut Writer<'_>, all: &[Named<'_, BackendStatus<'_>>]) -> fmt::Result {
+fn write_status(to: &mut FamilyWriter<'_>, all: &[Named<'_, BackendStatus<'_>>]) -> fmt::Result {
     write_info(to, all)?;
     gauge(to, &f::BACKEND_IN_FLIGHT, all, |status| {
         Some(status.in_flight)
@@ -137,7 +137,7 @@ fn write_status(to: &mut Writer<'_>, all: &[Named<'_, BackendStatus<'_>>]) -> fm
 
 /// Writes a gauge of the backends that have a value.
 fn gauge<V: EncodeGaugeValue>(
-    to: &mut Writer<'_>,
+    to: &mut FamilyWriter<'_>,
     family: &Family,
     all: &[Named<'_, BackendStatus<'_>>],
     value: impl Fn(&BackendStatus<'_>) -> Option<V>,
@@ -149,7 +149,7 @@ fn gauge<V: EncodeGaugeValue>(
     )
 }
 
-fn write_info(to: &mut Writer<'_>, all: &[Named<'_, BackendStatus<'_>>]) -> fmt::Result {
+fn write_info(to: &mut FamilyWriter<'_>, all: &[Named<'_, BackendStatus<'_>>]) -> fmt::Result {
     let samples = all.iter().map(|one| {
         let backend = one.value.backend;
         let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().unwrap_or("").to_owned();

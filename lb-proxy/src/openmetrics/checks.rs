@@ -7,13 +7,13 @@ use prometheus_client::encoding::EncodeGaugeValue;
 
 use super::families as f;
 use super::view::UpstreamView;
-use super::writer::{Family, Writer};
+use super::writer::{Family, FamilyWriter};
 use crate::health::{CheckState, CheckStatus};
 
 /// The checks by upstream, backend and name, which is unique in the upstream.
 type Checks<'a> = BTreeMap<(&'a str, String, &'a str), &'a CheckStatus>;
 
-pub(super) fn write(to: &mut Writer<'_>, views: &[UpstreamView]) -> fmt::Result {
+pub(super) fn write(to: &mut FamilyWriter<'_>, views: &[UpstreamView]) -> fmt::Result {
     let mut all = Checks::new();
     for view in views {
         for status in &view.checks {
@@ -63,7 +63,7 @@ fn labels<'k>(
 
 /// Writes a gauge of the checks that have a value.
 fn gauge<V: EncodeGaugeValue>(
-    to: &mut Writer<'_>,
+    to: &mut FamilyWriter<'_>,
     family: &Family,
     all: &Checks<'_>,
     value: impl Fn(&CheckStatus) -> Option<V>,

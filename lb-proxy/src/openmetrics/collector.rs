@@ -8,7 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::view::UpstreamView;
-use super::writer::Writer;
+use super::writer::FamilyWriter;
 use super::{backends, checks, listeners, server, sources, upstreams};
 #[cfg(feature = "access-events")]
 use crate::access_events::JsonEvents;
@@ -53,7 +53,7 @@ impl ServerCollector {
 
 impl Collector for ServerCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut writer = Writer::new(encoder);
+        let mut writer = FamilyWriter::new(encoder);
         let detailed = self.handle.last_detailed_metrics().unwrap_or_default();
         let views = UpstreamView::of(&self.handle.upstreams(), self.by_backend);
         server::write(&mut writer, &self.handle)?;

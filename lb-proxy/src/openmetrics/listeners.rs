@@ -3,10 +3,10 @@
 use std::fmt;
 
 use super::families as f;
-use super::writer::Writer;
+use super::writer::FamilyWriter;
 use crate::metrics::ListenerMetrics;
 
-pub(super) fn write(to: &mut Writer<'_>, listeners: &[ListenerMetrics]) -> fmt::Result {
+pub(super) fn write(to: &mut FamilyWriter<'_>, listeners: &[ListenerMetrics]) -> fmt::Result {
     let names: Vec<String> = listeners
         .iter()
         .map(|listener| listener.listener.to_string())

@@ -29,6 +29,8 @@ mod checks;
 mod collector;
 mod families;
 mod listeners;
+mod proc_files;
+mod process;
 mod server;
 mod sockets;
 mod sources;
@@ -38,5 +40,7 @@ mod view;
 mod writer;
 
 pub use collector::ServerCollector;
+pub use process::ProcessCollector;
 pub use sockets::SocketCollector;
 pub use text::{Format, encode, encode_all};
+pub use writer::{Family, FamilyWriter};

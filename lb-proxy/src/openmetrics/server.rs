@@ -3,14 +3,14 @@
 use std::fmt;
 
 use super::families as f;
-use super::writer::Writer;
+use super::writer::FamilyWriter;
 use crate::close_reason::CloseReason;
 use crate::metrics::Metrics;
 use crate::server::{DescriptorBudget, Handle};
 
 const NONE: [(&str, &str); 0] = [];
 
-pub(super) fn write(to: &mut Writer<'_>, handle: &Handle) -> fmt::Result {
+pub(super) fn write(to: &mut FamilyWriter<'_>, handle: &Handle) -> fmt::Result {
     let metrics = handle.metrics();
     to.gauges(&f::SERVER_READY, [(NONE, u64::from(handle.is_ready()))])?;
     write_counters(to, &metrics)?;
@@ -38,14 +38,14 @@ pub(super) fn write(to: &mut Writer<'_>, handle: &Handle) -> fmt::Result {
 /// The lost lines of access events, of an embedder that writes some.
 #[cfg(feature = "access-events")]
 pub(super) fn write_lost(
-    to: &mut Writer<'_>,
+    to: &mut FamilyWriter<'_>,
     events: Option<&crate::access_events::JsonEvents>,
 ) -> fmt::Result {
     let lost = events.map(|events| (NONE, events.lost()));
     to.counters(&f::ACCESS_EVENTS_LOST, lost)
 }
 
-fn write_counters(to: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
+fn write_counters(to: &mut FamilyWriter<'_>, metrics: &Metrics) -> fmt::Result {
     to.counters(&f::SERVER_ACCEPTED, [(NONE, metrics.accepted)])?;
     to.gauges(&f::SERVER_ACTIVE, [(NONE, metrics.active)])?;
     let reasons = CloseReason::ALL.iter();
@@ -81,7 +81,7 @@ fn write_counters(to: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
     )
 }
 
-fn write_descriptors(to: &mut Writer<'_>, handle: &Handle) -> fmt::Result {
+fn write_descriptors(to: &mut FamilyWriter<'_>, handle: &Handle) -> fmt::Result {
     let budget = handle.descriptors();
     let limit = budget.limit.map(|limit| (NONE, limit));
     to.gauges(&f::SERVER_DESCRIPTOR_LIMIT, limit)?;

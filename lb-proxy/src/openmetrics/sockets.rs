@@ -10,7 +10,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::families as f;
-use super::writer::Writer;
+use super::writer::FamilyWriter;
 use crate::net::tcp_info::TcpInfo;
 use crate::server::Handle;
 
@@ -37,11 +37,11 @@ impl SocketCollector {
 impl Collector for SocketCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let sampled = self.handle.sample_sockets(self.most.get());
-        write(&mut Writer::new(encoder), &sampled)
+        write(&mut FamilyWriter::new(encoder), &sampled)
     }
 }
 
-fn write(to: &mut Writer<'_>, sampled: &BTreeMap<Arc<str>, Vec<TcpInfo>>) -> fmt::Result {
+fn write(to: &mut FamilyWriter<'_>, sampled: &BTreeMap<Arc<str>, Vec<TcpInfo>>) -> fmt::Result {
     let all = || {
         let all = sampled.iter();
         all.map(|(upstream, sockets)| (("upstream", &**upstream), sockets))

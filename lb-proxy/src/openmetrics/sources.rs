@@ -8,12 +8,12 @@ use prometheus_client::encoding::EncodeGaugeValue;
 
 use super::families as f;
 use super::view::UpstreamView;
-use super::writer::{Family, Writer};
+use super::writer::{Family, FamilyWriter};
 
 /// The sources by upstream and label. Of several sources of an upstream with one label the first is shown.
 type Sources<'a> = BTreeMap<(&'a str, &'a str), &'a SourceStatus>;
 
-pub(super) fn write(to: &mut Writer<'_>, views: &[UpstreamView]) -> fmt::Result {
+pub(super) fn write(to: &mut FamilyWriter<'_>, views: &[UpstreamView]) -> fmt::Result {
     let mut all = Sources::new();
     for view in views {
         for source in &view.discovery.sources {
@@ -48,7 +48,7 @@ const fn labels<'a>((upstream, source): (&'a str, &'a str)) -> [(&'static str, &
 }
 
 fn counter(
-    to: &mut Writer<'_>,
+    to: &mut FamilyWriter<'_>,
     family: &Family,
     all: &Sources<'_>,
     value: impl Fn(&SourceStatus) -> u64,
@@ -62,7 +62,7 @@ fn counter(
 
 /// Writes a gauge of the sources that have a value.
 fn gauge<V: EncodeGaugeValue>(
-    to: &mut Writer<'_>,
+    to: &mut FamilyWriter<'_>,
     family: &Family,
     all: &Sources<'_>,
     value: impl Fn(&SourceStatus) -> Option<V>,

@@ -6,7 +6,7 @@ use lb_core::Health;
 
 use super::families as f;
 use super::view::UpstreamView;
-use super::writer::Writer;
+use super::writer::FamilyWriter;
 use crate::metrics::UpstreamMetrics;
 use crate::no_backend_cause::NoBackendCause;
 
@@ -14,7 +14,7 @@ use crate::no_backend_cause::NoBackendCause;
 const DIGEST_BITS: u64 = (1 << 52) - 1;
 
 pub(super) fn write(
-    to: &mut Writer<'_>,
+    to: &mut FamilyWriter<'_>,
     counted: &[UpstreamMetrics],
     views: &[UpstreamView],
 ) -> fmt::Result {
@@ -23,7 +23,7 @@ pub(super) fn write(
     write_views(to, views)
 }
 
-fn write_sessions(to: &mut Writer<'_>, counted: &[UpstreamMetrics]) -> fmt::Result {
+fn write_sessions(to: &mut FamilyWriter<'_>, counted: &[UpstreamMetrics]) -> fmt::Result {
     let all = || {
         counted
             .iter()
@@ -88,7 +88,7 @@ fn write_sessions(to: &mut Writer<'_>, counted: &[UpstreamMetrics]) -> fmt::Resu
     )
 }
 
-fn write_times(to: &mut Writer<'_>, counted: &[UpstreamMetrics]) -> fmt::Result {
+fn write_times(to: &mut FamilyWriter<'_>, counted: &[UpstreamMetrics]) -> fmt::Result {
     let all = || {
         counted
             .iter()
@@ -108,7 +108,7 @@ fn write_times(to: &mut Writer<'_>, counted: &[UpstreamMetrics]) -> fmt::Result 
     )
 }
 
-fn write_views(to: &mut Writer<'_>, views: &[UpstreamView]) -> fmt::Result {
+fn write_views(to: &mut FamilyWriter<'_>, views: &[UpstreamView]) -> fmt::Result {
     let all = || views.iter().map(|view| (("upstream", &*view.name), view));
     to.gauges(
         &f::UPSTREAM_INFO,

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, MetricEncoder, NoLabelSet,
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, MetricEncoder,
+    NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
@@ -12,49 +13,65 @@ use crate::metrics::Histogram;
 
 /// The name of a family without the suffixes that its unit and its type add, and what it means.
 #[derive(Debug)]
-pub(super) struct Family {
+#[must_use]
+pub struct Family {
     name: &'static str,
     unit: Option<Unit>,
     help: &'static str,
 }
 
 impl Family {
-    pub(super) const fn new(name: &'static str, help: &'static str) -> Self {
+    /// A family without a unit. The type adds `_total` to the name of a counter.
+    pub const fn new(name: &'static str, help: &'static str) -> Self {
         let unit = None;
         Self { name, unit, help }
     }
 
-    pub(super) const fn in_seconds(name: &'static str, help: &'static str) -> Self {
+    /// A family of times: `_seconds` is added to the name.
+    pub const fn in_seconds(name: &'static str, help: &'static str) -> Self {
         let unit = Some(Unit::Seconds);
         Self { name, unit, help }
     }
 
-    pub(super) const fn in_bytes(name: &'static str, help: &'static str) -> Self {
+    /// A family of sizes: `_bytes` is added to the name.
+    pub const fn in_bytes(name: &'static str, help: &'static str) -> Self {
         let unit = Some(Unit::Bytes);
         Self { name, unit, help }
     }
 }
 
-/// Writes families one after the other. A family without a sample is left out.
+/// Writes families one after the other, for a [collector](prometheus_client::collector::Collector). A family without a sample is
+/// left out.
 #[derive(Debug)]
-pub(super) struct Writer<'a>(DescriptorEncoder<'a>);
+pub struct FamilyWriter<'a>(DescriptorEncoder<'a>);
 
-impl<'a> Writer<'a> {
-    pub(super) const fn new(encoder: DescriptorEncoder<'a>) -> Self {
+impl<'a> FamilyWriter<'a> {
+    /// A writer to `encoder`.
+    pub const fn new(encoder: DescriptorEncoder<'a>) -> Self {
         Self(encoder)
     }
 
-    pub(super) fn counters<L: EncodeLabelSet>(
+    /// Writes a family of counters: labels and values.
+    ///
+    /// # Errors
+    ///
+    /// Those of the encoder.
+    pub fn counters<L: EncodeLabelSet, V: EncodeCounterValue>(
         &mut self,
         family: &Family,
-        samples: impl IntoIterator<Item = (L, u64)>,
+        samples: impl IntoIterator<Item = (L, V)>,
     ) -> fmt::Result {
         self.samples(family, MetricType::Counter, samples, |metric, count| {
             metric.encode_counter::<NoLabelSet, _, u64>(&count, None)
         })
     }
 
-    pub(super) fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+    /// Writes a family of gauges: labels and values.
+    ///
+    /// # Errors
+    ///
+    /// Those of the encoder.
+    pub fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
         &mut self,
         family: &Family,
         samples: impl IntoIterator<Item = (L, V)>,
@@ -64,7 +81,12 @@ impl<'a> Writer<'a> {
         })
     }
 
-    pub(super) fn histograms<'h, L: EncodeLabelSet>(
+    /// Writes a family of histograms: labels and values.
+    ///
+    /// # Errors
+    ///
+    /// Those of the encoder.
+    pub fn histograms<'h, L: EncodeLabelSet>(
         &mut self,
         family: &Family,
         samples: impl IntoIterator<Item = (L, &'h Histogram)>,

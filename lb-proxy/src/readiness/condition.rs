@@ -38,6 +38,8 @@ pub enum ReadinessCheck {
     Backends,
     /// The embedder's control loop has [reported](crate::Handle::heartbeat) in time, if it ever has.
     ControlLoop,
+    /// The embedder serves what it should, if it has [reported](crate::Handle::note_program) that it does not.
+    Program,
     /// No policy of an upstream has [panicked](crate::Upstream::policy_problem) on the last set of its sources. It is
     /// [advisory](Self::is_advisory): the membership before serves.
     Policies,
@@ -47,7 +49,7 @@ pub enum ReadinessCheck {
 }
 
 impl ReadinessCheck {
-    /// `shutdown`, `listeners`, `membership`, `backends`, `control_loop`, `policies` or `publication`.
+    /// `shutdown`, `listeners`, `membership`, `backends`, `control_loop`, `program`, `policies` or `publication`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Shutdown => "shutdown",
@@ -55,6 +57,7 @@ impl ReadinessCheck {
             Self::Membership => "membership",
             Self::Backends => "backends",
             Self::ControlLoop => "control_loop",
+            Self::Program => "program",
             Self::Policies => "policies",
             Self::Publication => "publication",
         }

@@ -100,7 +100,8 @@ impl Handle {
     /// - the first membership of each upstream is known;
     /// - each [essential](crate::UpstreamBuilder::essential) upstream has a backend that could be picked: one that is neither
     ///   ejected nor unhealthy nor drained, or any if the upstream [panics](Upstream::is_in_panic);
-    /// - the control loop has reported in time, if it ever has: [`heartbeat`](Self::heartbeat).
+    /// - the control loop has reported in time, if it ever has: [`heartbeat`](Self::heartbeat);
+    /// - the program has reported no problem of its own: [`note_program`](Self::note_program).
     ///
     /// O(upstreams), and O(backends) for each essential upstream.
     pub fn readiness(&self) -> Readiness {
@@ -122,6 +123,15 @@ impl Handle {
         let until = now.checked_add(valid_for);
         self.server
             .note_alive(until.unwrap_or_else(|| now + Duration::from_secs(1 << 31)));
+    }
+
+    /// Reports why the program should not get connections although the server could serve them, for example because it has not
+    /// learned yet what to listen on, or with `None` that it should. [`readiness`](Self::readiness) shows a problem as
+    /// [`ReadinessCheck::Program`]. Default: none.
+    ///
+    /// [`ReadinessCheck::Program`]: crate::reports::ReadinessCheck::Program
+    pub fn note_program(&self, problem: Option<String>) {
+        self.server.note_program(problem);
     }
 
     /// Reports why the program cannot publish the readiness, for example because another process has taken its readiness file,

@@ -40,6 +40,9 @@ pub(super) fn readiness(server: &ServerState) -> Readiness {
     membership(&mut readiness, &upstreams);
     backends(&mut readiness, &upstreams);
     control_loop(&mut readiness, server);
+    if let Some(problem) = server.program_problem() {
+        readiness.add(ReadinessCheck::Program, false, problem);
+    }
     policies(&mut readiness, &upstreams);
     if let Some(problem) = server.publication() {
         readiness.add(ReadinessCheck::Publication, false, problem);

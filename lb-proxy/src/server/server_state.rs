@@ -32,9 +32,22 @@ pub(crate) struct ServerState {
     /// Until when the last report of the embedder's control loop holds.
     alive_until: Mutex<Option<Instant>>,
     /// Why the embedder cannot publish the readiness, if it cannot.
-    publication: Mutex<Option<String>>,
+    publication: ReportedProblem,
+    /// Why the embedder should not get connections, if it should not.
+    program: ReportedProblem,
     applied: AtomicU64,
     failed: AtomicU64,
+}
+
+/// A problem that the embedder has reported, if it has one.
+#[derive(Debug, Default)]
+struct ReportedProblem(Mutex<Option<String>>);
+
+impl ReportedProblem {
+    /// No code that can panic runs under the lock.
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ServerState {
@@ -49,7 +62,8 @@ impl ServerState {
             started: SystemTime::now(),
             reloading: AsyncMutex::default(),
             alive_until: Mutex::default(),
-            publication: Mutex::default(),
+            publication: ReportedProblem::default(),
+            program: ReportedProblem::default(),
             applied: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         })
@@ -93,22 +107,27 @@ impl ServerState {
 
     /// Why the embedder cannot publish the readiness, if it cannot.
     pub(crate) fn publication(&self) -> Option<String> {
-        self.lock_publication().clone()
+        self.publication.lock().clone()
     }
 
     pub(crate) fn note_publication(&self, problem: Option<String>) {
-        let is_new = *self.lock_publication() != problem;
-        if is_new {
-            *self.lock_publication() = problem;
-            self.context.trackers.readiness.changed();
-        }
+        self.note(&self.publication, problem);
     }
 
-    /// No code that can panic runs under the lock.
-    fn lock_publication(&self) -> MutexGuard<'_, Option<String>> {
-        self.publication
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Why the embedder should not get connections, if it should not.
+    pub(crate) fn program_problem(&self) -> Option<String> {
+        self.program.lock().clone()
+    }
+
+    pub(crate) fn note_program(&self, problem: Option<String>) {
+        self.note(&self.program, problem);
+    }
+
+    fn note(&self, reported: &ReportedProblem, problem: Option<String>) {
+        let before = std::mem::replace(&mut *reported.lock(), problem.clone());
+        if before != problem {
+            self.context.trackers.readiness.changed();
+        }
     }
 
     /// No code that can panic runs under the lock.

@@ -172,6 +172,18 @@ async fn a_control_loop_that_stops_reporting_ends_readiness() {
 }
 
 #[tokio::test]
+async fn a_problem_of_the_program_ends_readiness_until_it_is_solved() {
+    let upstream = round_robin("a", named("a").await);
+    let (proxy, mut watch) = serving(&upstream).await;
+    proxy.handle.note_program(Some("no plan".to_owned()));
+    reported(&mut watch, &[ReadinessCheck::Program]).await;
+    assert_eq!(proxy.handle.readiness().to_string(), "not ready: no plan");
+    proxy.handle.note_program(None);
+    reported(&mut watch, &[]).await;
+    proxy.end().await;
+}
+
+#[tokio::test]
 async fn a_shutdown_accepts_until_the_pre_stop_hook_completes() {
     let upstream = round_robin("a", named("a").await);
     let withdrawn = Arc::new(Notify::new());

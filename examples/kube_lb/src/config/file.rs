@@ -4,11 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lb_proxy::readiness_report::ReadyFileSettings;
 use serde::Deserialize;
 
 use super::{ConfigError, LeaseSettings, StateSettings, value};
 use crate::plan::Reach;
 use crate::units;
+
+/// The shortest heartbeat of a readiness file.
+const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +36,7 @@ pub(super) struct ConfigFile {
     pub(super) lease: Option<LeaseFile>,
     pub(super) workers: Option<usize>,
     pub(super) admin: Option<SocketAddr>,
+    pub(super) ready_file: Option<ReadyFile>,
     #[serde(default = "drain_timeout")]
     pub(super) drain_timeout: String,
 }
@@ -95,6 +100,16 @@ pub(super) struct LeaseFile {
     identity: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReadyFile {
+    path: PathBuf,
+    ready: Option<i32>,
+    not_ready: Option<i32>,
+    leaving: Option<i32>,
+    heartbeat: Option<String>,
+}
+
 const fn yes() -> bool {
     true
 }
@@ -146,6 +161,30 @@ impl StateFile {
             interval: duration("state.interval", &self.interval)?,
             max_age: max_age.transpose()?,
         })
+    }
+}
+
+impl ReadyFile {
+    pub(super) fn into_settings(self) -> Result<ReadyFileSettings, ConfigError> {
+        let defaults = ReadyFileSettings::new(self.path);
+        let ready = self.ready.unwrap_or(defaults.ready);
+        let not_ready = self.not_ready.unwrap_or(defaults.not_ready);
+        if ready == not_ready {
+            let problem = "the number of ready: what reads the file could not tell them apart";
+            return Err(value("ready_file.not_ready", problem));
+        }
+        let heartbeat = match &self.heartbeat {
+            Some(text) => duration("ready_file.heartbeat", text)?,
+            None => defaults.heartbeat,
+        };
+        if heartbeat < SHORTEST_HEARTBEAT {
+            return Err(value("ready_file.heartbeat", "at least 10ms"));
+        }
+        Ok(defaults
+            .ready(ready)
+            .not_ready(not_ready)
+            .leaving(self.leaving.unwrap_or(not_ready))
+            .heartbeat(heartbeat))
     }
 }
 

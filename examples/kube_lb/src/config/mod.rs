@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lb_proxy::readiness_report::ReadyFileSettings;
+
 use crate::addresses::{Pool, Pools, PoolsError, RangeError};
 use crate::clusters::ClusterPlace;
 use crate::names::{CLASS, GATEWAY_CONTROLLER};
@@ -44,6 +46,8 @@ pub struct Config {
     pub workers: Option<usize>,
     /// Where metrics and the status are served.
     pub admin: Option<SocketAddr>,
+    /// The file that says whether this machine should get connections.
+    pub ready_file: Option<ReadyFileSettings>,
     /// The time that open sessions have at a shutdown.
     pub drain_timeout: Duration,
 }
@@ -163,6 +167,10 @@ impl Config {
             lease,
             workers: file.workers,
             admin: file.admin,
+            ready_file: file
+                .ready_file
+                .map(file::ReadyFile::into_settings)
+                .transpose()?,
             drain_timeout: file::duration("drain_timeout", &file.drain_timeout)?,
         })
     }
@@ -186,6 +194,7 @@ impl Config {
             ),
             ("lease", self.lease != new.lease),
             ("state", self.state != new.state),
+            ("ready_file", self.ready_file != new.ready_file),
             ("workers", self.workers != new.workers),
             ("admin", self.admin != new.admin),
             ("drain_timeout", self.drain_timeout != new.drain_timeout),
@@ -215,6 +224,7 @@ impl Config {
             gateway_controller: old.gateway_controller.clone(),
             lease: old.lease.clone(),
             state: old.state.clone(),
+            ready_file: old.ready_file.clone(),
             workers: old.workers,
             admin: old.admin,
             drain_timeout: old.drain_timeout,

@@ -34,6 +34,7 @@ fn every_setting_is_read() {
          lease: {namespace: kube-lb, name: lb, duration: 9s, identity: one}\n\
          workers: 2\n\
          admin: 127.0.0.1:9446\n\
+         ready_file: {path: /run/lb, ready: 1, not_ready: 0, leaving: -1, heartbeat: 500ms}\n\
          drain_timeout: 2m\n",
     )
     .unwrap();
@@ -52,6 +53,10 @@ fn every_setting_is_read() {
         (Duration::from_secs(9), Some(2))
     );
     assert_eq!(config.drain_timeout, Duration::from_secs(120));
+    let file = ReadyFileSettings::new("/run/lb".into());
+    let file = file.ready(1).not_ready(0).leaving(-1);
+    let file = file.heartbeat(Duration::from_millis(500));
+    assert_eq!(config.ready_file, Some(file));
 }
 
 #[test]
@@ -112,6 +117,14 @@ fn an_error_names_the_place_and_the_fix() {
             "\"10.0.0.1/8\" is no network",
         ),
         ("pools: []\nclusters: [{name: a, priority: 256}]", "256"),
+        (
+            "pools: []\nready_file: {path: /run/a, ready: 1, not_ready: 1}",
+            "ready_file.not_ready: the number of ready",
+        ),
+        (
+            "pools: []\nready_file: {path: /run/a, heartbeat: 1ms}",
+            "ready_file.heartbeat: at least 10ms",
+        ),
     ] {
         let problem = problem(text);
         assert!(problem.contains(expected), "{text}: {problem}");

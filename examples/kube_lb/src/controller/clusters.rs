@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::iter;
 use std::time::{Duration, SystemTime};
 
 use futures::future::select_all;
@@ -13,6 +14,7 @@ use super::stores::{ClusterRole, StoreChanges, Stores, Watches};
 use crate::clusters::{ClusterPlace, ClusterSet, Knowledge};
 use crate::plan::ServiceTarget;
 use crate::state::{SavedCluster, SavedClusters};
+use crate::watch_health::WatchHealth;
 
 /// How the API server of a cluster is reached: [`ClusterPlace::cluster`], with other time limits in tests.
 pub type Connect = Box<dyn Fn(&ClusterPlace) -> Cluster + Send + Sync>;
@@ -44,10 +46,18 @@ pub struct ClusterReport {
 
 impl Clusters {
     /// Begins to follow `places`, of which `saved` is known already. Needs the context of a Tokio runtime.
-    pub fn follow(places: &[ClusterPlace], connect: Connect, mut saved: SavedClusters) -> Self {
-        let members = places.iter().enumerate();
-        let members = members.map(|(number, place)| {
-            Member::follow(place, role(number), &connect, saved.take(&place.name))
+    /// `health`: of the primary cluster.
+    pub fn follow(
+        places: &[ClusterPlace],
+        connect: Connect,
+        mut saved: SavedClusters,
+        health: WatchHealth,
+    ) -> Self {
+        let healths = iter::once(health).chain(iter::repeat_with(WatchHealth::default));
+        let members = places.iter().zip(healths).enumerate();
+        let members = members.map(|(number, (place, health))| {
+            let known = saved.take(&place.name);
+            Member::follow(place, role(number), &connect, known, health)
         });
         Self {
             members: members.collect(),
@@ -65,13 +75,16 @@ impl Clusters {
         for (number, place) in places.iter().enumerate() {
             let mut member = match old.remove(&place.name) {
                 Some(known) if known.place.is_same_cluster(place) => known,
-                Some(known) => {
-                    let saved = known.save(SystemTime::now());
-                    Member::follow(place, role(number), &self.connect, saved)
-                }
-                None => {
-                    info!(cluster = %place.name, "Cluster added");
-                    Member::follow(place, role(number), &self.connect, None)
+                known => {
+                    let saved = match known {
+                        Some(known) => known.save(SystemTime::now()),
+                        None => {
+                            info!(cluster = %place.name, "Cluster added");
+                            None
+                        }
+                    };
+                    let health = WatchHealth::default();
+                    Member::follow(place, role(number), &self.connect, saved, health)
                 }
             };
             member.place = place.clone();
@@ -90,6 +103,14 @@ impl Clusters {
     /// The objects of the primary cluster.
     pub fn primary(&self) -> &Stores {
         &self.members[0].stores
+    }
+
+    /// The kinds of the primary cluster that may not be read, with what the server says.
+    pub(super) fn unread(&self) -> Vec<(&'static str, String)> {
+        let kinds = self.members[0].watches.health().kinds().into_iter();
+        let denied = kinds.filter(|kind| kind.is_denied);
+        let unread = denied.filter_map(|kind| Some((kind.kind, kind.problem?)));
+        unread.collect()
     }
 
     /// Whether the primary cluster has answered.
@@ -215,7 +236,7 @@ impl Clusters {
         let primary = self.members.first()?.save(now)?;
         let remote = self.members.iter().skip(1);
         let remote = remote.filter_map(|member| member.save(now));
-        let clusters = std::iter::once(primary).chain(remote).collect();
+        let clusters = iter::once(primary).chain(remote).collect();
         Some(SavedClusters { clusters })
     }
 }
@@ -226,11 +247,12 @@ impl Member {
         role: ClusterRole,
         connect: &Connect,
         saved: Option<SavedCluster>,
+        health: WatchHealth,
     ) -> Self {
         let begun_with = saved.as_ref().map(|saved| saved.as_of);
         let stores = saved.map(Stores::restored).unwrap_or_default();
         Self {
-            watches: Watches::follow(&connect(place), role, &stores),
+            watches: Watches::follow(&connect(place), role, &stores, health),
             place: place.clone(),
             stores,
             begun_with,

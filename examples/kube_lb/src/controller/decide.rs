@@ -19,8 +19,6 @@ pub struct Decision {
     pub grants: BTreeMap<Owner, Grant>,
     /// The Services.
     pub services: Vec<PlannedService>,
-    /// The policies of the Gateway API, as they were read.
-    pub(crate) policies: ReadPolicies,
 }
 
 /// The last valid settings of objects.
@@ -28,6 +26,13 @@ pub struct Decision {
 pub struct LastValid {
     services: ReadServices,
     policies: ReadPolicies,
+}
+
+impl LastValid {
+    /// The policies of the Gateway API, as the last decision read them.
+    pub(crate) const fn policies(&self) -> &ReadPolicies {
+        &self.policies
+    }
 }
 
 /// Decides what is served. The addresses of all kinds of objects are decided in one place.
@@ -57,7 +62,6 @@ pub fn decide(stores: &Stores, config: &Config, last: &mut LastValid, mode: Mode
         plan,
         grants,
         services,
-        policies: last.policies.clone(),
     }
 }
 

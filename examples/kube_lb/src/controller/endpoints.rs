@@ -13,7 +13,7 @@ use crate::plan::{Reach, ServiceTarget};
 ///
 /// Why there are none, if that is not simply that no pod is ready.
 pub(super) fn cluster_set(stores: &Stores, of: &ServiceTarget) -> Result<Snapshot, String> {
-    let key = format!("{}/{}", of.namespace, of.service);
+    let key = of.service.to_string();
     let service = stores.service_of(of).ok_or("no such Service")?;
     let slices = stores
         .slices

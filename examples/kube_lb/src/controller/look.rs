@@ -10,6 +10,7 @@ use super::decide::{Decision, LastValid, decide};
 use crate::addresses::Mode;
 use crate::config::Config;
 use crate::state::restore;
+use crate::watch_health::WatchHealth;
 
 /// Why the cluster cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -24,11 +25,13 @@ pub enum LookError {
 
 /// What was seen.
 #[derive(Debug)]
-pub struct Looked {
+pub struct Look {
     /// The clusters.
     pub clusters: Clusters,
-    /// What the leading replica would decide.
+    /// What the leading replica would serve.
     pub decision: Decision,
+    /// The kinds of the primary cluster that may not be read, with what the server says: nothing of them is known.
+    pub unread: Vec<(&'static str, String)>,
 }
 
 /// Lists the objects of the clusters once, and decides as the leading replica would. Writes nothing and listens nowhere.
@@ -38,10 +41,12 @@ pub struct Looked {
 /// # Errors
 ///
 /// [`LookError`]: the primary cluster does not answer, and no state file knows it.
-pub async fn look(config: &Config, connect: Connect, limit: Duration) -> Result<Looked, LookError> {
+pub async fn look(config: &Config, connect: Connect, limit: Duration) -> Result<Look, LookError> {
     let saved = config.state.as_ref();
     let saved = saved.and_then(|state| restore(state, SystemTime::now()));
-    let mut clusters = Clusters::follow(&config.clusters, connect, saved.unwrap_or_default());
+    let saved = saved.unwrap_or_default();
+    let health = WatchHealth::default();
+    let mut clusters = Clusters::follow(&config.clusters, connect, saved, health);
     let decided = |clusters: &Clusters| {
         let stores = clusters.primary();
         // Nothing new is assigned from old objects.
@@ -62,7 +67,11 @@ pub async fn look(config: &Config, connect: Connect, limit: Duration) -> Result<
         Ok(decision)
     });
     let decision = looked.await.unwrap_or(Err(LookError::Slow(limit)))?;
-    Ok(Looked { clusters, decision })
+    Ok(Look {
+        unread: clusters.unread(),
+        clusters,
+        decision,
+    })
 }
 
 /// Waits until each cluster is listed or fails.
@@ -77,17 +86,21 @@ async fn list(clusters: &mut Clusters) -> Result<(), LookError> {
 }
 
 /// The clusters, if there are several or what is known is old, then the decision.
-impl fmt::Display for Looked {
+impl fmt::Display for Look {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let now = SystemTime::now();
         for line in describe(&self.clusters.reports(), now) {
             writeln!(f, "{line}")?;
         }
-        write!(f, "{}", self.decision)
+        write!(f, "{}", self.decision)?;
+        for (kind, problem) in &self.unread {
+            writeln!(f, "problem: {kind} may not be read: {problem}")?;
+        }
+        Ok(())
     }
 }
 
-impl Looked {
+impl Look {
     /// Lines about the clusters, if there are several or what is known is old.
     pub fn about_clusters(&self) -> Vec<String> {
         describe(&self.clusters.reports(), SystemTime::now())

@@ -4,12 +4,13 @@
 //! - `endpoints`: the backends of an upstream, from the stores; `settle`: how long they stay without one;
 //! - `decide`: what is served and reported, from the stores. Pure;
 //! - `run`: the loop; `look` decides once, for the commands that only show;
-//! - `reports`: which writes are missing;
+//! - `reports`: which writes are missing; `shown`: what the metrics show;
 //! - `requests`: the requests that write, and the permissions that they need;
-//! - `writer`: sends them, at a limited rate, while this replica leads;
+//! - `writer`: sends them, at a limited rate, while this replica leads; `answer`: what the answers say;
 //! - `events`: Events about what has changed;
 //! - `lease`: which replica leads.
 
+mod answer;
 mod clusters;
 mod decide;
 mod endpoints;
@@ -20,6 +21,7 @@ mod reports;
 mod requests;
 mod run;
 mod settle;
+mod shown;
 mod stores;
 mod time;
 mod write_queue;
@@ -27,7 +29,7 @@ mod writer;
 
 pub use clusters::{ClusterReport, Clusters, Connect};
 pub use decide::{Decision, LastValid, decide};
-pub use look::{LookError, Looked, look};
+pub use look::{Look, LookError, look};
 pub use requests::{PERMISSIONS, Permission, PermissionScope, REMOTE_PERMISSIONS};
 pub use run::{Controller, ControllerError};
 pub use stores::{ClusterRole, Stores, Watches};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::decide::Decision;
+use super::decide::{Decision, LastValid};
 use super::events;
 use super::requests::{Target, patch_status};
-use super::stores::Stores;
+use super::stores::{SERVICES, Stores};
 use super::time::now;
 use super::write_queue::{Write, WriteQueue};
 use super::writer::Writes;
@@ -21,6 +21,7 @@ pub(super) fn want_reports(
     stores: &Stores,
     config: &Config,
     decision: &Decision,
+    last_valid: &LastValid,
     feedback: &Feedback,
 ) {
     let time = now();
@@ -38,7 +39,15 @@ pub(super) fn want_reports(
                 want_cleanup(queue, key, service, config);
             }
         }
-        want_statuses(queue, stores, config, decision, feedback, &time);
+        let controller = &config.gateway_controller;
+        let policies = last_valid.policies();
+        let evaluation = Evaluation::new(&stores.gateway, &stores.services, policies, controller);
+        let context = StatusContext {
+            grants: &decision.grants,
+            feedback,
+            now: &time,
+        };
+        want_statuses(queue, &evaluation, context);
     });
 }
 
@@ -51,24 +60,11 @@ fn exists(key: &str, stores: &Stores) -> bool {
 }
 
 /// Wants the statuses of the Gateway API that differ.
-fn want_statuses(
-    queue: &mut WriteQueue,
-    stores: &Stores,
-    config: &Config,
-    decision: &Decision,
-    feedback: &Feedback,
-    now: &str,
-) {
-    let controller = &config.gateway_controller;
-    let policies = &decision.policies;
-    let evaluation = Evaluation::new(&stores.gateway, &stores.services, policies, controller);
-    let patches = evaluation.patches(StatusContext {
-        grants: &decision.grants,
-        feedback,
-        now,
-    });
+fn want_statuses(queue: &mut WriteQueue, evaluation: &Evaluation<'_>, context: StatusContext<'_>) {
+    let patches = evaluation.patches(context);
     let wanted = patches.into_iter().map(|patch| {
         let write = Write {
+            kind: patch.plural,
             request: patch_status(&patch),
             events: Vec::new(),
         };
@@ -93,6 +89,7 @@ fn missing(
     let target = Target::service(&service.metadata);
     if !has_finalizer(service) {
         return Some(Write {
+            kind: SERVICES,
             request: target.add_finalizer(),
             events: Vec::new(),
         });
@@ -100,6 +97,7 @@ fn missing(
     let grant = decision.grants.get(&planned.request.owner)?;
     let report = report(planned, grant, feedback, config.max_ports, time);
     (!report.is_written(service)).then(|| Write {
+        kind: SERVICES,
         request: target.report(&report, config.takes_over),
         events: events::about(service, &report.conditions),
     })
@@ -114,8 +112,12 @@ fn want_cleanup(queue: &mut WriteQueue, key: &str, service: &Service, config: &C
         (true, true) => target.remove_finalizer(),
         (true, false) => target.clear_status(),
     };
-    let events = Vec::new();
-    queue.want(key, Write { request, events });
+    let write = Write {
+        kind: SERVICES,
+        request,
+        events: Vec::new(),
+    };
+    queue.want(key, write);
 }
 
 fn has_finalizer(service: &Service) -> bool {

@@ -19,11 +19,13 @@ use super::decide::{Decision, LastValid, decide};
 use super::lease::{Leadership, lead};
 use super::reports::want_reports;
 use super::settle::Settling;
+use super::shown::shown;
 use super::stores::StoreChanges;
 use super::writer::Writes;
 use crate::addresses::Mode;
 use crate::clusters::{JoinedSet, join};
 use crate::config::Config;
+use crate::metrics::ControllerMetrics;
 use crate::plan::{Plan, Reach};
 use crate::serve::{ApplyError, RunningProxy};
 use crate::services::Feedback;
@@ -63,6 +65,7 @@ pub struct Controller {
     /// How long the last reconciliation took: the next one waits at least twice as long.
     cost: Duration,
     writes: Writes,
+    metrics: ControllerMetrics,
 }
 
 /// Why the controller cannot start.
@@ -82,11 +85,16 @@ impl Controller {
     /// [`ControllerError`].
     pub async fn start(config: Config, connect: Connect) -> Result<Self, ControllerError> {
         let proxy = RunningProxy::start(config.workers, config.drain_timeout).await?;
+        let not_listed = "the objects of the cluster are not listed yet";
+        proxy.handle().note_program(Some(not_listed.to_owned()));
+        let metrics = ControllerMetrics::default();
         let saved = config.state.as_ref();
         let saved = saved.and_then(|state| restore(state, SystemTime::now()));
         let (settings_sender, settings) = mpsc::channel(1);
+        let health = metrics.watches().clone();
+        let saved = saved.unwrap_or_default();
         Ok(Self {
-            clusters: Clusters::follow(&config.clusters, connect, saved.unwrap_or_default()),
+            clusters: Clusters::follow(&config.clusters, connect, saved, health),
             saver: config.state.clone().map(StateSaver::new),
             config,
             settings,
@@ -102,13 +110,19 @@ impl Controller {
             is_unapplied: false,
             retry_at: None,
             cost: Duration::ZERO,
-            writes: Writes::default(),
+            writes: Writes::new(metrics.clone()),
+            metrics,
         })
     }
 
     /// The handle of the proxy, for metrics and status.
     pub const fn handle(&self) -> &Handle {
         self.proxy.handle()
+    }
+
+    /// What the controller counts.
+    pub const fn metrics(&self) -> &ControllerMetrics {
+        &self.metrics
     }
 
     /// Takes new settings while the controller runs. Those that only count at a start are logged and left as they are.
@@ -126,9 +140,10 @@ impl Controller {
         let mut tasks = JoinSet::new();
         let primary = self.clusters.connect_primary();
         let mut leadership = match self.config.lease.clone() {
-            None => Leadership::alone(),
+            None => Leadership::alone(&self.metrics),
             Some(settings) => {
-                let (leadership, election) = lead(&primary, settings, stop.clone());
+                let metrics = self.metrics.clone();
+                let (leadership, election) = lead(&primary, settings, stop.clone(), metrics);
                 tasks.spawn(election);
                 leadership
             }
@@ -174,6 +189,7 @@ impl Controller {
                         gathered = None;
                         self.reconcile(&leadership).await;
                         self.cost = now.elapsed();
+                        self.metrics.reconciled(self.cost);
                     }
                     self.save(now);
                 }
@@ -278,12 +294,16 @@ impl Controller {
         let stale = self.stale();
         has_news |= stale != self.feedback.clusters;
         self.feedback.clusters = stale;
+        let stores = self.clusters.primary();
+        self.metrics
+            .serve(shown(stores, &self.decision, &self.feedback));
         if leads && (decides || has_news) {
             want_reports(
                 &self.writes,
-                self.clusters.primary(),
+                stores,
                 &self.config,
                 &self.decision,
+                &self.last_valid,
                 &self.feedback,
             );
         }
@@ -310,10 +330,13 @@ impl Controller {
                 }
                 has_news = problems != self.feedback.listening;
                 self.retry_at = self.proxy.must_try_again().then(|| now + RETRY);
+                let unserved = unserved(plan, problems.len());
+                self.proxy.handle().note_program(unserved);
                 self.feedback.listening = problems;
             }
             Err(error) => {
                 error!(%error, "Plan not applied");
+                self.metrics.plan_failed();
                 self.retry_at = Some(now + RETRY);
             }
         }
@@ -334,7 +357,7 @@ impl Controller {
         let upstreams = self.decision.plan.upstreams().iter();
         let affected = upstreams.filter(|(_, upstream)| {
             let backends = &upstream.backends;
-            let service = format!("{}/{}", backends.namespace, backends.service);
+            let service = backends.service.to_string();
             all || changes.endpoints.contains(&service)
                 || (changes.nodes && backends.reach == Reach::Nodes)
         });
@@ -370,6 +393,13 @@ impl Controller {
         }
         has_news
     }
+}
+
+/// Why the process should get no connections although it serves `plan`, of which the machine cannot listen on `refused` addresses.
+fn unserved(plan: &Plan, refused: usize) -> Option<String> {
+    let planned = plan.listeners().len();
+    (planned > 0 && refused == planned)
+        .then(|| format!("none of {planned} addresses and ports can be listened on"))
 }
 
 /// The upstreams that are new or have other backends.

@@ -4,18 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use lb_discovery::DiscoveryError;
-use lb_discovery::kubernetes::Cluster;
-use lb_discovery::kubernetes::controller::{
-    ApiObject, ClusterNode, Collection, EndpointSlice, ObjectEvent, ObjectWatch,
-};
-use tracing::{error, info};
-
 use crate::gateway::{GatewayObjects, GatewayWatches};
 use crate::names::GLOBAL;
 use crate::objects::Service;
 use crate::plan::ServiceTarget;
 use crate::state::SavedCluster;
+use crate::watch_health::{KindHealth, WatchHealth};
+use lb_discovery::DiscoveryError;
+use lb_discovery::kubernetes::Cluster;
+use lb_discovery::kubernetes::controller::{
+    ApiObject, ClusterNode, Collection, EndpointSlice, ObjectEvent, ObjectWatch,
+};
 
 /// The objects of the cluster.
 #[derive(Debug, Default)]
@@ -51,6 +50,16 @@ impl StoreChanges {
 }
 
 impl Stores {
+    /// How many objects of each kind there are, by its plural name.
+    pub(super) fn counts(&self) -> BTreeMap<&'static str, usize> {
+        let own = [
+            (SERVICES, self.services.len()),
+            (SLICES, self.owners.len()),
+            (NODES, self.nodes.len()),
+        ];
+        own.into_iter().chain(self.gateway.counts()).collect()
+    }
+
     /// What an earlier process knew.
     pub(super) fn restored(saved: SavedCluster) -> Self {
         let mut stores = Self {
@@ -90,8 +99,7 @@ impl Stores {
 
     /// The Service of a target.
     pub(super) fn service_of(&self, target: &ServiceTarget) -> Option<&Arc<Service>> {
-        let key = format!("{}/{}", target.namespace, target.service);
-        self.services.get(&key)
+        self.services.get(&target.service.to_string())
     }
 
     /// What has changed since the last call.
@@ -165,21 +173,26 @@ pub struct Watches {
     nodes: Option<ObjectWatch<ClusterNode>>,
     /// Of the primary cluster.
     gateway: Option<GatewayWatches>,
-    /// The kinds that are not listed yet.
-    missing: BTreeSet<&'static str>,
-    /// The kinds whose last request failed, with the error.
-    failing: BTreeMap<&'static str, String>,
+    health: WatchHealth,
     /// Since when a request of one of the kinds fails.
     failing_since: Option<SystemTime>,
 }
 
-const SERVICES: &str = "services";
+pub(super) const SERVICES: &str = "services";
 const SLICES: &str = "endpointslices";
 const NODES: &str = "nodes";
 
 impl Watches {
-    /// Begins to follow the cluster, of which `known` is known already. Needs the context of a Tokio runtime.
-    pub fn follow(cluster: &Cluster, role: ClusterRole, known: &Stores) -> Self {
+    /// Begins to follow the cluster, of which `known` is known already, and reports in `health` how that goes. Needs the context of a
+    /// Tokio runtime.
+    pub fn follow(
+        cluster: &Cluster,
+        role: ClusterRole,
+        known: &Stores,
+        health: WatchHealth,
+    ) -> Self {
+        health.follow(SERVICES);
+        health.follow(SLICES);
         let collection = |api, plural| {
             let all = Collection::new(api, plural);
             match role {
@@ -190,14 +203,13 @@ impl Watches {
         let services = collection("/api/v1", SERVICES);
         let slices = collection("/apis/discovery.k8s.io/v1", SLICES);
         let gateway = (role == ClusterRole::Primary)
-            .then(|| GatewayWatches::follow(cluster, known.gateway.clone()));
+            .then(|| GatewayWatches::follow(cluster, known.gateway.clone(), health.clone()));
         let mut watches = Self {
             services: ObjectWatch::begin_with(cluster, services, known.services.clone()),
             slices: ObjectWatch::begin_with(cluster, slices, known.all_slices()),
             nodes: None,
             gateway,
-            missing: BTreeSet::from([SERVICES, SLICES]),
-            failing: BTreeMap::new(),
+            health,
             failing_since: None,
             cluster: cluster.clone(),
         };
@@ -213,26 +225,26 @@ impl Watches {
             let nodes = Collection::new("/api/v1", NODES);
             let nodes = ObjectWatch::begin_with(&self.cluster, nodes, known.clone());
             self.nodes = Some(nodes);
-            self.missing.insert(NODES);
+            self.health.follow(NODES);
         }
     }
 
-    /// Whether every kind that is followed was listed once.
+    /// Whether every kind that is followed was listed once, or may not be read: the rest is served without it. Without Services
+    /// there is nothing to serve.
     pub fn are_listed(&self) -> bool {
         let gateway = self.gateway.as_ref();
-        self.missing.is_empty() && gateway.is_none_or(GatewayWatches::are_listed)
+        let is_settled = gateway.is_none_or(GatewayWatches::are_known) && self.health.is_settled();
+        is_settled && self.health.is_listed(SERVICES)
     }
 
-    /// Whether the last request of a kind failed.
+    /// How the watches go.
+    pub const fn health(&self) -> &WatchHealth {
+        &self.health
+    }
+
+    /// Whether the last request of a kind that is needed failed.
     pub fn has_failed(&self) -> bool {
-        self.failing().next().is_some()
-    }
-
-    /// The kinds whose last request failed, with the error.
-    pub fn failing(&self) -> impl Iterator<Item = (&'static str, &String)> {
-        let of_gateway = self.gateway.iter().flat_map(|watches| watches.failing());
-        let all = self.failing.iter().chain(of_gateway);
-        all.map(|(kind, problem)| (*kind, problem))
+        self.problem().is_some()
     }
 
     /// Since when requests fail.
@@ -240,9 +252,12 @@ impl Watches {
         self.failing_since
     }
 
-    /// What a failed request said.
+    /// What a failed request said. Kinds that may not be read do not count, apart from Services.
     pub fn problem(&self) -> Option<String> {
-        self.failing().next().map(|(_, problem)| problem.clone())
+        let kinds = self.health.kinds().into_iter();
+        let is_needed =
+            |kind: &KindHealth| !kind.is_denied || kind.is_listed || kind.kind == SERVICES;
+        kinds.filter(is_needed).find_map(|kind| kind.problem)
     }
 
     /// Applies the next event to `stores`. Cancel-safe.
@@ -277,22 +292,14 @@ impl Watches {
             }
         };
         match news {
-            News::Object => {}
+            News::Object => return,
             News::Listed => {
-                self.missing.remove(kind);
+                self.health.listed(kind);
                 // An empty cluster has something to plan as well: nothing.
                 stores.changes.plan = true;
             }
-            News::Failed(failure) => {
-                let text = failure.to_string();
-                if self.failing.insert(kind, text).is_none() {
-                    error!(kind, error = %failure, "Objects not followed");
-                }
-            }
-            News::Recovered => {
-                self.failing.remove(kind);
-                info!(kind, "Objects followed again");
-            }
+            News::Failed(failure) => stores.changes.plan |= self.health.failed(kind, &failure),
+            News::Recovered => self.health.recovered(kind),
         }
         self.note_failures();
     }

@@ -14,9 +14,14 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 /// The most Events that wait. Others are dropped: the conditions say the same.
 const MOST_EVENTS: usize = 1000;
 
+/// The plural name of Events.
+const EVENTS: &str = "events";
+
 /// A write.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Write {
+    /// The plural name of the kind of the object.
+    pub(super) kind: &'static str,
     /// The request.
     pub(super) request: ApiRequest,
     /// Events to create once it has succeeded.
@@ -102,8 +107,12 @@ impl WriteQueue {
         }
         if !self.events.is_empty() {
             let request = self.events.remove(0);
-            let events = Vec::new();
-            return Ok((None, Write { request, events }));
+            let write = Write {
+                kind: EVENTS,
+                request,
+                events: Vec::new(),
+            };
+            return Ok((None, write));
         }
         let soonest = self.writes.keys().map(not_before).min();
         Err(soonest.map(|at| at.saturating_sub(now)))
@@ -148,8 +157,7 @@ impl WriteQueue {
     }
 
     /// How many writes and Events wait.
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.writes.len() + self.events.len()
     }
 }
@@ -162,6 +170,7 @@ mod tests {
 
     fn write(path: &str) -> Write {
         Write {
+            kind: "services",
             request: ApiRequest::new(ApiMethod::Get, path),
             events: Vec::new(),
         }

@@ -11,9 +11,12 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use super::answer::message;
 use super::lease::Leadership;
 use super::time::since_boot;
 use super::write_queue::{Write, WriteOutcome, WriteQueue};
+use crate::log_limit::LogLimits;
+use crate::metrics::{ControllerMetrics, WriteResult};
 
 /// The least time between two requests, which is a rate of 100 a second. API servers limit each client by priority and fairness.
 const GAP: Duration = Duration::from_millis(10);
@@ -25,19 +28,32 @@ const REQUEST: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The handle to the writes that wait. A copy is another handle.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Writes(Arc<Inner>);
+#[derive(Clone, Debug)]
+pub(super) struct Writes(Arc<WriteState>);
 
-#[derive(Debug, Default)]
-struct Inner {
+#[derive(Debug)]
+struct WriteState {
     queue: Mutex<WriteQueue>,
     changed: Notify,
+    metrics: ControllerMetrics,
 }
 
 impl Writes {
+    /// An empty queue, which `metrics` shows.
+    pub(super) fn new(metrics: ControllerMetrics) -> Self {
+        Self(Arc::new(WriteState {
+            queue: Mutex::default(),
+            changed: Notify::new(),
+            metrics,
+        }))
+    }
+
     /// Changes the queue.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut WriteQueue) -> T) -> T {
-        let changed = change(&mut self.lock());
+        let mut queue = self.lock();
+        let changed = change(&mut queue);
+        self.0.metrics.waiting(queue.len());
+        drop(queue);
         self.0.changed.notify_one();
         changed
     }
@@ -51,6 +67,10 @@ impl Writes {
     /// take.
     pub(super) async fn run(self, cluster: Cluster, leadership: Leadership) {
         let requests = ApiRequests::new(&cluster);
+        let mut judge = Judge {
+            metrics: self.0.metrics.clone(),
+            log_limits: LogLimits::default(),
+        };
         loop {
             let next = self.lock().next(since_boot());
             let (key, write) = match next {
@@ -68,12 +88,12 @@ impl Writes {
                 }
             };
             let Some(limit) = leadership.remaining() else {
-                self.lock().clear();
+                self.change(WriteQueue::clear);
                 continue;
             };
             let answer = requests.send(&write.request, limit.min(REQUEST)).await;
-            let outcome = judge(&write, answer);
-            self.lock().ended(key, write, outcome, since_boot());
+            let outcome = judge.judge(&write, answer);
+            self.change(|queue| queue.ended(key, write, outcome, since_boot()));
             let pause = match outcome {
                 WriteOutcome::Failed(Some(asked)) => asked.min(LONGEST_PAUSE),
                 _ => GAP,
@@ -83,36 +103,56 @@ impl Writes {
     }
 }
 
-/// What an answer means for the write.
-fn judge(write: &Write, answer: Result<ApiAnswer, DiscoveryError>) -> WriteOutcome {
-    let request = &write.request;
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) => {
-            warn!(%request, %error, "Write failed");
-            return WriteOutcome::Failed(error.retry_after());
+/// Judges answers, counts them, and logs failures, of each kind at most one in 30 s.
+struct Judge {
+    metrics: ControllerMetrics,
+    log_limits: LogLimits<(&'static str, WriteResult)>,
+}
+
+impl Judge {
+    /// What an answer means for the write.
+    fn judge(&mut self, write: &Write, answer: Result<ApiAnswer, DiscoveryError>) -> WriteOutcome {
+        let result = match &answer {
+            Err(_) => WriteResult::Failed,
+            Ok(answer) if answer.is_success() => WriteResult::Written,
+            Ok(ApiAnswer {
+                code: 404 | 410, ..
+            }) => WriteResult::Gone,
+            Ok(answer) if answer.code != 409 => WriteResult::Refused,
+            Ok(answer) if is_other_manager(answer) => WriteResult::OtherManager,
+            Ok(_) => WriteResult::Conflict,
+        };
+        self.metrics.wrote(write.kind, result);
+        let problem = match &answer {
+            Err(error) => error.to_string(),
+            Ok(answer) => format!("{} {}", answer.code, message(answer)),
+        };
+        match result {
+            // There is nothing to write to any more.
+            WriteResult::Written | WriteResult::Gone => WriteOutcome::Done,
+            WriteResult::Conflict => WriteOutcome::Stale,
+            WriteResult::Failed | WriteResult::OtherManager | WriteResult::Refused => {
+                self.log(write, result, &problem);
+                WriteOutcome::Failed(match answer {
+                    Err(error) => error.retry_after(),
+                    Ok(answer) => answer.retry_after,
+                })
+            }
         }
-    };
-    match answer.code {
-        _ if answer.is_success() => {
-            debug!(%request, "Written");
-            WriteOutcome::Done
-        }
-        // The object is gone.
-        404 | 410 => WriteOutcome::Done,
-        409 if !is_other_manager(&answer) => {
-            debug!(%request, "Object changed before the write");
-            WriteOutcome::Stale
-        }
-        409 => {
-            let owner = message(&answer);
-            warn!(%request, %owner, "Another program writes the same status: let one of them serve the class, or set `take_over`");
-            WriteOutcome::Failed(None)
-        }
-        code => {
-            let said = message(&answer);
-            warn!(%request, code, %said, "Write refused");
-            WriteOutcome::Failed(answer.retry_after)
+    }
+
+    fn log(&mut self, write: &Write, result: WriteResult, problem: &str) {
+        let request = &write.request;
+        let Some(suppressed) = self.log_limits.admit((write.kind, result)) else {
+            debug!(%request, %problem, "Write failed");
+            return;
+        };
+        match result {
+            WriteResult::OtherManager => {
+                warn!(%request, %problem, suppressed, "Another program writes the same status: let one of them serve the class, or set `take_over`");
+            }
+            WriteResult::Refused => warn!(%request, %problem, suppressed, "Write refused"),
+            _ => warn!(%request, %problem, suppressed, "Write failed"),
         }
     }
 }
@@ -126,14 +166,4 @@ fn is_other_manager(answer: &ApiAnswer) -> bool {
             .iter()
             .any(|cause| cause["reason"] == "FieldManagerConflict")
     })
-}
-
-/// The message of a failed request.
-fn message(answer: &ApiAnswer) -> String {
-    let status: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let text = status["message"].as_str().unwrap_or("no message");
-    text.chars()
-        .take(300)
-        .flat_map(char::escape_debug)
-        .collect()
 }

@@ -8,10 +8,11 @@ use super::api::{GROUP, TcpRoute, TlsRoute};
 use super::backends::ResolvedBackends;
 use super::host_pattern::HostPattern;
 use super::listener::GatewayListener;
-use super::object_name::{ObjectName, Precedence};
 use super::objects::{GatewayObjects, Services};
+use super::precedence::Precedence;
 use super::protocol::RouteKind;
 use super::view::View;
+use crate::objects::ObjectName;
 
 /// A route with a parent of this controller.
 #[derive(Debug)]

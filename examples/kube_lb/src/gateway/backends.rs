@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use super::api::route::{BackendRef, RouteObject, RouteRule};
 use super::api::{GROUP, ReferenceGrant};
-use super::object_name::ObjectName;
 use super::objects::Services;
 use super::protocol::RouteKind;
-use crate::objects::ServicePort;
+use crate::objects::{ObjectName, ServicePort};
 
 /// The weight of a reference that has none.
 const DEFAULT_WEIGHT: i32 = 1;

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lb_discovery::DiscoveryError;
 use lb_discovery::kubernetes::Cluster;
 use lb_discovery::kubernetes::controller::{
     ApiAnswer, ApiMethod, ApiObject, ApiRequest, ApiRequests, Collection, Metadata, ObjectEvent,
@@ -18,15 +19,16 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tracing::{error, info};
+use tracing::info;
 
-use super::api::namespace::Namespace;
+use super::api::namespace::{NAMESPACES, Namespace};
 use super::api::{
     GROUP, Gateway, GatewayClass, GatewayKind, ListenerSet, ReferenceGrant, TcpRoute, TlsRoute,
 };
 use super::objects::GatewayObjects;
 use super::policy::object::{ConnectionPolicy, PLURAL};
 use crate::names::DOMAIN;
+use crate::watch_health::WatchHealth;
 
 /// The time between two looks at the definitions.
 const LOOK: Duration = Duration::from_secs(30);
@@ -52,43 +54,37 @@ enum GatewayEvent {
         followed: BTreeSet<&'static str>,
     },
     Listed(&'static str),
-    Failed(&'static str, String),
+    Failed(&'static str, DiscoveryError),
     Recovered(&'static str),
 }
 
 /// The watches of the kinds. Dropping it ends them.
 pub struct GatewayWatches {
     events: mpsc::Receiver<GatewayEvent>,
-    /// The kinds that are followed and not listed yet. `None`: it is not known which kinds there are.
-    missing: Option<BTreeSet<&'static str>>,
-    listed: BTreeSet<&'static str>,
-    failing: BTreeMap<&'static str, String>,
+    /// Whether it is known which kinds there are.
+    are_known: bool,
+    health: WatchHealth,
     _tasks: JoinSet<()>,
 }
 
 impl GatewayWatches {
-    /// Begins to look for the kinds, of whose objects `known` are known already. Needs the context of a Tokio runtime.
-    pub fn follow(cluster: &Cluster, known: GatewayObjects) -> Self {
+    /// Begins to look for the kinds, of whose objects `known` are known already, and reports in `health` how their watches go. Needs
+    /// the context of a Tokio runtime.
+    pub fn follow(cluster: &Cluster, known: GatewayObjects, health: WatchHealth) -> Self {
         let (sender, events) = mpsc::channel(BUFFER);
         let mut tasks = JoinSet::new();
         tasks.spawn(look_for_kinds(cluster.clone(), known, sender));
         Self {
             events,
-            missing: None,
-            listed: BTreeSet::new(),
-            failing: BTreeMap::new(),
+            are_known: false,
+            health,
             _tasks: tasks,
         }
     }
 
-    /// Whether it is known which kinds there are, and each of them was listed once.
-    pub fn are_listed(&self) -> bool {
-        self.missing.as_ref().is_some_and(BTreeSet::is_empty)
-    }
-
-    /// The kinds whose last request failed, with the error.
-    pub const fn failing(&self) -> &BTreeMap<&'static str, String> {
-        &self.failing
+    /// Whether it is known which kinds there are.
+    pub const fn are_known(&self) -> bool {
+        self.are_known
     }
 
     /// Applies the next event to `objects`. Returns whether they have changed. Cancel-safe.
@@ -100,27 +96,18 @@ impl GatewayWatches {
         match event {
             GatewayEvent::Change(change) => change(objects),
             GatewayEvent::Known { releases, followed } => {
-                let missing = followed.difference(&self.listed).copied().collect();
-                let is_new = self.missing.replace(missing).is_none();
+                for kind in followed {
+                    self.health.follow(kind);
+                }
+                let is_new = !std::mem::replace(&mut self.are_known, true);
                 let differs = objects.releases != releases;
                 objects.releases = releases;
                 return is_new || differs;
             }
-            GatewayEvent::Listed(kind) => {
-                self.listed.insert(kind);
-                if let Some(missing) = &mut self.missing {
-                    missing.remove(kind);
-                }
-            }
-            GatewayEvent::Failed(kind, problem) => {
-                if self.failing.insert(kind, problem.clone()).is_none() {
-                    error!(kind, error = %problem, "Objects not followed");
-                }
-                return false;
-            }
+            GatewayEvent::Listed(kind) => self.health.listed(kind),
+            GatewayEvent::Failed(kind, error) => return self.health.failed(kind, &error),
             GatewayEvent::Recovered(kind) => {
-                self.failing.remove(kind);
-                info!(kind, "Objects followed again");
+                self.health.recovered(kind);
                 return false;
             }
         }
@@ -131,8 +118,8 @@ impl GatewayWatches {
 impl fmt::Debug for GatewayWatches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GatewayWatches")
-            .field("missing", &self.missing)
-            .field("failing", &self.failing)
+            .field("are_known", &self.are_known)
+            .field("health", &self.health)
             .finish_non_exhaustive()
     }
 }
@@ -283,7 +270,7 @@ impl Follower {
                         }))
                     }
                     ObjectEvent::Listed => GatewayEvent::Listed(kind),
-                    ObjectEvent::Failed(error) => GatewayEvent::Failed(kind, error.to_string()),
+                    ObjectEvent::Failed(error) => GatewayEvent::Failed(kind, error),
                     ObjectEvent::Recovered => GatewayEvent::Recovered(kind),
                     _ => continue,
                 };
@@ -294,6 +281,3 @@ impl Follower {
         });
     }
 }
-
-/// The plural name of namespaces.
-const NAMESPACES: &str = "namespaces";

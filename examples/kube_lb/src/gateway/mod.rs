@@ -1,6 +1,6 @@
 //! The Gateway API: from its objects to addresses, listeners, routes and statuses. Pure, except what follows the API.
 //!
-//! - `api`: the objects; `objects`: all of one moment;
+//! - `api`: the objects; `objects`: all of one moment; `precedence`: which of them come first;
 //! - `classes`, `view`, `listener`, `protocol`, `conflict`: the Gateways of this controller, and which of their listeners are
 //!   accepted;
 //! - `attach`, `namespace_rule`, `host_pattern`: which routes are attached to which listeners;
@@ -26,10 +26,10 @@ mod follow;
 mod host_pattern;
 mod listener;
 mod namespace_rule;
-mod object_name;
 mod objects;
 mod planner;
 pub(crate) mod policy;
+mod precedence;
 mod programming;
 mod protocol;
 mod serving;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::namespace::Namespace;
+use super::api::namespace::{NAMESPACES, Namespace};
 use super::api::{
     Gateway, GatewayClass, GatewayKind, ListenerSet, ReferenceGrant, TcpRoute, TlsRoute,
 };
@@ -37,6 +37,20 @@ pub struct GatewayObjects {
 }
 
 impl GatewayObjects {
+    /// How many objects of each kind there are, by its plural name.
+    pub(crate) fn counts(&self) -> [(&'static str, usize); 8] {
+        [
+            (GatewayClass::PLURAL, self.classes.len()),
+            (Gateway::PLURAL, self.gateways.len()),
+            (ListenerSet::PLURAL, self.listener_sets.len()),
+            (TcpRoute::PLURAL, self.tcp_routes.len()),
+            (TlsRoute::PLURAL, self.tls_routes.len()),
+            (ReferenceGrant::PLURAL, self.grants.len()),
+            (PLURAL, self.policies.len()),
+            (NAMESPACES, self.namespaces.len()),
+        ]
+    }
+
     /// Whether there is an object of the kind `plural` with a status, by its key.
     pub(crate) fn contains(&self, plural: &str, key: &str) -> bool {
         match plural {

@@ -14,8 +14,8 @@ use super::evaluation::{Evaluation, Grants};
 use super::host_pattern::HostPattern;
 use super::serving::{PortPlan, Served};
 use crate::plan::{
-    Destination, ListenerPlan, NamedTargets, Plan, PolicyPlan, Reach, Routing, ServiceTarget,
-    SessionPlan, Targets, UpstreamPlan, WeightedTarget,
+    Destination, ListenerPlan, NamedTargets, Plan, PolicyPlan, Reach, RouteName, Routing,
+    ServiceTarget, SessionPlan, Targets, UpstreamPlan, WeightedTarget,
 };
 
 impl Evaluation<'_> {
@@ -33,6 +33,7 @@ impl Evaluation<'_> {
                 let listener = ListenerPlan {
                     owner: address::owner(&self.view.gateways[port.gateway]),
                     part: self.part(port),
+                    routes: self.route_names(port),
                     routing: self.routing(port),
                     sessions: self.sessions(port),
                 };
@@ -96,18 +97,21 @@ impl Evaluation<'_> {
         Targets(targets.collect())
     }
 
+    fn route_names(&self, port: &PortPlan) -> Vec<RouteName> {
+        let routes = port.served.routes().into_iter();
+        let names = routes.map(|route| RouteName {
+            kind: self.routes[route].kind.name(),
+            name: self.routes[route].name.clone(),
+        });
+        names.collect()
+    }
+
     fn add_upstreams(&self, port: &PortPlan, plan: &mut Plan, reach: Reach) {
-        let routes = match &port.served {
-            Served::Nothing => Vec::new(),
-            Served::Tcp(route) => vec![*route],
-            Served::Tls(table) => table.values().copied().flatten().collect(),
-        };
-        for route in routes {
+        for route in port.served.routes() {
             for (_, to) in &self.routes[route].backends.shares {
                 if let BackendTarget::Service(port) = to {
                     let backends = ServiceTarget {
-                        namespace: port.service.namespace.clone(),
-                        service: port.service.name.clone(),
+                        service: port.service.clone(),
                         port: port.port,
                         reach,
                     };

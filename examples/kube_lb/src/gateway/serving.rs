@@ -6,7 +6,7 @@
 //! routes, even if it has no route for them (listener isolation). So the table of a port has the names of routes and, as
 //! refusals, those of listeners that no route has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::attach::Route;
 use super::host_pattern::HostPattern;
@@ -33,6 +33,17 @@ pub(crate) enum Served {
     Tcp(usize),
     /// A backend of the route for their name. `None`: a reset. Connections without one of these names are reset.
     Tls(BTreeMap<HostPattern, Option<usize>>),
+}
+
+impl Served {
+    /// The routes that get connections, each once, in their precedence.
+    pub(crate) fn routes(&self) -> BTreeSet<usize> {
+        match self {
+            Self::Nothing => BTreeSet::new(),
+            Self::Tcp(route) => BTreeSet::from([*route]),
+            Self::Tls(table) => table.values().copied().flatten().collect(),
+        }
+    }
 }
 
 /// What a route gets of a listener that it is attached to.

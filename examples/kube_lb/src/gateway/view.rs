@@ -8,8 +8,9 @@ use super::api::{GROUP, Gateway, ListenerSet};
 use super::classes::OwnClasses;
 use super::conflict::find_conflicts;
 use super::listener::{GatewayListener, ListenerOwner};
-use super::object_name::{ObjectName, Precedence};
 use super::objects::GatewayObjects;
+use super::precedence::Precedence;
+use crate::objects::ObjectName;
 
 /// The Gateways of this controller, their ListenerSets and all their listeners.
 #[derive(Debug, Default)]

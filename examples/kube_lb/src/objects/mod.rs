@@ -3,9 +3,11 @@
 pub(crate) mod by_key;
 mod condition;
 mod null;
+mod object_name;
 mod service;
 
 pub use condition::{Condition, ConditionStatus};
+pub use object_name::ObjectName;
 pub use service::{
     Ingress, LoadBalancerStatus, PortStatus, Service, ServicePort, ServiceSpec, ServiceStatus,
 };

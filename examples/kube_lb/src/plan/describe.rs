@@ -25,10 +25,15 @@ impl fmt::Display for ListenerPlan {
         let Self {
             owner,
             part,
+            routes,
             routing,
             sessions,
         } = self;
-        write!(f, "for {owner}, {part}: {routing}")?;
+        write!(f, "for {owner}, {part}")?;
+        for route in routes {
+            write!(f, ", {route}")?;
+        }
+        write!(f, ": {routing}")?;
         if let Some(sources) = &sessions.sources {
             let sources: Vec<_> = sources.iter().map(ToString::to_string).collect();
             write!(f, ", only from {}", sources.join(" "))?;

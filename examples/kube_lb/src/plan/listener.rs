@@ -1,5 +1,6 @@
 //! What is served at an address and port.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use ipnet::IpNet;
 
 use super::target::{NamedTargets, Targets};
 use crate::addresses::Owner;
+use crate::objects::ObjectName;
 
 /// What is served at an address and port.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,10 +17,28 @@ pub struct ListenerPlan {
     pub owner: Owner,
     /// The part of the object, such as `port http`, for messages.
     pub part: String,
+    /// The routes that get connections, in their order; none for a Service.
+    pub routes: Vec<RouteName>,
     /// Where connections go.
     pub routing: Routing,
     /// The settings of sessions.
     pub sessions: SessionPlan,
+}
+
+/// A route of the Gateway API.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RouteName {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its namespace and name.
+    pub name: ObjectName,
+}
+
+impl fmt::Display for RouteName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, name } = self;
+        write!(f, "{kind} {name}")
+    }
 }
 
 /// Where the connections of a listener go.

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use listener::{ListenerPlan, Routing, SessionPlan};
+pub use listener::{ListenerPlan, RouteName, Routing, SessionPlan};
 pub use target::{Destination, NamedTargets, Targets, WeightedTarget};
 pub use upstream::{
     CheckKind, CheckPlan, DrainPlan, PolicyPlan, ProxyHeader, Reach, ServiceTarget, UpstreamPlan,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use lb_proxy::lb_core::policy::PolicyKind;
 
+use crate::objects::ObjectName;
+
 /// A pool of backends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamPlan {
@@ -36,10 +38,8 @@ impl UpstreamPlan {
 /// A port of a Service.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ServiceTarget {
-    /// The namespace of the Service.
-    pub namespace: String,
-    /// Its name.
-    pub service: String,
+    /// The Service.
+    pub service: ObjectName,
     /// The number of the port in its specification.
     pub port: u16,
     /// How its pods are reached.
@@ -49,7 +49,6 @@ pub struct ServiceTarget {
 impl fmt::Display for ServiceTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            namespace,
             service,
             port,
             reach,
@@ -58,7 +57,7 @@ impl fmt::Display for ServiceTarget {
             Reach::Pods => "pods",
             Reach::Nodes => "nodes",
         };
-        write!(f, "{reach} of {namespace}/{service}:{port}")
+        write!(f, "{reach} of {service}:{port}")
     }
 }
 

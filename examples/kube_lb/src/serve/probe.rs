@@ -26,7 +26,7 @@ pub(super) fn probe(addr: SocketAddr) -> io::Result<()> {
 pub(super) fn explain(error: &io::Error) -> String {
     let advice = match error.kind() {
         io::ErrorKind::AddrNotAvailable => {
-            "; make the address one of this machine's, as `ip route add local ADDRESS dev lo` does, or set net.ipv4.ip_nonlocal_bind (net.ipv6.ip_nonlocal_bind)"
+            "; make the address one of this machine's, as `ip route add local ADDRESS dev lo` does, for IPv6 with `sysctl net.ipv6.ip_nonlocal_bind=1` besides"
         }
         io::ErrorKind::AddrInUse => "; another program listens there",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lb_proxy::admin::DESCRIPTORS;
@@ -193,11 +192,6 @@ impl RunningProxy {
     /// Sets the backends of the upstream `name`. Sessions of removed backends end as its plan says.
     pub fn set_backends(&self, name: &str, backends: Snapshot) {
         self.upstreams.set(name, backends);
-    }
-
-    /// The names of the upstreams.
-    pub fn upstream_names(&self) -> BTreeSet<Arc<str>> {
-        self.upstreams.names()
     }
 
     /// Stops accepting, lets sessions end for the time of the settings, and waits for that.

@@ -1,6 +1,6 @@
 //! The upstreams of the plan, and the handles that set their backends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,19 +66,11 @@ impl Upstreams {
             .map(|(name, entry)| (Arc::clone(name), entry.upstream.clone()))
             .collect()
     }
-
-    /// The names of all upstreams.
-    pub(super) fn names(&self) -> BTreeSet<Arc<str>> {
-        self.known.keys().cloned().collect()
-    }
 }
 
 fn build(name: &Arc<str>, plan: &UpstreamPlan, snapshot: Snapshot) -> Result<Entry, BuildError> {
     let (source, handle) = Manual::new(snapshot);
-    let label = format!(
-        "kubernetes:{}/{}",
-        plan.backends.namespace, plan.backends.service
-    );
+    let label = format!("kubernetes:{}", plan.backends.service);
     let on_removed = match plan.drain {
         DrainPlan::Keep => OnBackendLoss::Keep,
         DrainPlan::Within(within) => OnBackendLoss::Drain {

@@ -13,7 +13,7 @@ use super::settings::ServiceSettings;
 use super::source_ranges::source_ranges;
 use crate::addresses::{AddressRequest, Grant, Owner};
 use crate::config::Config;
-use crate::objects::{Service, ServicePort};
+use crate::objects::{ObjectName, Service, ServicePort};
 use crate::plan::{
     ListenerPlan, Plan, PolicyPlan, Routing, ServiceTarget, SessionPlan, Targets, UpstreamPlan,
 };
@@ -152,8 +152,7 @@ impl ServiceRules<'_> {
             namespace, name, ..
         } = &planned.request.owner;
         let backends = ServiceTarget {
-            namespace: namespace.clone(),
-            service: name.clone(),
+            service: ObjectName::new(namespace, name),
             port,
             reach: self.0.reach,
         };
@@ -189,6 +188,7 @@ impl PlannedService {
         ListenerPlan {
             owner: self.request.owner.clone(),
             part,
+            routes: Vec::new(),
             routing: Routing::Plain(Targets::only(upstream)),
             sessions,
         }

@@ -7,25 +7,25 @@ use test_support::deadline::eventually;
 
 use crate::support::{World, ask_until, free_port, pods, service};
 
-fn kube_lb(arguments: &[&str]) -> Command {
+pub(crate) fn kube_lb(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kube_lb"));
     command.args(arguments);
     command
 }
 
 /// Runs a command to its end without blocking the API server, which runs in this thread.
-async fn output(arguments: &[&str]) -> Output {
+pub(crate) async fn output(arguments: &[&str]) -> Output {
     let mut command = kube_lb(arguments);
     tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
         .unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn config_file(world: &World, more: &str) -> String {
+pub(crate) fn config_file(world: &World, more: &str) -> String {
     let path = world.dir.path().join("kube_lb.yaml");
     std::fs::write(&path, world.config_text(more)).unwrap();
     path.to_str().unwrap().to_owned()

@@ -3,11 +3,13 @@
 #![allow(clippy::print_stdout, reason = "figures and seeds of a run")]
 #![allow(clippy::unwrap_used)]
 
+mod any_ip;
 mod article;
 mod command_line;
 mod faults;
 mod gateway;
 mod leader;
+mod operations;
 mod permissions;
 mod random;
 mod several;

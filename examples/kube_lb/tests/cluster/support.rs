@@ -7,6 +7,7 @@ use std::time::Duration;
 use kube_lb::clusters::ClusterPlace;
 use kube_lb::config::Config;
 use kube_lb::controller::Controller;
+use kube_lb::metrics::ControllerMetrics;
 use kube_lb::names::GLOBAL;
 use lb_discovery::kubernetes::Cluster;
 use serde_json::{Value, json};
@@ -205,6 +206,7 @@ pub(crate) fn service(name: &str, ports: &[u16]) -> Value {
 pub(crate) struct Running {
     pub(crate) stop: CancellationToken,
     pub(crate) settings: mpsc::Sender<Config>,
+    pub(crate) metrics: ControllerMetrics,
     task: JoinHandle<()>,
 }
 
@@ -213,6 +215,7 @@ impl Running {
         let stop = CancellationToken::new();
         let controller = Controller::start(config, Box::new(connect)).await.unwrap();
         let settings = controller.settings();
+        let metrics = controller.metrics().clone();
         let run = controller.run(stop.clone());
         let task = tokio::spawn(async move {
             run.await;
@@ -220,6 +223,7 @@ impl Running {
         Self {
             stop,
             settings,
+            metrics,
             task,
         }
     }

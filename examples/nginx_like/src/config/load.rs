@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lb_proxy::readiness_report::ReadyFileSettings;
+
 use super::admin::AdminListen;
 use super::known::misplaced;
 use super::main::{Config, MainBlock};
 use super::overrides::Overrides;
 use super::pid;
-use super::ready_file::ReadyFileConfig;
 use super::{resolve, secrets};
 use crate::syntax::error::ConfigError;
 use crate::syntax::include::{ConfFiles, KeptFile};
@@ -32,7 +33,7 @@ const DEFINITIONS: &[&str] = &[
 #[derive(Clone, Debug)]
 pub(crate) struct ProcessFiles {
     pub(crate) pid: PathBuf,
-    pub(crate) ready_file: Option<ReadyFileConfig>,
+    pub(crate) ready_file: Option<ReadyFileSettings>,
 }
 
 impl Config {

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lb_proxy::readiness_report::ReadyFileSettings;
+
 use super::admin::AdminListen;
 use super::error_log::ErrorLog;
 use super::events::EventsBlock;
 use super::pid::PidPath;
-use super::ready_file::ReadyFileConfig;
+use super::ready_file;
 use super::shutdown::{ShutdownBlock, ShutdownSettings};
 use super::state::StateConfig;
 use super::stream::{Stream, StreamBlock};
@@ -51,7 +53,7 @@ pub(crate) struct Config {
     /// `lb_upgrade_timeout`, 60 s by default: how long a new binary may take to become ready.
     pub(crate) lb_upgrade_timeout: Duration,
     /// `lb_ready_file`, ours.
-    pub(crate) ready_file: Option<ReadyFileConfig>,
+    pub(crate) ready_file: Option<ReadyFileSettings>,
     /// Where it stands.
     pub(crate) ready_file_span: Option<Span>,
     /// `lb_state`, ours.
@@ -115,7 +117,7 @@ pub(crate) struct MainBlock {
     pub(crate) pid_span: Option<Span>,
     pub(crate) daemon: Option<bool>,
     pub(crate) lb_upgrade_timeout: Option<Duration>,
-    pub(crate) ready_file: Option<ReadyFileConfig>,
+    pub(crate) ready_file: Option<ReadyFileSettings>,
     pub(crate) ready_file_span: Option<Span>,
     pub(crate) state: Option<StateConfig>,
     pub(crate) state_span: Option<Span>,
@@ -147,7 +149,7 @@ const MAIN: &[Directive<MainBlock>] = &[
     }),
     Directive::simple("lb_ready_file", AtLeast(1), |main, statement, reader| {
         statement.once(&mut main.ready_file, |statement| {
-            ReadyFileConfig::read(statement, reader)
+            ready_file::read(statement, reader)
         })?;
         main.ready_file_span = Some(statement.span.clone());
         Ok(())

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use lb_proxy::network_watch::NetworkWatch;
+use lb_proxy::readiness_report::{ReadinessReporter, SharedReadyFile};
 use lb_proxy::settings::InheritableSockets;
 use lb_proxy::{Handle, Proxy, Server};
 use tokio::runtime::Builder;
@@ -28,7 +29,6 @@ use super::logs::logging::Logging;
 use super::logs::open_logs::Logs;
 use super::metrics::LoadCounters;
 use super::metrics::collector::registry;
-use super::readiness::{ReadinessReporter, SharedReadyFile};
 use super::reload::Reloader;
 use super::signals::Signals;
 use super::state_file::{self, LAST_WRITE, StateSaver};
@@ -165,14 +165,12 @@ impl Prepared {
         let config = &self.config;
         let another_serves = Arc::clone(&self.state.another_serves);
         let ready_file = match &self.predecessor {
-            None => SharedReadyFile::create(config.ready_file.as_ref(), another_serves),
+            None => SharedReadyFile::create(config.ready_file.as_ref()),
             // It says that the service is ready, and the old binary's process writes it.
-            Some(_) => Ok(SharedReadyFile::deferred(
-                config.ready_file.as_ref(),
-                another_serves,
-            )),
+            Some(_) => Ok(SharedReadyFile::deferred(config.ready_file.as_ref())),
         };
         let ready_file = ready_file.map_err(StartError::ready_file(config))?;
+        let ready_file = ready_file.another_serves(another_serves);
         if let Some(state) = &config.state {
             state_file::restore(state, &self.proxy);
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lb_proxy::Handle;
+use lb_proxy::readiness_report::SharedReadyFile;
 use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -11,7 +12,6 @@ use tracing::info;
 
 use super::control::Control;
 use super::error::StartError;
-use super::readiness::SharedReadyFile;
 use super::task::Task;
 use super::upgrade::neighbours::Neighbours;
 use crate::session_log::shutdown;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use lb_proxy::readiness_report::SharedReadyFile;
 use lb_proxy::reports::{Phase, SavedState, SavedStateError};
 use lb_proxy::{Handle, Proxy};
 use tokio::select;
@@ -13,7 +14,6 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
-use super::readiness::SharedReadyFile;
 use super::upgrade::ready_successor::ReadySuccessor;
 use crate::config::state::StateConfig;
 

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lb_proxy::readiness_report::ReadyFileSettings;
+
 use crate::config::main::Config;
-use crate::config::ready_file::ReadyFileConfig;
 use crate::process::files::conf_path::ConfPath;
 use crate::syntax::error::ConfigError;
 
@@ -36,7 +37,7 @@ pub(crate) struct ReadyFileOptions {
 /// Where the server says that it is ready, and which process it is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ServiceFiles {
-    pub(super) ready_file: Option<ReadyFileConfig>,
+    pub(super) ready_file: Option<ReadyFileSettings>,
     pub(super) pid: Option<PathBuf>,
 }
 
@@ -62,14 +63,16 @@ impl SupervisionPlan {
 
 impl ReadyFileOptions {
     /// The readiness file of the configuration, with what the options say.
-    fn apply(&self, configured: Option<ReadyFileConfig>) -> Option<ReadyFileConfig> {
-        let base = configured.or_else(|| self.path.clone().map(ReadyFileConfig::at))?;
-        Some(ReadyFileConfig {
-            path: self.path.clone().unwrap_or(base.path),
-            not_ready: self.not_ready.unwrap_or(base.not_ready),
-            heartbeat: self.heartbeat.unwrap_or(base.heartbeat),
-            ..base
-        })
+    fn apply(&self, configured: Option<ReadyFileSettings>) -> Option<ReadyFileSettings> {
+        let base = configured.or_else(|| self.path.clone().map(ReadyFileSettings::new))?;
+        let (not_ready, heartbeat) = (base.not_ready, base.heartbeat);
+        let mut settings = base
+            .not_ready(self.not_ready.unwrap_or(not_ready))
+            .heartbeat(self.heartbeat.unwrap_or(heartbeat));
+        if let Some(path) = &self.path {
+            settings.path.clone_from(path);
+        }
+        Some(settings)
     }
 }
 
@@ -79,10 +82,7 @@ mod tests {
 
     #[test]
     fn options_replace_what_the_configuration_says_one_by_one() {
-        let configured = ReadyFileConfig {
-            not_ready: -60,
-            ..ReadyFileConfig::at("/run/a".into())
-        };
+        let configured = ReadyFileSettings::new("/run/a".into()).not_ready(-60);
         let options = ReadyFileOptions::default();
         assert_eq!(options.apply(None), None);
         assert_eq!(

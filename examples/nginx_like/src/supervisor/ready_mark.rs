@@ -5,17 +5,16 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::SystemTime;
 
+use lb_proxy::readiness_report::{ReadyFileSettings, replace_file};
 use tokio::time::Instant;
 
 use super::heartbeat::{FileState, Heartbeat};
-use crate::config::ready_file::ReadyFileConfig;
 use crate::console::print_line;
-use crate::process::readiness::replace;
 
 /// The readiness file, written in place of a server that cannot.
 #[derive(Debug)]
 pub(super) struct ReadyMark {
-    config: ReadyFileConfig,
+    config: ReadyFileSettings,
     heartbeat: Heartbeat,
     /// Whether the server has not renewed the file in time.
     is_late: bool,
@@ -24,7 +23,7 @@ pub(super) struct ReadyMark {
 }
 
 impl ReadyMark {
-    pub(super) fn new(config: ReadyFileConfig) -> Self {
+    pub(super) fn new(config: ReadyFileSettings) -> Self {
         let heartbeat = Heartbeat::new(config.heartbeat, Instant::now());
         Self {
             config,
@@ -34,7 +33,7 @@ impl ReadyMark {
         }
     }
 
-    pub(super) const fn config(&self) -> &ReadyFileConfig {
+    pub(super) const fn config(&self) -> &ReadyFileSettings {
         &self.config
     }
 
@@ -96,13 +95,13 @@ impl ReadyMark {
 }
 
 /// Writes that the server is not ready into the file that exists, so that it stays the server's, or into a new one.
-fn write_in_place(config: &ReadyFileConfig) -> io::Result<()> {
+fn write_in_place(config: &ReadyFileSettings) -> io::Result<()> {
     let content = format!("{}\n", config.not_ready);
     let opened = OpenOptions::new().read(true).write(true).open(&config.path);
     let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return replace(&config.path, &content).map(drop);
+            return replace_file(&config.path, &content).map(drop);
         }
         Err(error) => return Err(error),
     };
@@ -124,7 +123,7 @@ mod tests {
     fn the_file_of_the_server_is_changed_in_place_and_a_missing_one_is_made() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ready");
-        let config = ReadyFileConfig::at(path.clone());
+        let config = ReadyFileSettings::new(path.clone());
         let mut mark = ReadyMark::new(config);
         mark.begin();
         assert_eq!(fs::read_to_string(&path).unwrap(), "-254\n");

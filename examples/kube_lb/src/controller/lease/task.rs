@@ -6,15 +6,18 @@ use lb_discovery::DiscoveryError;
 use lb_discovery::kubernetes::Cluster;
 use lb_discovery::kubernetes::controller::{ApiAnswer, ApiMethod, ApiRequests};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::election::Election;
 use super::record::LeaseRecord;
 use crate::config::LeaseSettings;
+use crate::controller::answer::message;
 use crate::controller::requests::lease;
 use crate::controller::time::{now_micros, since_boot};
+use crate::log_limit::LogLimit;
+use crate::metrics::ControllerMetrics;
 
 /// The time that a write should have left: less is no leadership.
 const LEAST: Duration = Duration::from_millis(100);
@@ -25,7 +28,8 @@ pub(in crate::controller) struct Leadership(watch::Receiver<Option<Duration>>);
 
 impl Leadership {
     /// The leadership of a program that has no other replicas.
-    pub(in crate::controller) fn alone() -> Self {
+    pub(in crate::controller) fn alone(metrics: &ControllerMetrics) -> Self {
+        metrics.leads(true);
         Self(watch::channel(Some(Duration::MAX)).1)
     }
 
@@ -50,6 +54,7 @@ pub(in crate::controller) fn lead(
     cluster: &Cluster,
     settings: LeaseSettings,
     stop: CancellationToken,
+    metrics: ControllerMetrics,
 ) -> (Leadership, impl Future<Output = ()> + use<>) {
     let (sender, receiver) = watch::channel(None);
     // Two processes that were given one identity must not take each other's Lease for their own.
@@ -62,6 +67,8 @@ pub(in crate::controller) fn lead(
         requests: ApiRequests::new(cluster),
         settings,
         sender,
+        metrics,
+        log_limit: LogLimit::default(),
     };
     (Leadership(receiver), candidate.run(stop))
 }
@@ -71,25 +78,26 @@ struct Candidate {
     requests: ApiRequests,
     settings: LeaseSettings,
     sender: watch::Sender<Option<Duration>>,
+    metrics: ControllerMetrics,
+    log_limit: LogLimit,
 }
 
 impl Candidate {
     async fn run(mut self, stop: CancellationToken) {
         let pause = self.settings.duration / 3;
-        let mut failing = false;
         loop {
             let failure = tokio::select! {
                 tried = self.attempt() => tried.err(),
                 () = stop.cancelled() => break,
             };
-            if let Some(error) = &failure
-                && !failing
-            {
-                warn!(%error, "Lease not renewed");
+            if let Some(error) = &failure {
+                self.metrics.renewal_failed();
+                if let Some(suppressed) = self.log_limit.admit(Instant::now()) {
+                    warn!(%error, suppressed, "Lease not renewed");
+                }
             }
-            failing = failure.is_some();
             self.publish();
-            let wait = match failing {
+            let wait = match failure.is_some() {
                 true => Duration::from_secs(1).min(pause),
                 false => pause,
             };
@@ -99,6 +107,7 @@ impl Candidate {
             }
         }
         self.sender.send_replace(None);
+        self.metrics.leads(false);
         if let Err(error) = self.release().await {
             warn!(%error, "Lease not released");
         }
@@ -107,6 +116,7 @@ impl Candidate {
     fn publish(&self) {
         let until = self.election.held_until(since_boot());
         let before = self.sender.send_replace(until);
+        self.metrics.leads(until.is_some());
         match (before.is_some(), until.is_some()) {
             (false, true) => info!(lease = %self.settings.name, "Leading"),
             (true, false) => info!(lease = %self.settings.name, "No longer leading"),
@@ -175,11 +185,7 @@ impl Candidate {
 }
 
 fn refused(answer: &ApiAnswer) -> DiscoveryError {
-    let body: String = String::from_utf8_lossy(&answer.body)
-        .chars()
-        .take(300)
-        .collect();
-    unavailable(format!("{}: {body}", answer.code))
+    unavailable(format!("{}: {}", answer.code, message(answer)))
 }
 
 fn unavailable(problem: String) -> DiscoveryError {

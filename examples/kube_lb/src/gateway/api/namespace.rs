@@ -3,6 +3,9 @@
 use lb_discovery::kubernetes::controller::{ApiObject, Collection, Metadata};
 use serde::{Deserialize, Serialize};
 
+/// The plural name of namespaces.
+pub(crate) const NAMESPACES: &str = "namespaces";
+
 /// A namespace.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
@@ -13,7 +16,7 @@ pub(crate) struct Namespace {
 impl Namespace {
     /// All namespaces.
     pub(crate) fn collection() -> Collection {
-        Collection::new("/api/v1", "namespaces")
+        Collection::new("/api/v1", NAMESPACES)
     }
 }
 

@@ -12,7 +12,7 @@ use super::targets::{Slot, ancestors, find};
 use crate::gateway::api::route::ParentReference;
 use crate::gateway::attach::Route;
 use crate::gateway::listener::ListenerOwner;
-use crate::gateway::object_name::Precedence;
+use crate::gateway::precedence::Precedence;
 use crate::gateway::protocol::RouteKind;
 use crate::gateway::serving::PortPlan;
 use crate::gateway::view::View;

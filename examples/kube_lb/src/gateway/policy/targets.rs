@@ -6,9 +6,9 @@ use super::object::PolicyTarget;
 use crate::gateway::api::GROUP;
 use crate::gateway::api::route::ParentReference;
 use crate::gateway::attach::Route;
-use crate::gateway::object_name::ObjectName;
 use crate::gateway::protocol::RouteKind;
 use crate::gateway::view::View;
+use crate::objects::ObjectName;
 
 /// What may have one policy.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::gateway::api::kind::{API, GatewayKind};
-use crate::gateway::object_name::ObjectName;
 use crate::gateway::policy::object::{ConnectionPolicy, PLURAL};
+use crate::objects::ObjectName;
 
 /// A change of a status, as a merge patch that holds for one version of the object.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,9 +9,8 @@ use crate::gateway::attach::{Parent, Route};
 use crate::gateway::condition::{ReportTime, Reported, merge};
 use crate::gateway::evaluation::Evaluation;
 use crate::gateway::host_pattern::HostPattern;
-use crate::gateway::object_name::ObjectName;
 use crate::gateway::protocol::RouteKind;
-use crate::objects::Condition;
+use crate::objects::{Condition, ObjectName};
 
 /// Whether a route gets connections of a parent that accepts it: another route may have precedence.
 pub(crate) const SERVING: &str = "kube-lb.internal/Serving";

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::world::object_name;
-use crate::gateway::object_name::ObjectName;
 use crate::gateway::status::StatusPatch;
+use crate::objects::ObjectName;
 
 /// What the controller makes of the objects.
 pub(super) struct Outcome {

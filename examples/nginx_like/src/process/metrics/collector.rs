@@ -4,13 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use lb_proxy::Handle;
-use lb_proxy::openmetrics::ServerCollector;
+use lb_proxy::openmetrics::{Family, FamilyWriter, ProcessCollector, ServerCollector};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::registry::Registry;
 
-use super::proc_files::ProcessStatus;
 use super::reloads::LoadCounters;
 use crate::process::logs::logging::Logging;
 
@@ -18,160 +16,76 @@ use crate::process::logs::logging::Logging;
 pub(crate) fn registry(handle: Handle, reloads: Arc<LoadCounters>, logging: Logging) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ServerCollector::new(handle)));
-    registry.register_collector(Box::new(ProcessCollector { reloads, logging }));
+    registry.register_collector(Box::new(ProgramCollector { reloads, logging }));
+    registry.register_collector(Box::new(ProcessCollector::new()));
     registry
 }
 
-/// Collects what only the process knows.
+/// Collects what only the program knows.
 #[derive(Debug)]
-struct ProcessCollector {
+struct ProgramCollector {
     reloads: Arc<LoadCounters>,
     logging: Logging,
 }
 
 const NONE: [(&str, &str); 0] = [];
 
-impl Collector for ProcessCollector {
+impl Collector for ProgramCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut to = MetricWriter(encoder);
+        let mut to = FamilyWriter::new(encoder);
         to.gauges(
-            "nginx_like_build_info",
-            "1, with the version of the program.",
-            None,
-            [([("version", env!("CARGO_PKG_VERSION"))], 1.0)],
+            &Family::new(
+                "nginx_like_build_info",
+                "1, with the version of the program.",
+            ),
+            [([("version", env!("CARGO_PKG_VERSION"))], 1)],
         )?;
         self.write_reloads(&mut to)?;
         let missing = self.logging.missing();
         to.counters(
-            "nginx_like_log_lines_dropped",
-            "Lines that did not reach a log, because its reader or disk is too slow or it cannot be written.",
-            None,
-            missing.iter().map(|(log, n)| ([("log", &**log)], *n as f64)),
-        )?;
-        write_process(&mut to, &ProcessStatus::read())
-    }
-}
-
-impl ProcessCollector {
-    fn write_reloads(&self, to: &mut MetricWriter<'_>) -> fmt::Result {
-        let loads = self.reloads.read();
-        to.counters(
-            "nginx_like_config_reloads",
-            "Reloads of the configuration, by result. Those with an error in the configuration count as failed.",
-            None,
-            [
-                ([("result", "applied")], loads.applied as f64),
-                ([("result", "failed")], loads.failed as f64),
-            ],
-        )?;
-        to.gauges(
-            "nginx_like_config_generation",
-            "The number of the running configuration: 1 at the start, one more with each reload that was applied.",
-            None,
-            [(NONE, 1.0 + loads.applied as f64)],
-        )?;
-        to.gauges(
-            "nginx_like_config_last_reload_successful",
-            "Whether the last reload was applied, or there was none.",
-            None,
-            [(NONE, f64::from(u8::from(loads.is_last_applied)))],
-        )?;
-        to.gauges(
-            "nginx_like_config_last_reload_success_timestamp",
-            "When the running configuration was applied, since 1970.",
-            Some(&Unit::Seconds),
-            [(NONE, loads.applied_at)],
+            &Family::new(
+                "nginx_like_log_lines_dropped",
+                "Lines that did not reach a log, because its reader or disk is too slow or it cannot be written.",
+            ),
+            missing.iter().map(|(log, n)| ([("log", &**log)], *n)),
         )
     }
 }
 
-/// The names are those that Prometheus' own client libraries use.
-fn write_process(to: &mut MetricWriter<'_>, status: &ProcessStatus) -> fmt::Result {
-    let one = |value: Option<f64>| value.map(|value| (NONE, value));
-    let count = |value: Option<u64>| value.map(|value| (NONE, value as f64));
-    to.counters(
-        "process_cpu",
-        "Processor time of all threads.",
-        Some(&Unit::Seconds),
-        one(status.cpu_seconds),
-    )?;
-    to.gauges(
-        "process_open_fds",
-        "Open descriptors.",
-        None,
-        count(status.open_descriptors),
-    )?;
-    to.gauges(
-        "process_max_fds",
-        "The limit of open descriptors.",
-        None,
-        count(status.max_descriptors),
-    )?;
-    to.gauges(
-        "process_resident_memory",
-        "Resident memory.",
-        Some(&Unit::Bytes),
-        count(status.resident_bytes),
-    )?;
-    to.gauges(
-        "process_virtual_memory",
-        "Virtual memory.",
-        Some(&Unit::Bytes),
-        count(status.virtual_bytes),
-    )?;
-    to.gauges(
-        "process_start_time",
-        "When the process started, since 1970.",
-        Some(&Unit::Seconds),
-        one(status.start_time),
-    )?;
-    to.gauges("process_threads", "Threads.", None, count(status.threads))
-}
-
-/// Writes families. One without a sample is left out.
-struct MetricWriter<'a>(DescriptorEncoder<'a>);
-
-impl MetricWriter<'_> {
-    fn counters<L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<&Unit>,
-        samples: impl IntoIterator<Item = (L, f64)>,
-    ) -> fmt::Result {
-        self.samples(name, help, unit, MetricType::Counter, samples)
-    }
-
-    fn gauges<L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<&Unit>,
-        samples: impl IntoIterator<Item = (L, f64)>,
-    ) -> fmt::Result {
-        self.samples(name, help, unit, MetricType::Gauge, samples)
-    }
-
-    fn samples<L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<&Unit>,
-        kind: MetricType,
-        samples: impl IntoIterator<Item = (L, f64)>,
-    ) -> fmt::Result {
-        let mut samples = samples.into_iter().peekable();
-        if samples.peek().is_none() {
-            return Ok(());
-        }
-        let mut metrics = self.0.encode_descriptor(name, help, unit, kind)?;
-        samples.try_for_each(|(labels, value)| {
-            let mut metric = metrics.encode_family(&labels)?;
-            match kind {
-                MetricType::Counter => metric.encode_counter::<NoLabelSet, _, u64>(&value, None),
-                _ => metric.encode_gauge(&value),
-            }
-        })
+impl ProgramCollector {
+    fn write_reloads(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
+        let loads = self.reloads.read();
+        to.counters(
+            &Family::new(
+                "nginx_like_config_reloads",
+                "Reloads of the configuration, by result. Those with an error in the configuration count as failed.",
+            ),
+            [
+                ([("result", "applied")], loads.applied),
+                ([("result", "failed")], loads.failed),
+            ],
+        )?;
+        to.gauges(
+            &Family::new(
+                "nginx_like_config_generation",
+                "The number of the running configuration: 1 at the start, one more with each reload that was applied.",
+            ),
+            [(NONE, 1 + loads.applied)],
+        )?;
+        to.gauges(
+            &Family::new(
+                "nginx_like_config_last_reload_successful",
+                "Whether the last reload was applied, or there was none.",
+            ),
+            [(NONE, u64::from(loads.is_last_applied))],
+        )?;
+        to.gauges(
+            &Family::in_seconds(
+                "nginx_like_config_last_reload_success_timestamp",
+                "When the running configuration was applied, since 1970.",
+            ),
+            [(NONE, loads.applied_at)],
+        )
     }
 }
 

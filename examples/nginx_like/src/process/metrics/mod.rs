@@ -1,7 +1,6 @@
 //! Metrics of the process, beside those that lb-proxy has of the server.
 
 pub(crate) mod collector;
-mod proc_files;
 mod reloads;
 
 pub(crate) use reloads::LoadCounters;

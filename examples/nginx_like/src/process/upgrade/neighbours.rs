@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use lb_proxy::Handle;
+use lb_proxy::readiness_report::SharedReadyFile;
 
 use super::predecessor::Predecessor;
 use super::ready_successor::ReadySuccessor;
-use crate::process::readiness::SharedReadyFile;
 
 /// The processes of other binaries that serve beside this one.
 #[derive(Debug)]

@@ -3,8 +3,9 @@
 use std::net::Shutdown;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lb_proxy::readiness_report::notify_main_pid;
+
 use super::successor::Successor;
-use crate::process::notify;
 
 /// The process of the new binary, if one is ready.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +26,7 @@ impl ReadySuccessor {
     pub(super) fn leave(&self) -> bool {
         let successor = self.lock();
         if let Some(successor) = &*successor {
-            notify::main_pid(successor.pid);
+            notify_main_pid(successor.pid);
             // An error means that the process has ended.
             let _ = successor.channel.shutdown(Shutdown::Write);
         }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use lb_proxy::Handle;
+use lb_proxy::readiness_report::SharedReadyFile;
 use lb_proxy::reports::Phase;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{error, info, warn};
@@ -17,7 +18,6 @@ use super::watch::watch;
 use crate::process::error::StartError;
 use crate::process::files::access::FileAccess;
 use crate::process::files::file_threads::FileThreads;
-use crate::process::readiness::SharedReadyFile;
 use crate::process::reload::Reloader;
 use crate::process::task::Task;
 

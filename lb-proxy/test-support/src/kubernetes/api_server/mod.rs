@@ -317,7 +317,7 @@ impl ApiServer {
         self.shared.lock().forbidden.insert(resource.to_owned());
     }
 
-    /// Answers requests for `resource` again.
+    /// Answers requests for `resource` again after [`forbid`](Self::forbid).
     pub fn permit(&self, resource: &str) {
         self.shared.lock().forbidden.remove(resource);
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tracing::warn;
 
-use crate::process::notify;
+use super::notify::notify_service_manager;
 
 /// The service manager that started the process, if it asks for notifications (`NOTIFY_SOCKET`).
 #[derive(Debug)]
-pub(crate) struct ServiceManager {
+pub(super) struct ServiceManager {
     /// `WATCHDOG_USEC`: the service manager ends a process that is silent for longer.
     watchdog: Option<Duration>,
     /// Lines that systemd had no room for: at most one of a kind.
@@ -76,7 +76,7 @@ impl ServiceManager {
         if self.waiting.is_empty() {
             return;
         }
-        let sent = notify::send(&self.waiting.join("\n"));
+        let sent = notify_service_manager(&self.waiting.join("\n"));
         let must_wait = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
         if !sent.as_ref().is_err_and(must_wait) {
             self.waiting.clear();

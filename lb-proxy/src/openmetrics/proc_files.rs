@@ -3,10 +3,11 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lb_proxy::reports::DescriptorBudget;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::server::DescriptorBudget;
 
 /// What the kernel says of this process. `None`: it does not say.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,4 +1,4 @@
-//! The file of `lb_ready_file`.
+//! The readiness file.
 //!
 //! keepalived watches the directory for IN_CLOSE_WRITE and IN_MOVE, reads a number, ignores what follows it, and takes a file that
 //! is empty or gone for 0 (`lib/track_file.c`, `process_track_file`). So the file is replaced by a rename, is never removed, and
@@ -20,21 +20,32 @@ use tempfile::Builder;
 use tracing::{error, info, warn};
 
 use super::owner_lock::{Lock, OwnerLock};
-use crate::config::ready_file::ReadyFileConfig;
+use super::settings::ReadyFileSettings;
+use crate::readiness::Readiness;
 
 /// What the file says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Shown {
+pub(super) enum Shown {
     Ready,
     NotReady,
     /// The shutdown has begun.
     Leaving,
 }
 
-/// The file of `lb_ready_file`.
+impl From<&Readiness> for Shown {
+    fn from(readiness: &Readiness) -> Self {
+        match readiness {
+            readiness if readiness.is_leaving() => Self::Leaving,
+            readiness if readiness.is_ready() => Self::Ready,
+            _ => Self::NotReady,
+        }
+    }
+}
+
+/// The readiness file.
 #[derive(Debug)]
-pub(crate) struct ReadyFile {
-    config: ReadyFileConfig,
+pub(super) struct ReadyFile {
+    config: ReadyFileSettings,
     /// What the file should say.
     wanted: Shown,
     /// The file that was written last. It stays open, so that no other file gets its inode.
@@ -80,7 +91,7 @@ enum Found {
 impl ReadyFile {
     /// Writes that the server is not ready, because the file of a process that was killed may say that it is; but nothing while
     /// a living process owns it.
-    pub(crate) fn create(config: ReadyFileConfig) -> io::Result<Self> {
+    pub(super) fn create(config: ReadyFileSettings) -> io::Result<Self> {
         let mut file = Self::deferred(config);
         file.part = FilePart::Owner;
         match file.lock.acquire() {
@@ -91,7 +102,7 @@ impl ReadyFile {
     }
 
     /// A file that the process of the old binary writes until this one [claims](Self::claim) it.
-    pub(crate) fn deferred(config: ReadyFileConfig) -> Self {
+    pub(super) fn deferred(config: ReadyFileSettings) -> Self {
         Self {
             lock: OwnerLock::beside(&config.path),
             config,
@@ -103,20 +114,20 @@ impl ReadyFile {
     }
 
     /// Leaves the file to the process of another binary.
-    pub(crate) fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         self.part = FilePart::Silent;
         self.problem = None;
         self.lock.release();
     }
 
     /// Leaves the file to the process of the new binary as soon as that replaces it, and writes it until then.
-    pub(crate) fn yield_to_successor(&mut self) {
+    pub(super) fn yield_to_successor(&mut self) {
         self.part = FilePart::Yielding;
         self.lock.release();
     }
 
     /// Takes the file over from the process of the old binary, which serves on, once this one is ready.
-    pub(crate) fn claim_when_ready(&mut self) {
+    pub(super) fn claim_when_ready(&mut self) {
         self.part = FilePart::Waiting;
         self.written = None;
         self.beat();
@@ -124,7 +135,7 @@ impl ReadyFile {
 
     /// Takes the file over from a process that ends, and writes `shown`: what was shown last may be what the file said before the
     /// other process took it.
-    pub(crate) fn claim(&mut self, shown: Shown) {
+    pub(super) fn claim(&mut self, shown: Shown) {
         if self.part == FilePart::Owner {
             return;
         }
@@ -140,17 +151,17 @@ impl ReadyFile {
     }
 
     /// Writes that the shutdown has begun.
-    pub(crate) fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         self.part = FilePart::Owner;
         self.show(Shown::Leaving);
     }
 
-    pub(crate) const fn config(&self) -> &ReadyFileConfig {
+    pub(super) const fn config(&self) -> &ReadyFileSettings {
         &self.config
     }
 
     /// Why the file does not say what it should, if it does not.
-    pub(crate) fn problem(&self) -> Option<String> {
+    pub(super) fn problem(&self) -> Option<String> {
         let path = self.config.path.display();
         let what = match self.problem? {
             FileProblem::Foreign => "belongs to another process",
@@ -161,7 +172,7 @@ impl ReadyFile {
 
     /// Writes `shown`, unless the file says so already. An error is logged, and the next [`beat`](Self::beat) tries again. After
     /// [`Shown::Leaving`] nothing else is shown.
-    pub(crate) fn show(&mut self, shown: Shown) {
+    pub(super) fn show(&mut self, shown: Shown) {
         if self.wanted == Shown::Leaving {
             return;
         }
@@ -171,7 +182,7 @@ impl ReadyFile {
 
     /// Renews the file's time of change, so that it is known that the process is alive. Writes the file if it does not say what it
     /// should, because another program has changed or replaced it, or if it is gone.
-    pub(crate) fn beat(&mut self) {
+    pub(super) fn beat(&mut self) {
         match self.part {
             FilePart::Silent => return,
             FilePart::Waiting if self.wanted == Shown::NotReady => return,
@@ -266,7 +277,7 @@ impl ReadyFile {
     }
 
     fn write(&mut self) -> io::Result<()> {
-        self.written = Some(replace(&self.config.path, &self.content())?);
+        self.written = Some(replace_file(&self.config.path, &self.content())?);
         Ok(())
     }
 
@@ -281,8 +292,13 @@ impl ReadyFile {
     }
 }
 
-/// Replaces the file at `path` by one with this content, so that no reader finds a part of it. Returns the new file.
-pub(crate) fn replace(path: &Path, content: &str) -> io::Result<File> {
+/// Replaces the file at `path` by one with this content, so that no reader finds a part of it. Returns the new file, which all users
+/// may read. Blocks, and does not wait for the disk.
+///
+/// # Errors
+///
+/// Those of the file system. The old file stays then.
+pub fn replace_file(path: &Path, content: &str) -> io::Result<File> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     // A random name beside it: containers that share the directory have the same process ids.
     let mut prefix = OsString::from(".");
@@ -304,19 +320,12 @@ pub(crate) fn replace(path: &Path, content: &str) -> io::Result<File> {
 mod tests {
     use std::fs::OpenOptions;
     use std::path::PathBuf;
-    use std::time::Duration;
 
     use super::*;
 
     fn created(dir: &Path) -> (ReadyFile, PathBuf) {
         let path = dir.join("ready");
-        let config = ReadyFileConfig {
-            path: path.clone(),
-            ready: 0,
-            not_ready: -254,
-            leaving: -60,
-            heartbeat: Duration::from_secs(1),
-        };
+        let config = ReadyFileSettings::new(path.clone()).leaving(-60);
         (ReadyFile::create(config).unwrap(), path)
     }
 

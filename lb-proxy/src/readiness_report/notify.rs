@@ -16,9 +16,9 @@ use tracing::warn;
 /// Tells systemd that the service goes on as the process `pid`, which this process has started. Without systemd it does nothing.
 ///
 /// Only the main process of a unit may say so, by the default `NotifyAccess=main`.
-pub(crate) fn main_pid(pid: u32) {
+pub fn notify_main_pid(pid: u32) {
     let state = NotifyState::MainPid(pid);
-    let told = match send(&state.to_string()) {
+    let told = match notify_service_manager(&state.to_string()) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             // The process may end before systemd reads: then that finds out by itself.
             let wait = move || warn_of(sd_notify::notify(&[NotifyState::MainPid(pid)]));
@@ -36,8 +36,12 @@ fn warn_of(told: io::Result<()>) {
     }
 }
 
-/// Sends lines to systemd, if it wants some (`NOTIFY_SOCKET`). `WouldBlock` if it does not read what was sent before.
-pub(super) fn send(lines: &str) -> io::Result<()> {
+/// Sends lines such as `STATUS=…` to systemd, if it wants some (`NOTIFY_SOCKET`). Does not wait.
+///
+/// # Errors
+///
+/// Those of the socket. [`WouldBlock`](io::ErrorKind::WouldBlock) if systemd does not read what was sent before.
+pub fn notify_service_manager(lines: &str) -> io::Result<()> {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
         return Ok(());
     };

@@ -1,37 +1,8 @@
-//! Names of objects, and their precedence.
-
-use std::fmt;
+//! The precedence of objects.
 
 use lb_discovery::kubernetes::controller::Metadata;
 
-/// The namespace and the name of an object. The namespace of a cluster-wide object is empty.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct ObjectName {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-}
-
-impl ObjectName {
-    pub(crate) fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            name: name.into(),
-        }
-    }
-
-    /// The name in `metadata`.
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        let namespace = metadata.namespace.clone().unwrap_or_default();
-        Self::new(namespace, &metadata.name)
-    }
-}
-
-impl fmt::Display for ObjectName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { namespace, name } = self;
-        write!(f, "{namespace}/{name}")
-    }
-}
+use crate::objects::ObjectName;
 
 /// Orders objects as Gateway API does: the oldest first, then by the text `namespace/name`.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -1,7 +1,7 @@
-//! The lock that says which process writes the file of `lb_ready_file`.
+//! The lock that says which process writes the readiness file.
 //!
 //! It is an flock(2) on a file of its own beside it, `.NAME.lock`, which stays: the kernel releases the lock when the process ends,
-//! however it ends, and no program that replaces the file of `lb_ready_file` changes the lock.
+//! however it ends, and no program that replaces the readiness file changes the lock.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
