@@ -11,8 +11,10 @@ use clap::{Parser, Subcommand};
 use crate::clusters::ClusterPlace;
 use crate::config::Config;
 use crate::controller::look;
+use crate::explain::{ExplainedKind, explain};
 use crate::gateway::policy_definition;
-use crate::{explain, process, rbac};
+use crate::objects::ObjectName;
+use crate::{process, rbac};
 
 /// How long the commands that only show wait for the API server.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,13 +58,39 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Object {
     /// A Service
-    Service {
-        /// Its namespace and name
-        #[arg(value_name = "NAMESPACE/NAME")]
-        name: String,
-        #[command(flatten)]
-        file: ConfigPath,
-    },
+    Service(Named),
+    /// A Gateway
+    Gateway(Named),
+    /// A ListenerSet
+    #[command(name = "listenerset")]
+    ListenerSet(Named),
+    /// A TCPRoute
+    #[command(name = "tcproute")]
+    TcpRoute(Named),
+    /// A TLSRoute
+    #[command(name = "tlsroute")]
+    TlsRoute(Named),
+}
+
+#[derive(Debug, clap::Args)]
+struct Named {
+    /// Its namespace and name
+    #[arg(value_name = "NAMESPACE/NAME")]
+    name: String,
+    #[command(flatten)]
+    file: ConfigPath,
+}
+
+impl Object {
+    fn named(self) -> (ExplainedKind, Named) {
+        match self {
+            Self::Service(named) => (ExplainedKind::Service, named),
+            Self::Gateway(named) => (ExplainedKind::Gateway, named),
+            Self::ListenerSet(named) => (ExplainedKind::ListenerSet, named),
+            Self::TcpRoute(named) => (ExplainedKind::TcpRoute, named),
+            Self::TlsRoute(named) => (ExplainedKind::TlsRoute, named),
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -108,16 +136,16 @@ fn run(arguments: Arguments) -> Fallible<()> {
             let looked = runtime()?.block_on(look(&config, connect, PATIENCE))?;
             print(&looked.to_string())
         }
-        Command::Explain {
-            object: Object::Service { name, file },
-        } => {
+        Command::Explain { object } => {
+            let (kind, Named { name, file }) = object.named();
             let config = Config::read(&file.config)?;
             let (namespace, name) = name
                 .split_once('/')
-                .ok_or("name the Service as NAMESPACE/NAME")?;
+                .ok_or("name the object as NAMESPACE/NAME")?;
             let connect = Box::new(ClusterPlace::cluster);
             let looked = runtime()?.block_on(look(&config, connect, PATIENCE))?;
-            print(&explain::service(&looked, &config, namespace, name)?)
+            let name = ObjectName::new(namespace, name);
+            print(&explain(&looked, &config, kind, &name)?)
         }
         Command::PolicyCrd => print(&policy_definition()),
         Command::Rbac { namespace, remote } => print(&match remote {

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::clusters::{ClusterReport, Clusters, Connect};
 use super::decide::{Decision, LastValid, decide};
+use super::stores::Stores;
 use crate::addresses::Mode;
 use crate::config::Config;
 use crate::state::restore;
@@ -30,6 +31,8 @@ pub struct Look {
     pub clusters: Clusters,
     /// What the leading replica would serve.
     pub decision: Decision,
+    /// The settings of the objects.
+    pub last_valid: LastValid,
     /// The kinds of the primary cluster that may not be read, with what the server says: nothing of them is known.
     pub unread: Vec<(&'static str, String)>,
 }
@@ -47,30 +50,33 @@ pub async fn look(config: &Config, connect: Connect, limit: Duration) -> Result<
     let saved = saved.unwrap_or_default();
     let health = WatchHealth::default();
     let mut clusters = Clusters::follow(&config.clusters, connect, saved, health);
-    let decided = |clusters: &Clusters| {
+    let decide_now = |clusters: &Clusters| {
         let stores = clusters.primary();
         // Nothing new is assigned from old objects.
         let mode = match clusters.is_primary_listed() {
             true => Mode::Assign,
             false => Mode::Follow,
         };
-        decide(stores, config, &mut LastValid::default(), mode)
+        let mut last_valid = LastValid::default();
+        let decision = decide(stores, config, &mut last_valid, mode);
+        (decision, last_valid)
     };
     let looked = timeout(limit, async {
         list(&mut clusters).await?;
-        let mut decision = decided(&clusters);
-        if decision.needs_nodes() {
+        let mut decided = decide_now(&clusters);
+        if decided.0.needs_nodes() {
             clusters.follow_nodes();
             list(&mut clusters).await?;
-            decision = decided(&clusters);
+            decided = decide_now(&clusters);
         }
-        Ok(decision)
+        Ok(decided)
     });
-    let decision = looked.await.unwrap_or(Err(LookError::Slow(limit)))?;
+    let (decision, last_valid) = looked.await.unwrap_or(Err(LookError::Slow(limit)))?;
     Ok(Look {
         unread: clusters.unread(),
         clusters,
         decision,
+        last_valid,
     })
 }
 
@@ -101,6 +107,11 @@ impl fmt::Display for Look {
 }
 
 impl Look {
+    /// The objects of the primary cluster.
+    pub fn stores(&self) -> &Stores {
+        self.clusters.primary()
+    }
+
     /// Lines about the clusters, if there are several or what is known is old.
     pub fn about_clusters(&self) -> Vec<String> {
         describe(&self.clusters.reports(), SystemTime::now())

@@ -66,7 +66,7 @@ fn want_statuses(queue: &mut WriteQueue, evaluation: &Evaluation<'_>, context: S
         let write = Write {
             kind: patch.plural,
             request: patch_status(&patch),
-            events: Vec::new(),
+            events: events::about_status(&patch),
         };
         (format!("{} {}", patch.plural, patch.key()), write)
     });

@@ -68,7 +68,7 @@ permissions! {
     "gateway.networking.k8s.io" "tlsroutes/status" ["patch"] Cluster "their conditions";
     "kube-lb.internal" "connectionpolicies" ["list" "watch"] Cluster "settings of listeners and routes";
     "kube-lb.internal" "connectionpolicies/status" ["patch"] Cluster "their conditions";
-    "events.k8s.io" "events" ["create"] Cluster "Events about Services";
+    "events.k8s.io" "events" ["create"] Cluster "Events about these objects";
     "coordination.k8s.io" "leases" ["get" "create" "update"] LeaseNamespace "which replica writes";
 }
 

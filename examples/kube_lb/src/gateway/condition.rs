@@ -1,6 +1,6 @@
 //! Conditions: what is to be reported, and how it is merged into what an object has.
 
-use crate::objects::{Condition, ConditionStatus};
+use crate::objects::{Condition, ConditionStatus, is_negative};
 
 /// The most conditions that the API server accepts of an object.
 const MAX_CONDITIONS: usize = 8;
@@ -36,6 +36,11 @@ impl Reported {
             is_true: false,
             ..Self::yes(type_, reason).saying(message)
         }
+    }
+
+    /// Whether it says that something is wrong.
+    pub(crate) fn is_problem(&self) -> bool {
+        self.is_true == is_negative(self.type_)
     }
 
     /// The same with a message.

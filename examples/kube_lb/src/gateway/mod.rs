@@ -36,12 +36,14 @@ mod serving;
 mod status;
 mod view;
 
+pub(crate) use condition::Reported;
 pub(crate) use evaluation::Evaluation;
 pub use follow::GatewayWatches;
 pub use objects::GatewayObjects;
 pub use policy::schema::definition as policy_definition;
 pub(crate) use policy::settings::{ReadPolicies, read_policies};
-pub(crate) use status::{StatusContext, StatusPatch};
+pub(crate) use protocol::RouteKind;
+pub(crate) use status::{Reporter, StatusContext, StatusPatch, reference};
 
 #[cfg(test)]
 mod tests;

@@ -83,7 +83,8 @@ impl Evaluation<'_> {
         }
     }
 
-    fn targets(&self, route: usize) -> Targets {
+    /// Where the connections of the route with this number go.
+    pub(crate) fn targets(&self, route: usize) -> Targets {
         let shares = self.routes[route].backends.shares.iter();
         let targets = shares.map(|(weight, to)| WeightedTarget {
             weight: *weight,

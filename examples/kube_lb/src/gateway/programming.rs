@@ -16,8 +16,6 @@ pub(crate) struct Programming {
     pub(crate) assigned: Vec<SocketAddr>,
     /// Why it does not listen on some of the addresses.
     pub(crate) problems: Vec<String>,
-    /// Whether it listens anywhere.
-    pub(crate) is_listening: bool,
 }
 
 impl Programming {
@@ -34,14 +32,17 @@ impl Programming {
                 continue;
             }
             programming.assigned.push(addr);
-            match feedback.listening.get(&addr) {
-                Some(error) => programming
-                    .problems
-                    .push(format!("cannot listen on {addr}: {error}")),
-                None => programming.is_listening = true,
+            if let Some(error) = feedback.listening.get(&addr) {
+                let problem = format!("cannot listen on {addr}: {error}");
+                programming.problems.push(problem);
             }
         }
         programming
+    }
+
+    /// Whether it has addresses, and listens on all of them.
+    pub(crate) const fn is_complete(&self) -> bool {
+        !self.assigned.is_empty() && self.problems.is_empty()
     }
 
     /// The message of the condition `Programmed`: [`held`] reads it.

@@ -34,7 +34,21 @@ pub enum ConditionStatus {
     Unknown,
 }
 
+/// Whether a condition of the type `kind` is a problem when it is true, and none when it is false.
+pub(crate) fn is_negative(kind: &str) -> bool {
+    ["Conflicted", "OverlappingTLSConfig", "PartiallyInvalid"].contains(&kind)
+}
+
 impl Condition {
+    /// Whether it says that something is wrong. What is not known is not wrong.
+    pub fn is_problem(&self) -> bool {
+        let wrong = match is_negative(&self.kind) {
+            true => ConditionStatus::True,
+            false => ConditionStatus::False,
+        };
+        self.status == wrong
+    }
+
     /// Whether both say the same, whenever it began.
     pub fn says_what(&self, other: &Self) -> bool {
         let Self {

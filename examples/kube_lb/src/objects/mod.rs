@@ -12,4 +12,5 @@ pub use service::{
     Ingress, LoadBalancerStatus, PortStatus, Service, ServicePort, ServiceSpec, ServiceStatus,
 };
 
+pub(crate) use condition::is_negative;
 pub(crate) use null::or_default;

@@ -22,6 +22,8 @@ pub struct Annotation {
     /// What it does.
     pub meaning: &'static str,
     read: fn(&str, &mut ServiceSettings) -> Result<(), String>,
+    /// Takes the value over from other settings.
+    restore: fn(&ServiceSettings, &mut ServiceSettings),
 }
 
 /// An annotation that is not used.
@@ -35,7 +37,7 @@ pub struct AnnotationProblem {
 }
 
 macro_rules! annotations {
-    ($($name:literal, $values:literal, $default:literal, $meaning:literal, $read:expr;)*) => {
+    ($($name:literal $field:ident, $values:literal, $default:literal, $meaning:literal, $read:expr;)*) => {
         /// All annotations.
         pub const ALL: &[Annotation] = &[$(Annotation {
             name: $name,
@@ -43,12 +45,13 @@ macro_rules! annotations {
             default: $default,
             meaning: $meaning,
             read: $read,
+            restore: |from, to| to.$field = from.$field.clone(),
         },)*];
     };
 }
 
 annotations! {
-    "addresses", "addresses, separated by commas", "one of a pool for each family of `ipFamilies`",
+    "addresses" addresses, "addresses, separated by commas", "one of a pool for each family of `ipFamilies`",
         "Requests these addresses, which a pool must have. Wins over `spec.loadBalancerIP`.",
         |text, settings| {
             let all = text.split(',').map(|part| part.trim().parse());
@@ -56,10 +59,10 @@ annotations! {
             settings.addresses = all.map_err(|_| wrong(text, "an IP address, or several with commas between them"))?;
             Ok(())
         };
-    "pool", "a name", "any pool with `automatic: true`",
+    "pool" pool, "a name", "any pool with `automatic: true`",
         "Chooses addresses from this pool.",
         |text, settings| { settings.pool = Some(text.to_owned()); Ok(()) };
-    "backends", "`pods`, `nodes`", "`backends` of the configuration: `pods`",
+    "backends" reach, "`pods`, `nodes`", "`backends` of the configuration: `pods`",
         "Connects to pods at their own addresses, or to nodes at the node port. With `externalTrafficPolicy: Local` nodes are weighted by their ready pods.",
         |text, settings| {
             settings.reach = Some(match text {
@@ -69,14 +72,14 @@ annotations! {
             });
             Ok(())
         };
-    "policy", "a policy of lb-core, such as `least_conn`", "`weighted_round_robin`; `maglev` with `sessionAffinity: ClientIP`",
+    "policy" policy, "a policy of lb-core, such as `least_conn`", "`weighted_round_robin`; `maglev` with `sessionAffinity: ClientIP`",
         "Picks backends. Policies that hash take the client's address.",
         |text, settings| {
             let kind = short(text).parse::<PolicyKind>();
             settings.policy = Some(kind.map_err(|unknown| unknown.to_string())?);
             Ok(())
         };
-    "proxy-protocol", "`v1`, `v2`", "none",
+    "proxy-protocol" proxy_header, "`v1`, `v2`", "none",
         "Sends backends the client's address in a PROXY header. They must expect it.",
         |text, settings| {
             settings.proxy_header = Some(match text {
@@ -86,13 +89,13 @@ annotations! {
             });
             Ok(())
         };
-    "connect-timeout", "a time", "`5s`",
+    "connect-timeout" connect_timeout, "a time", "`5s`",
         "Limits one attempt to connect to a backend. Then the next backend is tried.",
         |text, settings| { settings.connect_timeout = Some(time(text)?); Ok(()) };
-    "connect-tries", "a number", "every backend once",
+    "connect-tries" connect_tries, "a number", "every backend once",
         "Limits the attempts of one session.",
         |text, settings| { settings.connect_tries = Some(number(text)?); Ok(()) };
-    "idle-timeout", "a time, or `off`", "`10m`",
+    "idle-timeout" idle_timeout, "a time, or `off`", "`10m`",
         "Ends sessions in which no byte moves for this time.",
         |text, settings| {
             settings.idle_timeout = Some(match text {
@@ -101,13 +104,13 @@ annotations! {
             });
             Ok(())
         };
-    "client-sessions", "a number", "no limit",
+    "client-sessions" client_sessions, "a number", "no limit",
         "Limits the sessions of one client address at a time, for each port of the Service. Of IPv6, 64 bits are one client.",
         |text, settings| { settings.client_sessions = Some(number(text)?); Ok(()) };
-    "client-rate", "a number", "no limit",
+    "client-rate" client_rate, "a number", "no limit",
         "Limits the new connections of one client address a second, for each port of the Service.",
         |text, settings| { settings.client_rate = Some(number(text)?); Ok(()) };
-    "health-check", "`tcp`, `http:/PATH`", "none: readiness of the pods, and failed connections",
+    "health-check" check, "`tcp`, `http:/PATH`", "none: readiness of the pods, and failed connections",
         "Probes every backend by connecting, or by a GET that must be answered with 2xx or 3xx.",
         |text, settings| {
             settings.check = Some(match text.split_once(':') {
@@ -120,10 +123,10 @@ annotations! {
             });
             Ok(())
         };
-    "health-check-interval", "a time", "`5s`",
+    "health-check-interval" check_interval, "a time", "`5s`",
         "The time between two probes of a backend.",
         |text, settings| { settings.check_interval = Some(time(text)?); Ok(()) };
-    "drain", "a time, or `off`", "`off`: sessions go on until they end",
+    "drain" drain, "a time, or `off`", "`off`: sessions go on until they end",
         "Limits how long sessions go on after their backend was removed.",
         |text, settings| {
             settings.drain = Some(match text {
@@ -132,7 +135,7 @@ annotations! {
             });
             Ok(())
         };
-    "port-drain", "a time", "no limit",
+    "port-drain" port_drain, "a time", "no limit",
         "Limits how long sessions go on after their port, or the Service, was removed.",
         |text, settings| { settings.port_drain = Some(time(text)?); Ok(()) };
 }
@@ -160,32 +163,11 @@ pub fn read(
                 problem,
             });
             if let (Some(known), Some(previous)) = (known, previous) {
-                restore(known.name, previous, &mut settings);
+                (known.restore)(previous, &mut settings);
             }
         }
     }
     (settings, problems)
-}
-
-/// Takes the value of the annotation `name` over from `previous`.
-fn restore(name: &str, previous: &ServiceSettings, settings: &mut ServiceSettings) {
-    let previous = previous.clone();
-    match name {
-        "addresses" => settings.addresses = previous.addresses,
-        "pool" => settings.pool = previous.pool,
-        "backends" => settings.reach = previous.reach,
-        "policy" => settings.policy = previous.policy,
-        "proxy-protocol" => settings.proxy_header = previous.proxy_header,
-        "connect-timeout" => settings.connect_timeout = previous.connect_timeout,
-        "connect-tries" => settings.connect_tries = previous.connect_tries,
-        "idle-timeout" => settings.idle_timeout = previous.idle_timeout,
-        "client-sessions" => settings.client_sessions = previous.client_sessions,
-        "client-rate" => settings.client_rate = previous.client_rate,
-        "health-check" => settings.check = previous.check,
-        "health-check-interval" => settings.check_interval = previous.check_interval,
-        "drain" => settings.drain = previous.drain,
-        _ => settings.port_drain = previous.port_drain,
-    }
 }
 
 /// The table of all annotations, as the README has it.

@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::json;
 use test_support::deadline::eventually;
 
+use crate::gateway::metadata;
 use crate::support::{World, ask_until, free_port, pods, service};
 
 pub(crate) fn kube_lb(arguments: &[&str]) -> Command {
@@ -208,4 +209,107 @@ async fn a_leader_that_is_stopped_writes_nothing_after_its_lease() {
     child.kill().unwrap();
     child.wait().unwrap();
     other.end().await;
+}
+
+#[tokio::test]
+async fn explain_says_what_gateways_listener_sets_and_routes_do_and_lack() {
+    let world = World::start(74).await;
+    world.install_gateway_api();
+    world.api.put(
+        "gateways",
+        json!({"metadata": metadata("gw", 0), "spec": {
+            "gatewayClassName": "lb",
+            "allowedListeners": {"namespaces": {"from": "Same"}},
+            "listeners": [
+                {"name": "one", "protocol": "TCP", "port": 81},
+                {"name": "web", "protocol": "HTTP", "port": 82},
+            ],
+        }}),
+    );
+    world.api.put(
+        "listenersets",
+        json!({"metadata": metadata("more", 0), "spec": {
+            "parentRef": {"name": "gw"},
+            "listeners": [{"name": "tls", "protocol": "TLS", "port": 83, "tls": {"mode": "Passthrough"}}],
+        }}),
+    );
+    world.api.put(
+        "gateways",
+        json!({"metadata": metadata("other", 0),
+            "spec": {"gatewayClassName": "nginx", "listeners": []}}),
+    );
+    let pods = pods([127, 2, 74], &["a"]).await;
+    world.backend("a", &pods);
+    world.tcp_route("route", 1, &[("a", 80, 7), ("gone", 80, 3)]);
+    world.tcp_route("late", 2, &[("a", 80, 1)]);
+    let set = json!([{"name": "more", "kind": "ListenerSet"}]);
+    let rules = json!([{"backendRefs": [{"name": "a", "port": 80}]}]);
+    let spec = json!({"parentRefs": set, "hostnames": ["www.test"], "rules": rules});
+    world.api.put(
+        "tlsroutes",
+        json!({"metadata": metadata("names", 1), "spec": spec}),
+    );
+    let config = config_file(&world, "");
+    let explain = async |kind: &str, name: &str| {
+        let output = output(&["explain", kind, name, "--config", &config]).await;
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let (ip, pod) = (world.ip(1), pods[0]);
+    let gateway = explain("gateway", "default/gw").await;
+    assert_eq!(
+        gateway,
+        format!(
+            "Gateway default/gw of the class lb\n  \
+             address {ip} of the pool \"edge\": its status does not have it yet\n  \
+             note: Accepted: some listeners are not accepted. web: the protocol \"HTTP\" is not supported: use TCP, or TLS with tls.mode Passthrough\n  \
+             listener one, TCP port 81\n    \
+             listen {ip}:81: 7 x default/a:80 of routes, 3 x refused (Service default/gone does not exist)\n    \
+             TCPRoute default/route is attached, and gets its connections\n    \
+             TCPRoute default/late is attached, and gets no connection: others have precedence\n  \
+             listener web, HTTP port 82\n    \
+             problem: Accepted: UnsupportedProtocol: the protocol \"HTTP\" is not supported: use TCP, or TLS with tls.mode Passthrough\n    \
+             problem: Programmed: Invalid: the protocol \"HTTP\" is not supported: use TCP, or TLS with tls.mode Passthrough\n  \
+             ListenerSet default/more\n    \
+             listener tls, TLS port 83\n      \
+             listen {ip}:83: www.test -> default/a:80 of routes; other names are refused\n      \
+             TLSRoute default/names is attached, and gets its connections\n"
+        )
+    );
+    let set = explain("listenerset", "default/more").await;
+    assert!(
+        set.starts_with("ListenerSet default/more of the Gateway default/gw\n  listener tls, "),
+        "{set}"
+    );
+    let route = explain("tcproute", "default/route").await;
+    assert_eq!(
+        route,
+        format!(
+            "TCPRoute default/route\n  \
+             parent Gateway gw\n    \
+             problem: ResolvedRefs: BackendNotFound: connections of these backends are refused: Service default/gone does not exist\n    \
+             listener one, at {ip}:81\n  \
+             weight 7: default/a:80 of routes\n  \
+             weight 3: refused: Service default/gone does not exist\n  \
+             upstream default/a:80 of routes the pods of default/a:80, policy weighted_round_robin\n    \
+             {pod} {pod} on node node-{pod_ip}, weight 1, Ready\n",
+            pod_ip = pod.ip()
+        )
+    );
+    let late = explain("tcproute", "default/late").await;
+    let lost = "problem: kube-lb.internal/Serving: Superseded: no connection gets to this route: on the listener one TCPRoute default/route has precedence\n";
+    assert!(late.contains(lost), "{late}");
+    let names = explain("tlsroute", "default/names").await;
+    assert!(names.contains("parent ListenerSet more\n"), "{names}");
+    assert_eq!(
+        explain("gateway", "default/other").await,
+        "Gateway default/other is not served: no GatewayClass nginx has the controllerName \"kube-lb.internal/gateway\"\n"
+    );
+    let missing = output(&["explain", "tlsroute", "default/x", "--config", &config]).await;
+    assert_eq!(
+        text(&missing.stderr),
+        "kube_lb: there is no TLSRoute default/x\n"
+    );
+    let unnamed = output(&["explain", "gateway", "x", "--config", &config]).await;
+    assert!(text(&unnamed.stderr).contains("NAMESPACE/NAME"));
 }

@@ -19,7 +19,7 @@ use crate::support::{World, ask_until, free_port, pods, service};
 const API: &str = "gateway.networking.k8s.io";
 
 /// Metadata of an object of the second `second`.
-fn metadata(name: &str, second: u8) -> Value {
+pub(crate) fn metadata(name: &str, second: u8) -> Value {
     json!({"namespace": "default", "name": name, "generation": 1, "uid": format!("uid-{name}"),
         "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z")})
 }
@@ -522,5 +522,149 @@ async fn a_cluster_without_the_kinds_serves_services() {
     let running = world.run("").await;
     eventually("the Service", || world.is_served("web")).await;
     assert_eq!(world.api.watches("gateways"), 0);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn events_tell_what_goes_wrong_with_gateways_and_routes_and_what_is_solved() {
+    let world = World::start(86).await;
+    let port = free_port().await;
+    world.install_gateway_api();
+    world.gateway(&[
+        tcp("one", port),
+        json!({"name": "web", "protocol": "HTTP", "port": 1}),
+    ]);
+    world.tcp_route("route", 1, &[("late", 80, 1)]);
+    let running = world.run("").await;
+    let told = |kind: &str, type_: &str, reason: &str| {
+        let events = world.api.all("events").into_iter();
+        let found = events.filter(|event| {
+            let regarding = &event["regarding"];
+            let api = regarding["apiVersion"] == format!("{API}/v1");
+            api && regarding["kind"] == kind && event["type"] == type_ && event["reason"] == reason
+        });
+        found
+            .map(|event| event["note"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    eventually("an Event about the listener", || {
+        let notes = told("Gateway", "Warning", "UnsupportedProtocol");
+        notes
+            .iter()
+            .any(|note| note.starts_with("listener web: the protocol \"HTTP\""))
+    })
+    .await;
+    eventually("an Event about the route", || {
+        let notes = told("TCPRoute", "Warning", "BackendNotFound");
+        notes.len() == 1 && notes[0].starts_with("Gateway gw: connections of these backends")
+    })
+    .await;
+    world.backend("late", &pods([127, 3, 97], &["a"]).await);
+    eventually("an Event about the solution", || {
+        told("TCPRoute", "Normal", "ResolvedRefs") == ["Gateway gw: ResolvedRefs is True"]
+    })
+    .await;
+    // What was never wrong needs none, and nothing is told twice.
+    assert_eq!(told("GatewayClass", "Normal", "Accepted").len(), 0);
+    assert_eq!(told("TCPRoute", "Warning", "BackendNotFound").len(), 1);
+    running.end().await;
+}
+
+/// Pearson's statistic of counts, and what is expected of them.
+fn chi_square(counts: &[(usize, f64)]) -> f64 {
+    let terms = counts
+        .iter()
+        .map(|(seen, expected)| (*seen as f64 - expected).powi(2) / expected);
+    terms.sum()
+}
+
+#[tokio::test]
+async fn each_kind_of_unusable_backend_is_refused_in_proportion_to_its_weight() {
+    const CLIENTS: usize = 500;
+    /// The value that a sum of five squares exceeds with a probability of 0.001.
+    const LIMIT: f64 = 20.5;
+    let world = World::start(87).await;
+    world.install_gateway_api();
+    world.backend("a", &pods([127, 3, 98], &["a"]).await);
+    world.backend("empty", &[]);
+    // Exists, but the route may not refer to it.
+    let mut red = service("red", &[80]);
+    red["metadata"]["namespace"] = json!("red");
+    red["spec"]["type"] = json!("ClusterIP");
+    world.api.put("services", red);
+    let reference = |name: &str, namespace: &str, port: u16, weight: u16| json!({"name": name, "namespace": namespace, "port": port, "weight": weight});
+    let causes = [
+        ("gone", "default", 80, "BackendNotFound"),
+        ("a", "default", 81, "BackendNotFound"),
+        ("red", "red", 80, "RefNotPermitted"),
+        ("empty", "default", 80, "ResolvedRefs"),
+    ];
+    let mut ports = Vec::new();
+    for _ in 0..=causes.len() {
+        ports.push(free_port().await);
+    }
+    let sections: Vec<String> = (0..causes.len()).map(|i| format!("l{i}")).collect();
+    let mut listeners: Vec<Value> = sections
+        .iter()
+        .zip(&ports)
+        .map(|(name, port)| tcp(name, *port))
+        .collect();
+    let names = ports[causes.len()];
+    listeners.push(
+        json!({"name": "tls", "protocol": "TLS", "port": names, "tls": {"mode": "Passthrough"}}),
+    );
+    world.gateway(&listeners);
+    for (section, (name, namespace, port, _)) in sections.iter().zip(causes) {
+        let parents = json!([{"name": "gw", "sectionName": section}]);
+        let refs = json!([
+            reference("a", "default", 80, 1),
+            reference(name, namespace, port, 4)
+        ]);
+        let spec = json!({"parentRefs": parents, "rules": [{"backendRefs": refs}]});
+        world.api.put(
+            "tcproutes",
+            json!({"metadata": metadata(section, 1), "spec": spec}),
+        );
+    }
+    world.tls_route("names", "www.test", &[("a", 80, 1), ("gone", 80, 4)]);
+    let running = world.run("").await;
+    let ip = world.ip(1);
+    let expected = [CLIENTS as f64 / 5.0, CLIENTS as f64 * 4.0 / 5.0];
+    let mut sum = 0.0;
+    for (section, ((name, .., reason), port)) in sections.iter().zip(causes.iter().zip(&ports)) {
+        let status = if *reason == "ResolvedRefs" {
+            "True"
+        } else {
+            "False"
+        };
+        let resolved = format!("{status} {reason}");
+        let part = "/status/parents/0";
+        world
+            .says("tcproutes", section, part, "ResolvedRefs", &resolved)
+            .await;
+        let addr = SocketAddr::new(ip, *port);
+        ask_until("the route", addr, |answer| answer == Some("a")).await;
+        let seen = answers(addr, CLIENTS).await;
+        let count = |answer: &str| seen.get(answer).copied().unwrap_or_default();
+        assert_eq!(count("a") + count("refused"), CLIENTS, "{seen:?}");
+        let chi = chi_square(&[(count("a"), expected[0]), (count("refused"), expected[1])]);
+        println!("{name}: {seen:?}, chi-square {chi:.3}");
+        sum += chi;
+    }
+    let addr = SocketAddr::new(ip, names);
+    within("the names", async {
+        while ask_for(addr, "www.test").await.is_err() {}
+    })
+    .await;
+    let mut served = 0;
+    for _ in 0..CLIENTS {
+        // A refusal may come before the client has ended its side.
+        served += usize::from(ask_for(addr, "www.test").await.is_ok_and(|got| got == "a"));
+    }
+    let chi = chi_square(&[(served, expected[0]), (CLIENTS - served, expected[1])]);
+    println!("TLS: {served} of {CLIENTS} served, chi-square {chi:.3}");
+    sum += chi;
+    println!("chi-square of all: {sum:.3}, limit {LIMIT}");
+    assert!(sum < LIMIT, "{sum}");
     running.end().await;
 }

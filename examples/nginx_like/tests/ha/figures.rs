@@ -89,7 +89,10 @@ pub(crate) fn measure(fault: &str, target: Target, mut run: impl FnMut() -> Run)
     if is_measuring() {
         let is_reached = match target {
             Target::Gap(most) => gap <= most,
-            Target::Together(most) => median(&runs, |run| run.together) <= most,
+            Target::OneHolder {
+                gap: most,
+                together,
+            } => gap <= most && median(&runs, |run| run.together) <= together,
             Target::NoneRefused => runs.iter().all(|run| run.refused == 0),
         };
         assert!(is_reached, "{fault}: not {target}");
@@ -101,8 +104,8 @@ pub(crate) fn measure(fault: &str, target: Target, mut run: impl FnMut() -> Run)
 pub(crate) enum Target {
     /// At most this time without a new connection.
     Gap(Duration),
-    /// At most this time with two holders of the address.
-    Together(Duration),
+    /// At most this time without a new connection, and this one with two holders of the address.
+    OneHolder { gap: Duration, together: Duration },
     /// No new connection is refused.
     NoneRefused,
 }
@@ -111,7 +114,9 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gap(most) => write!(f, "{}", seconds(*most)),
-            Self::Together(most) => write!(f, "two holders {}", seconds(*most)),
+            Self::OneHolder { gap, together } => {
+                write!(f, "{}, two holders {}", seconds(*gap), seconds(*together))
+            }
             Self::NoneRefused => f.write_str("0 refused"),
         }
     }

@@ -15,7 +15,7 @@ pub(crate) struct GatewayClass {
     pub(crate) status: GatewayClassStatus,
 }
 
-kind!(GatewayClass, "gatewayclasses", metadata);
+kind!(GatewayClass, "GatewayClass", "gatewayclasses", metadata);
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -17,7 +17,7 @@ pub(crate) struct Gateway {
     pub(crate) status: GatewayStatus,
 }
 
-kind!(Gateway, "gateways", metadata);
+kind!(Gateway, "Gateway", "gateways", metadata);
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]

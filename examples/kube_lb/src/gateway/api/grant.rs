@@ -13,7 +13,12 @@ pub(crate) struct ReferenceGrant {
     pub(crate) spec: ReferenceGrantSpec,
 }
 
-kind!(ReferenceGrant, "referencegrants", metadata);
+kind!(
+    ReferenceGrant,
+    "ReferenceGrant",
+    "referencegrants",
+    metadata
+);
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]

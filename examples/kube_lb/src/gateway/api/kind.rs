@@ -13,6 +13,9 @@ pub(crate) trait GatewayKind {
     /// Its plural name, as in paths.
     const PLURAL: &'static str;
 
+    /// Its name, as in objects.
+    const KIND: &'static str;
+
     /// All objects of the kind.
     fn collection() -> Collection {
         Collection::new(API, Self::PLURAL)
@@ -21,9 +24,10 @@ pub(crate) trait GatewayKind {
 
 /// Makes a type a kind whose objects a watch follows. Annotations and labels of the objects are not kept.
 macro_rules! kind {
-    ($type:ty, $plural:literal, $($metadata:tt).+) => {
+    ($type:ty, $kind:literal, $plural:literal, $($metadata:tt).+) => {
         impl $crate::gateway::api::kind::GatewayKind for $type {
             const PLURAL: &'static str = $plural;
+            const KIND: &'static str = $kind;
         }
 
         impl lb_discovery::kubernetes::controller::ApiObject for $type {

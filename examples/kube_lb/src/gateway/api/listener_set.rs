@@ -16,7 +16,7 @@ pub(crate) struct ListenerSet {
     pub(crate) status: ListenerSetStatus,
 }
 
-kind!(ListenerSet, "listenersets", metadata);
+kind!(ListenerSet, "ListenerSet", "listenersets", metadata);
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -16,8 +16,8 @@ pub(crate) struct TcpRoute(pub(crate) RouteObject);
 #[serde(transparent)]
 pub(crate) struct TlsRoute(pub(crate) RouteObject);
 
-kind!(TcpRoute, "tcproutes", 0.metadata);
-kind!(TlsRoute, "tlsroutes", 0.metadata);
+kind!(TcpRoute, "TCPRoute", "tcproutes", 0.metadata);
+kind!(TlsRoute, "TLSRoute", "tlsroutes", 0.metadata);
 
 /// What the routes have in common; a TCPRoute has no host names.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

@@ -16,6 +16,9 @@ pub(crate) const VERSION: &str = "v1alpha1";
 /// The plural name of the kind.
 pub(crate) const PLURAL: &str = "connectionpolicies";
 
+/// The name of the kind.
+pub(crate) const KIND: &str = "ConnectionPolicy";
+
 /// Settings of listeners and routes.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]

@@ -1,55 +1,39 @@
 //! The status of Gateways.
 
-use super::{StatusContext, StatusPatch};
+use super::{Reporter, StatusPatch};
 use crate::addresses::{Grant, Problem};
 use crate::gateway::acceptance::Acceptance;
 use crate::gateway::api::Gateway;
 use crate::gateway::api::gateway::{GatewayAddress, GatewayStatus};
-use crate::gateway::condition::{ReportTime, Reported, merge};
-use crate::gateway::evaluation::Evaluation;
+use crate::gateway::condition::{Reported, merge};
 use crate::gateway::view::GatewayView;
 
 const OURS: [&str; 3] = ["Accepted", "Programmed", "ResolvedRefs"];
 
-impl Evaluation<'_> {
-    pub(super) fn gateway_patches(&self, context: StatusContext<'_>) -> Vec<StatusPatch> {
-        let gateways = self.view.gateways.iter().enumerate();
+impl Reporter<'_> {
+    pub(super) fn gateway_patches(self) -> Vec<StatusPatch> {
+        let gateways = self.evaluation.view.gateways.iter().enumerate();
         gateways
             .filter_map(|(index, gateway)| {
                 let object = gateway.object;
-                let new = self.gateway_status(index, gateway, context);
+                let new = self.gateway_status(index, gateway);
                 StatusPatch::of::<Gateway, _>(&object.metadata, &object.status, &new)
             })
             .collect()
     }
 
-    fn gateway_status(
-        &self,
-        index: usize,
-        gateway: &GatewayView<'_>,
-        context: StatusContext<'_>,
-    ) -> GatewayStatus {
+    fn gateway_status(self, index: usize, gateway: &GatewayView<'_>) -> GatewayStatus {
         let old = &gateway.object.status;
-        let at = ReportTime {
-            generation: gateway.object.metadata.generation,
-            now: context.now,
-        };
-        let listeners = gateway.listeners.clone();
-        let listeners: Vec<_> = listeners
-            .map(|listener| self.listener_status(listener, &old.listeners, at, context))
-            .collect();
-        let is_any_listening = listeners.iter().any(|(_, is_listening)| *is_listening);
-        let grant = self.grant(index, context.grants);
-        let reports = [
-            accepted(&self.gateways[index]),
-            programmed(gateway, grant, &self.gateways[index], is_any_listening),
-            self.resolved(gateway),
-        ];
+        let at = self.at(&gateway.object.metadata);
+        let listeners = self.listener_statuses(gateway.listeners.clone(), &old.listeners, at);
+        let reports = self.gateway_reports(index);
+        let evaluation = self.evaluation;
+        let grant = evaluation.grant(index, self.grants);
         let addresses = grant.into_iter().flat_map(|grant| &grant.addresses);
         let accepted_sets = gateway
             .sets
             .iter()
-            .filter(|&&set| self.sets[set].is_accepted());
+            .filter(|&&set| evaluation.sets[set].is_accepted());
         GatewayStatus {
             addresses: addresses
                 .map(|ip| GatewayAddress {
@@ -59,12 +43,22 @@ impl Evaluation<'_> {
                 .collect(),
             attached_listener_sets: i32::try_from(accepted_sets.count()).ok(),
             conditions: merge(&old.conditions, &reports, &OURS, at),
-            listeners: listeners.into_iter().map(|(status, _)| status).collect(),
+            listeners,
         }
     }
 
-    fn resolved(&self, gateway: &GatewayView<'_>) -> Reported {
-        let listeners = &self.view.listeners[gateway.listeners.clone()];
+    /// The conditions of the Gateway with this index.
+    pub(crate) fn gateway_reports(self, index: usize) -> [Reported; 3] {
+        let gateway = &self.evaluation.view.gateways[index];
+        [
+            accepted(&self.evaluation.gateways[index]),
+            self.programmed(index),
+            self.resolved(gateway),
+        ]
+    }
+
+    fn resolved(self, gateway: &GatewayView<'_>) -> Reported {
+        let listeners = &self.evaluation.view.listeners[gateway.listeners.clone()];
         let invalid = listeners
             .iter()
             .filter(|listener| !listener.kinds.invalid.is_empty());
@@ -82,14 +76,12 @@ impl Evaluation<'_> {
     }
 
     /// Whether the Gateway with this index has its addresses and a listener that listens.
-    pub(super) fn gateway_is_programmed(&self, index: usize, context: StatusContext<'_>) -> bool {
-        let gateway = &self.view.gateways[index];
-        let is_any_listening = gateway.listeners.clone().any(|listener| {
-            let programming = self.programming(listener, context);
-            programming.is_listening && programming.problems.is_empty()
-        });
-        let grant = self.grant(index, context.grants);
-        programmed(gateway, grant, &self.gateways[index], is_any_listening).is_true
+    pub(super) fn programmed(self, index: usize) -> Reported {
+        let gateway = &self.evaluation.view.gateways[index];
+        let grant = self.evaluation.grant(index, self.grants);
+        let acceptance = &self.evaluation.gateways[index];
+        let is_any_listening = self.is_any_listening(gateway.listeners.clone());
+        programmed(gateway, grant, acceptance, is_any_listening)
     }
 }
 

@@ -1,9 +1,11 @@
 //! The status of a listener.
 
-use super::StatusContext;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use super::Reporter;
 use crate::gateway::api::gateway::ListenerStatus;
 use crate::gateway::condition::{ReportTime, Reported, merge};
-use crate::gateway::evaluation::Evaluation;
 use crate::gateway::programming::Programming;
 
 const OURS: [&str; 5] = [
@@ -14,59 +16,67 @@ const OURS: [&str; 5] = [
     "ResolvedRefs",
 ];
 
-impl Evaluation<'_> {
-    /// The status of the listener with this index, and whether it listens. `old` are those that its object has.
-    pub(super) fn listener_status(
-        &self,
+impl Reporter<'_> {
+    /// The statuses of the listeners with these indices. `old` are those that their object has.
+    pub(super) fn listener_statuses(
+        self,
+        listeners: Range<usize>,
+        old: &[ListenerStatus],
+        at: ReportTime<'_>,
+    ) -> Vec<ListenerStatus> {
+        listeners
+            .map(|listener| self.listener_status(listener, old, at))
+            .collect()
+    }
+
+    /// Whether one of the listeners with these indices listens on all addresses of its Gateway.
+    pub(super) fn is_any_listening(self, listeners: Range<usize>) -> bool {
+        let mut programming = self.programming[listeners].iter();
+        programming.any(Programming::is_complete)
+    }
+
+    fn listener_status(
+        self,
         index: usize,
         old: &[ListenerStatus],
         at: ReportTime<'_>,
-        context: StatusContext<'_>,
-    ) -> (ListenerStatus, bool) {
-        let listener = &self.view.listeners[index];
+    ) -> ListenerStatus {
+        let listener = &self.evaluation.view.listeners[index];
         let name = &listener.spec.name;
         let old = old.iter().find(|old| old.name == *name);
         let old = old.map_or(&[][..], |old| &old.conditions);
-        let programming = self.programming(index, context);
-        let is_listening = programming.is_listening && programming.problems.is_empty();
-        let reports = self.listener_reports(index, &programming, context);
-        let status = ListenerStatus {
+        let reports = self.listener_reports(index);
+        ListenerStatus {
             name: name.clone(),
             attached_routes: self.attached_routes(index),
             conditions: merge(old, &reports, &OURS, at),
             supported_kinds: listener.kinds.list(),
-        };
-        (status, is_listening)
+        }
     }
 
-    /// Which addresses and ports a listener has. None, if it or its object is not accepted.
-    pub(super) fn programming(&self, index: usize, context: StatusContext<'_>) -> Programming {
-        let listener = &self.view.listeners[index];
-        let is_accepted = listener.rejection().is_none() && self.owner_is_accepted(listener);
-        let grant = self
-            .grant(listener.gateway, context.grants)
-            .filter(|_| is_accepted);
-        grant.map_or_else(Programming::default, |grant| {
-            Programming::of(listener, grant, context.feedback)
-        })
+    /// The addresses and ports that the listener with this index has.
+    pub(crate) fn assigned(self, index: usize) -> Vec<SocketAddr> {
+        self.programming[index].assigned.clone()
     }
 
     /// How many routes are attached to a listener.
-    fn attached_routes(&self, index: usize) -> i32 {
-        let claims = self.serving.claims.range((index, 0)..(index + 1, 0));
+    fn attached_routes(self, index: usize) -> i32 {
+        let claims = self
+            .evaluation
+            .serving
+            .claims
+            .range((index, 0)..(index + 1, 0));
         i32::try_from(claims.count()).unwrap_or(i32::MAX)
     }
 
-    fn listener_reports(
-        &self,
-        index: usize,
-        programming: &Programming,
-        context: StatusContext<'_>,
-    ) -> Vec<Reported> {
-        let listener = &self.view.listeners[index];
+    /// The conditions of the listener with this index.
+    pub(crate) fn listener_reports(self, index: usize) -> Vec<Reported> {
+        let programming = &self.programming[index];
+        let evaluation = self.evaluation;
+        let listener = &evaluation.view.listeners[index];
         let rejection = listener.rejection();
-        let has_addresses = self
-            .grant(listener.gateway, context.grants)
+        let has_addresses = evaluation
+            .grant(listener.gateway, self.grants)
             .is_some_and(|grant| !grant.addresses.is_empty());
         let is_lost =
             has_addresses && programming.assigned.is_empty() && !programming.problems.is_empty();
@@ -78,7 +88,7 @@ impl Evaluation<'_> {
         let programmed = match (&rejection, &listener.conflict) {
             (Some((reason, text)), Some(_)) => Reported::no("Programmed", reason, text.clone()),
             (Some((_, text)), None) => Reported::no("Programmed", "Invalid", text.clone()),
-            (None, _) if !self.owner_is_accepted(listener) => Reported::no(
+            (None, _) if !evaluation.owner_is_accepted(listener) => Reported::no(
                 "Programmed",
                 "Invalid",
                 "the object of the listener is not accepted",

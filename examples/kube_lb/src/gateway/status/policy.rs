@@ -1,9 +1,8 @@
 //! The status of ConnectionPolicies: for each Gateway, whether the policy counts at all its targets there.
 
-use super::{StatusContext, StatusPatch};
+use super::{Reporter, StatusPatch};
 use crate::gateway::api::route::ParentReference;
-use crate::gateway::condition::{ReportTime, Reported, merge};
-use crate::gateway::evaluation::Evaluation;
+use crate::gateway::condition::{Reported, merge};
 use crate::gateway::policy::attach::TargetReport;
 use crate::gateway::policy::object::{ConnectionPolicy, PolicyAncestorStatus, PolicyStatus};
 use crate::objects::Condition;
@@ -13,27 +12,20 @@ const OURS: [&str; 1] = ["Accepted"];
 /// The most ancestors that the definition allows.
 const MOST_ANCESTORS: usize = 16;
 
-impl Evaluation<'_> {
-    pub(super) fn policy_patches(&self, context: StatusContext<'_>) -> Vec<StatusPatch> {
-        let policies = self.objects.policies.iter();
+impl Reporter<'_> {
+    pub(super) fn policy_patches(self) -> Vec<StatusPatch> {
+        let policies = self.evaluation.objects.policies.iter();
         let patches = policies.filter_map(|(key, policy)| {
-            let reports = self.policies.reports.get(key)?;
-            let new = self.policy_status(policy, reports, context);
+            let reports = self.evaluation.policies.reports.get(key)?;
+            let new = self.policy_status(policy, reports);
             StatusPatch::of_policy(&policy.metadata, &policy.status, &new)
         });
         patches.collect()
     }
 
-    fn policy_status(
-        &self,
-        policy: &ConnectionPolicy,
-        reports: &[TargetReport],
-        context: StatusContext<'_>,
-    ) -> PolicyStatus {
-        let at = ReportTime {
-            generation: policy.metadata.generation,
-            now: context.now,
-        };
+    fn policy_status(self, policy: &ConnectionPolicy, reports: &[TargetReport]) -> PolicyStatus {
+        let at = self.at(&policy.metadata);
+        let controller = self.evaluation.controller;
         let mut wanted: Vec<&ParentReference> = Vec::new();
         for ancestor in reports.iter().flat_map(|report| &report.ancestors) {
             if !wanted.contains(&ancestor) {
@@ -42,12 +34,12 @@ impl Evaluation<'_> {
         }
         let entry = |ancestor: &ParentReference, old: &[Condition]| PolicyAncestorStatus {
             ancestor_ref: ancestor.clone(),
-            controller_name: self.controller.to_owned(),
+            controller_name: controller.to_owned(),
             conditions: merge(old, &[accepted(ancestor, reports)], &OURS, at),
         };
         let mut entries = Vec::new();
         for old in &policy.status.ancestors {
-            if old.controller_name != self.controller {
+            if old.controller_name != controller {
                 entries.push(old.clone());
             } else if let Some(at) = wanted.iter().position(|one| **one == old.ancestor_ref) {
                 entries.push(entry(wanted.remove(at), &old.conditions));

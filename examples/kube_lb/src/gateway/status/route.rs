@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{StatusContext, StatusPatch};
+use super::{Reporter, StatusPatch};
 use crate::gateway::api::route::{RouteObject, RouteParentStatus, RouteStatus};
 use crate::gateway::api::{TcpRoute, TlsRoute};
-use crate::gateway::attach::{Parent, Route};
-use crate::gateway::condition::{ReportTime, Reported, merge};
-use crate::gateway::evaluation::Evaluation;
+use crate::gateway::attach::Parent;
+use crate::gateway::condition::{Reported, merge};
 use crate::gateway::host_pattern::HostPattern;
 use crate::gateway::protocol::RouteKind;
 use crate::objects::{Condition, ObjectName};
@@ -17,9 +16,10 @@ pub(crate) const SERVING: &str = "kube-lb.internal/Serving";
 
 const OURS: [&str; 4] = ["Accepted", "PartiallyInvalid", "ResolvedRefs", SERVING];
 
-impl Evaluation<'_> {
-    pub(super) fn route_patches(&self, context: StatusContext<'_>) -> Vec<StatusPatch> {
-        let numbers = self.routes.iter().enumerate();
+impl Reporter<'_> {
+    pub(super) fn route_patches(self) -> Vec<StatusPatch> {
+        let evaluation = self.evaluation;
+        let numbers = evaluation.routes.iter().enumerate();
         let numbers = numbers.map(|(number, route)| ((route.kind, &route.name), number));
         let numbers: BTreeMap<_, _> = numbers.collect();
         let number = |kind: RouteKind, object: &RouteObject| {
@@ -27,14 +27,14 @@ impl Evaluation<'_> {
                 .get(&(kind, &ObjectName::of(&object.metadata)))
                 .copied()
         };
-        let tcp = self.objects.tcp_routes.values().filter_map(|route| {
+        let tcp = evaluation.objects.tcp_routes.values().filter_map(|route| {
             let TcpRoute(object) = &**route;
-            let new = self.route_status(object, number(RouteKind::Tcp, object), context);
+            let new = self.route_status(object, number(RouteKind::Tcp, object));
             StatusPatch::of::<TcpRoute, _>(&object.metadata, &object.status, &new)
         });
-        let tls = self.objects.tls_routes.values().filter_map(|route| {
+        let tls = evaluation.objects.tls_routes.values().filter_map(|route| {
             let TlsRoute(object) = &**route;
-            let new = self.route_status(object, number(RouteKind::Tls, object), context);
+            let new = self.route_status(object, number(RouteKind::Tls, object));
             StatusPatch::of::<TlsRoute, _>(&object.metadata, &object.status, &new)
         });
         tcp.chain(tls).collect()
@@ -42,31 +42,24 @@ impl Evaluation<'_> {
 
     /// The entries of other controllers as they are, and those of this one, all in their places: two controllers that each put
     /// its own last would write forever.
-    fn route_status(
-        &self,
-        object: &RouteObject,
-        number: Option<usize>,
-        context: StatusContext<'_>,
-    ) -> RouteStatus {
-        let at = ReportTime {
-            generation: object.metadata.generation,
-            now: context.now,
-        };
-        let route = number.map(|number| (number, &self.routes[number]));
+    fn route_status(self, object: &RouteObject, number: Option<usize>) -> RouteStatus {
+        let at = self.at(&object.metadata);
+        let evaluation = self.evaluation;
+        let route = number.map(|number| (number, &evaluation.routes[number]));
         let parents = route.iter().flat_map(|(_, route)| &route.parents);
         let mut wanted: Vec<&Parent<'_>> = parents.collect();
         let entry = |parent: &Parent<'_>, old: &[Condition]| {
-            let (number, route) = route?;
-            let reports = self.parent_reports(number, route, parent, context);
+            let (number, _) = route?;
+            let reports = self.parent_reports(number, parent);
             Some(RouteParentStatus {
                 parent_ref: parent.reference.clone(),
-                controller_name: self.controller.to_owned(),
+                controller_name: evaluation.controller.to_owned(),
                 conditions: merge(old, &reports, &OURS, at),
             })
         };
         let mut entries = Vec::new();
         for old in &object.status.parents {
-            if old.controller_name != self.controller {
+            if old.controller_name != evaluation.controller {
                 entries.push(old.clone());
                 continue;
             }
@@ -79,13 +72,9 @@ impl Evaluation<'_> {
         RouteStatus { parents: entries }
     }
 
-    fn parent_reports(
-        &self,
-        number: usize,
-        route: &Route<'_>,
-        parent: &Parent<'_>,
-        context: StatusContext<'_>,
-    ) -> Vec<Reported> {
+    /// The conditions of a parent of the route with this number.
+    pub(crate) fn parent_reports(self, number: usize, parent: &Parent<'_>) -> Vec<Reported> {
+        let route = &self.evaluation.routes[number];
         let resolved = match &route.backends.problem {
             None => Reported::yes("ResolvedRefs", "ResolvedRefs"),
             Some((reason, text)) => {
@@ -100,7 +89,7 @@ impl Evaluation<'_> {
             Ok(attachments) => attachments,
         };
         let listeners = attachments.iter().map(|attachment| attachment.listener);
-        let serving = self.serving_report(number, listeners, context);
+        let serving = self.serving_report(number, listeners);
         let accepted = Reported::yes("Accepted", "Accepted").saying(&serving.message);
         let mut reports = vec![accepted, resolved, serving];
         let dropped = route.backends.dropped_rules;
@@ -112,28 +101,24 @@ impl Evaluation<'_> {
     }
 
     /// Whether the route with this number gets connections of any of `listeners`, and what it does not get.
-    fn serving_report(
-        &self,
-        number: usize,
-        listeners: impl Iterator<Item = usize>,
-        context: StatusContext<'_>,
-    ) -> Reported {
+    fn serving_report(self, number: usize, listeners: impl Iterator<Item = usize>) -> Reported {
+        let evaluation = self.evaluation;
         let mut texts = Vec::new();
         let (mut is_served, mut is_superseded) = (false, false);
         for listener in listeners {
-            let name = &self.view.listeners[listener].spec.name;
-            if self.programming(listener, context).assigned.is_empty() {
+            let name = &evaluation.view.listeners[listener].spec.name;
+            if self.programming[listener].assigned.is_empty() {
                 texts.push(format!("the listener {name} is not programmed"));
                 continue;
             }
-            let Some(claim) = self.serving.claims.get(&(listener, number)) else {
+            let Some(claim) = evaluation.serving.claims.get(&(listener, number)) else {
                 continue;
             };
             is_served |= claim.is_served;
             for (host, winner) in &claim.lost {
                 let winner = match winner {
                     Some(winner) => {
-                        let winner = &self.routes[*winner];
+                        let winner = &evaluation.routes[*winner];
                         is_superseded = true;
                         format!("{} {} has precedence", winner.kind, winner.name)
                     }

@@ -212,3 +212,96 @@ fn a_grant_that_is_removed_no_longer_permits() {
         "False RefNotPermitted"
     );
 }
+
+#[test]
+fn entries_of_a_grant_and_several_grants_are_combined_by_or() {
+    let from = |kind: &str, namespace: &str| json!({"group": "gateway.networking.k8s.io", "kind": kind, "namespace": namespace});
+    let to = |name: &str| json!({"group": "", "kind": "Service", "name": name});
+    let grant = |name: &str, from: Value, to: Value| {
+        let metadata = json!({"namespace": "red", "name": name});
+        json!({"metadata": metadata, "spec": {"from": from, "to": to}})
+    };
+    let own = from("TCPRoute", "default");
+    let other = from("TLSRoute", "blue");
+    for (rule, grants, is_permitted) in [
+        (
+            "a later entry of both lists",
+            vec![grant(
+                "a",
+                json!([other, own]),
+                json!([to("api"), to("web")]),
+            )],
+            true,
+        ),
+        (
+            "the second grant",
+            vec![
+                grant("a", json!([other]), json!([to("web")])),
+                grant("b", json!([own]), json!([to("web")])),
+            ],
+            true,
+        ),
+        (
+            "the source of one grant and the target of another are not combined",
+            vec![
+                grant("a", json!([own]), json!([to("api")])),
+                grant("b", json!([other]), json!([to("web")])),
+            ],
+            false,
+        ),
+        (
+            "a grant without entries",
+            vec![grant("a", json!([]), json!([]))],
+            false,
+        ),
+    ] {
+        let mut world = world_with(backends(&[("red/web", 80, 1)]));
+        for object in grants {
+            insert(&mut world.objects.grants, object);
+        }
+        let expected = match is_permitted {
+            true => "True ResolvedRefs",
+            false => "False RefNotPermitted",
+        };
+        assert_eq!(world.outcome().tcp("r", "ResolvedRefs"), expected, "{rule}");
+    }
+}
+
+#[test]
+fn a_service_of_the_own_namespace_needs_no_grant_and_one_of_another_does_in_tls_routes_too() {
+    let mut world = World::new();
+    world.gateway("gw", [tls("s", 443, None)]);
+    world.service("web", &[443]).service("red/web", &[443]);
+    let refs = backends(&[("web", 443, 1), ("red/web", 443, 1)]);
+    world.tls_route("r", 1, to("gw"), &["a.test"], refs);
+    let outcome = world.outcome();
+    assert_eq!(outcome.tls("r", "ResolvedRefs"), "False RefNotPermitted");
+    let from =
+        json!({"group": "gateway.networking.k8s.io", "kind": "TLSRoute", "namespace": "default"});
+    world.grant("red", from, json!({"group": "", "kind": "Service"}));
+    let outcome = world.outcome();
+    assert_eq!(outcome.tls("r", "ResolvedRefs"), "True ResolvedRefs");
+    let routing = outcome.listens("192.0.2.1:443").unwrap();
+    assert!(
+        routing.starts_with("a.test -> 1 x default/web:443 of routes, 1 x red/web:443 of routes"),
+        "{routing}"
+    );
+}
+
+#[test]
+fn a_reference_that_becomes_invalid_loses_its_share_and_no_other_gets_it() {
+    let mut world = world_with(backends(&[("web", 80, 1), ("api", 81, 1)]));
+    let outcome = world.outcome();
+    assert_eq!(
+        outcome.listens("192.0.2.1:80"),
+        Some("1 x default/web:80 of routes, 1 x default/api:81 of routes")
+    );
+    // The port of the Service changes its number.
+    world.service("api", &[82]);
+    let outcome = world.outcome();
+    assert_eq!(outcome.tcp("r", "ResolvedRefs"), "False BackendNotFound");
+    assert_eq!(
+        outcome.listens("192.0.2.1:80"),
+        Some("1 x default/web:80 of routes, 1 x refused (Service default/api has no port 81)")
+    );
+}

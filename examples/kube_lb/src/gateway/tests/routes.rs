@@ -220,3 +220,85 @@ fn rules_behind_the_first_are_dropped_and_reported() {
         Some("default/web:80 of routes")
     );
 }
+
+#[test]
+fn two_references_to_one_gateway_have_an_entry_each() {
+    let mut world = World::new();
+    world.gateway("gw", [tcp("one", 80), tcp("two", 81)]);
+    world.service("web", &[8080]);
+    let parents = json!([
+        {"name": "gw", "sectionName": "one"},
+        {"name": "gw", "sectionName": "gone"},
+        {"name": "gw", "sectionName": "two", "port": 81},
+        {"name": "gw", "sectionName": "two", "port": 80},
+    ]);
+    world.tcp_route("r", 1, parents.clone(), backends(&[("web", 8080, 1)]));
+    let outcome = world.outcome();
+    let entries = outcome.status("tcproutes", "r")["parents"].clone();
+    let entries = entries.as_array().unwrap();
+    let said: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            let conditions = entry["conditions"].as_array().unwrap();
+            let accepted = conditions.iter().find(|one| one["type"] == "Accepted");
+            accepted.unwrap()["reason"].as_str().unwrap()
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "Accepted",
+            "NoMatchingParent",
+            "Accepted",
+            "NoMatchingParent"
+        ]
+    );
+    // Each has the fields of its reference.
+    for (entry, parent) in entries.iter().zip(parents.as_array().unwrap()) {
+        assert_eq!(entry["parentRef"]["sectionName"], parent["sectionName"]);
+        assert_eq!(entry["parentRef"]["port"], parent["port"]);
+    }
+    assert_eq!(
+        [outcome.attached("gw", "one"), outcome.attached("gw", "two")],
+        [1, 1]
+    );
+}
+
+#[test]
+fn a_selector_counts_only_where_the_listener_selects() {
+    let selector = json!({"matchLabels": {"team": "red"}});
+    for (from, admitted) in [
+        ("Same", false),
+        ("All", true),
+        ("Selector", true),
+        ("None", false),
+    ] {
+        let mut world = World::new();
+        let namespaces = json!({"from": from, "selector": selector});
+        let allowed = json!({"allowedRoutes": {"namespaces": namespaces}});
+        world.gateway("gw", [with(tcp("a", 80), allowed)]);
+        world.tcp_route("red/r", 1, to("gw"), backends(&[]));
+        let expected = match admitted {
+            true => "True Accepted",
+            false => "False NotAllowedByListeners",
+        };
+        assert_eq!(world.outcome().tcp("red/r", "Accepted"), expected, "{from}");
+    }
+}
+
+#[test]
+fn host_names_of_tcp_listeners_are_ignored() {
+    let named = |name: &str, port, host: &str| with(tcp(name, port), json!({"hostname": host}));
+    let mut world = World::new();
+    world.service("web", &[80]);
+    world.gateway("gw", [named("a", 80, "a.test")]);
+    world.tcp_route("r", 1, to("gw"), backends(&[("web", 80, 1)]));
+    assert_eq!(
+        world.outcome().listens("192.0.2.1:80"),
+        Some("default/web:80 of routes")
+    );
+    // They do not tell listeners of one port apart.
+    world.gateway("gw", [named("a", 80, "a.test"), named("b", 80, "b.test")]);
+    let outcome = world.outcome();
+    assert_eq!(outcome.listens("192.0.2.1:80"), None);
+}

@@ -136,7 +136,8 @@ impl BgpNetwork {
             cut,
             ..Run::of(&attempts, struck)
         };
-        if run.gap > LONG {
+        let both_serve = self.next_hops() == 2;
+        if run.gap > LONG || (both_serve && run.cut > 0) {
             // A session of the other replica that was lost as well, for instance because BFD was not scheduled in time.
             let asked = [&["show", "bfd", "sessions"][..], &["show", "protocols"]];
             let [bfd, protocols] = asked.map(|request| self.setup.ask(request));

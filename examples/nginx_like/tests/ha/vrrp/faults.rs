@@ -111,7 +111,11 @@ fn a_partition_ends_with_one_holder() {
     });
     let mut healed = healed.into_iter();
     let next = || healed.next().unwrap();
-    measure("partition healed", Target::Together(ms(200)), next);
+    let target = Target::OneHolder {
+        gap: ms(300),
+        together: ms(200),
+    };
+    measure("partition healed", target, next);
 }
 
 /// Measures a fault after which the other balancer has the address, with one configuration unless the run measures.
