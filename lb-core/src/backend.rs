@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::backend_extras::{Extras, UnixSocket};
 use crate::endpoint::Endpoint;
 use crate::fail_limit::FailLimit;
 
@@ -20,7 +21,7 @@ pub struct Backend {
     /// Where to connect to. For a [unix socket](Self::unix) the [key](Endpoint::unix_key) of its path, which stands for the
     /// path wherever backends are known by address. Another address makes it a backend at that address.
     pub addr: SocketAddr,
-    unix: Option<Box<UnixSocket>>,
+    extras: Extras,
     /// Its name where it was configured or discovered: a host name, a pod, a node. Shown in logs, and the key of
     /// consistent hashing. Default: none, then the address is used.
     pub name: Option<Arc<str>>,
@@ -52,7 +53,7 @@ impl Backend {
     pub fn new(addr: SocketAddr) -> Self {
         Self {
             addr,
-            unix: None,
+            extras: Extras::default(),
             name: None,
             source: None,
             weight: Weight::default(),
@@ -72,14 +73,14 @@ impl Backend {
         let path = path.into();
         let key = Endpoint::unix_key(&path);
         Self {
-            unix: Some(Box::new(UnixSocket { path, key })),
+            extras: Extras::of_unix(UnixSocket { path, key }),
             ..Self::new(key)
         }
     }
 
     /// The path of its unix socket, if it is reached at one.
     pub fn unix_path(&self) -> Option<&Arc<Path>> {
-        let unix = self.unix.as_deref()?;
+        let unix = self.extras.unix()?;
         (unix.key == self.addr).then_some(&unix.path)
     }
 
@@ -168,25 +169,43 @@ impl Backend {
         self
     }
 
+    /// Attaches data of the embedder, which policies, hooks and status pages find by its type in [`data`](Self::data). It replaces
+    /// what was attached before, and is no part of the equality: a snapshot that differs in it alone changes nothing, and the
+    /// backend keeps what it came with until something else changes. Cloning a backend costs one reference count more.
+    ///
+    /// ```
+    /// use lb_core::Backend;
+    ///
+    /// /// Where a backend stands.
+    /// struct Rack(u32);
+    ///
+    /// let backend: Backend = "10.0.0.1:446".parse()?;
+    /// let backend = backend.with_data(Rack(7));
+    /// assert_eq!(backend.data::<Rack>().map(|rack| rack.0), Some(7));
+    /// # Ok::<(), lb_core::BackendParseError>(())
+    /// ```
+    #[must_use]
+    pub fn with_data<T: Send + Sync + 'static>(mut self, data: T) -> Self {
+        self.extras.set_data(data);
+        self
+    }
+
+    /// Attaches data as [`with_data`](Self::with_data) does, which is a part of the equality: a snapshot in which it differs is a
+    /// change.
+    #[must_use]
+    pub fn with_compared_data<T: PartialEq + Send + Sync + 'static>(mut self, data: T) -> Self {
+        self.extras.set_compared_data(data);
+        self
+    }
+
+    /// The embedder's data of type `T`. `None` if there is none, or of another type.
+    pub fn data<T: 'static>(&self) -> Option<&T> {
+        self.extras.data()
+    }
+
     /// Whether its configuration lets it take new connections: it is ready, and its weight is not zero.
     pub fn takes_connections(&self) -> bool {
         self.admin == AdminState::Ready && self.weight != Weight::ZERO
-    }
-}
-
-/// The path of a unix socket, and the key that [`Backend::addr`] has while the backend is reached there.
-#[derive(Clone, Debug, Eq)]
-struct UnixSocket {
-    path: Arc<Path>,
-    key: SocketAddr,
-}
-
-impl PartialEq for UnixSocket {
-    /// Out of line: without it, comparing two backends is small enough to be inlined into the comparison of snapshots.
-    #[cold]
-    #[inline(never)]
-    fn eq(&self, other: &Self) -> bool {
-        (&self.path, self.key) == (&other.path, other.key)
     }
 }
 

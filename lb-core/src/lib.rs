@@ -67,6 +67,7 @@
 #![doc(test(attr(deny(warnings))))]
 
 mod backend;
+mod backend_extras;
 #[cfg(feature = "serde")]
 mod backend_form;
 mod backend_text;

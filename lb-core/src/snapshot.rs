@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::backend::Backend;
+use crate::backend_text::BackendParseError;
 
 /// All backends at one moment, one entry per address.
 ///
@@ -29,6 +30,30 @@ impl Snapshot {
     /// Collects backends at `addrs` in their order, everything else of them at its default.
     pub fn from_addrs(addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
         addrs.into_iter().map(Backend::new).collect()
+    }
+
+    /// Collects backends as [`from_backends`](Self::from_backends) does, also from text: `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`.
+    ///
+    /// ```
+    /// use lb_core::Snapshot;
+    ///
+    /// let nodes = Snapshot::try_from_backends(["10.0.0.1:446", "10.0.0.2:446"])?;
+    /// assert_eq!(nodes.len(), 2);
+    /// # Ok::<(), lb_core::BackendParseError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first text that names no backend.
+    pub fn try_from_backends<B>(
+        backends: impl IntoIterator<Item = B>,
+    ) -> Result<Self, BackendParseError>
+    where
+        B: TryInto<Backend, Error: Into<BackendParseError>>,
+    {
+        let backends = backends.into_iter().map(TryInto::try_into);
+        let snapshot: Result<Self, B::Error> = backends.collect();
+        snapshot.map_err(Into::into)
     }
 
     /// The backends in order.

@@ -24,7 +24,49 @@ pub type SnapshotStream = BoxStream<'static, Result<Snapshot, DiscoveryError>>;
 ///
 /// If a method panics, the driver counts a failure of the source, and goes on as after any other.
 ///
-/// A source that must be polled implements [`Lookup`](crate::Lookup); [`Polled`](crate::Polled) makes a `Source` of it.
+/// A source that must be polled implements [`Lookup`](crate::Lookup); [`Polled`](crate::Polled) makes a `Source` of it. One
+/// that is told of changes implements this trait:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use futures::StreamExt;
+/// use lb_core::Snapshot;
+/// use lb_discovery::{DiscoveryError, SnapshotStream, Source};
+/// use tokio::sync::watch;
+///
+/// /// The backends in a channel of the program.
+/// #[derive(Debug)]
+/// struct Channel(watch::Receiver<Snapshot>);
+///
+/// #[async_trait::async_trait]
+/// impl Source for Channel {
+///     fn label(&self) -> Arc<str> {
+///         "channel".into()
+///     }
+///
+///     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
+///         let mut changes = self.0.clone();
+///         changes.mark_changed(); // the present set comes first
+///         let sets = futures::stream::unfold(changes, |mut changes| async {
+///             changes.changed().await.ok()?; // the end: the driver keeps the last set
+///             let set = changes.borrow_and_update().clone();
+///             Some((Ok(set), changes))
+///         });
+///         Ok(sets.boxed())
+///     }
+/// }
+/// # fn main() {
+/// #     let (sender, receiver) = watch::channel(Snapshot::default());
+/// #     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// #     runtime.block_on(async {
+/// #         let mut sets = Channel(receiver).watch().await.unwrap();
+/// #         assert!(sets.next().await.unwrap().unwrap().is_empty());
+/// #         drop(sender);
+/// #         assert!(sets.next().await.is_none());
+/// #     });
+/// # }
+/// ```
 #[doc(alias = "Discover")]
 #[doc(alias = "Resolve")]
 #[doc(alias = "resolver")]

@@ -35,6 +35,41 @@ pub use termination::TerminationCode;
 /// [the upstream's key](crate::UpstreamBuilder::hash_key). Every method has a default that does nothing. All run on the
 /// connection's task and delay the other sessions of its worker, so they must not block. A listener without hooks
 /// pays one branch for each. If a method panics, its session ends with [`CloseReason::Panicked`](crate::events::CloseReason::Panicked).
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+///
+/// use lb_proxy::events::{Admission, Connection, Summary};
+/// use lb_proxy::{Hooks, Listener, Upstream};
+///
+/// /// Refuses clients of one network, and counts the bytes that the others get.
+/// #[derive(Debug, Default)]
+/// struct Guard {
+///     bytes: AtomicU64,
+/// }
+///
+/// impl Hooks for Guard {
+///     fn accept(&self, connection: &Connection) -> Admission {
+///         match connection.client.ip() {
+///             std::net::IpAddr::V4(ip) if ip.octets().starts_with(&[192, 0, 2]) => Admission::Refuse,
+///             _ => Admission::Admit,
+///         }
+///     }
+///
+///     fn close(&self, _: &Connection, summary: &Summary<'_>) {
+///         self.bytes.fetch_add(summary.bytes_to_client, Relaxed);
+///     }
+/// }
+///
+/// # let nodes = lb_proxy::lb_core::Snapshot::default();
+/// let upstream = Upstream::builder("nodes").fixed(&nodes)?;
+/// let listener = Listener::new("[::]:446".parse()?, &upstream).hooks(Guard::default());
+/// # drop(listener);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// [`Listener::session_data`](crate::Listener::session_data) gives each session a value of the embedder, which every method finds
+/// in [`Connection::data`].
 pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     /// Whether the hooks read what the first bytes of a connection contained: the PROXY header, the server name. Default: yes.
     /// Asked when the proxy is built. With no, sessions do not keep them unless something else reads them.

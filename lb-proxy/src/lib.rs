@@ -6,16 +6,15 @@
 //!
 //! ```no_run
 //! use lb_proxy::lb_core::policy::WeightedRoundRobin;
-//! use lb_proxy::lb_core::{Backend, Snapshot};
+//! use lb_proxy::lb_core::Snapshot;
 //! use lb_proxy::lb_discovery::Static;
 //! use lb_proxy::{Proxy, Upstream};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let nodes = ["10.0.0.1:446", "10.0.0.2:446", "10.0.0.3:446"];
-//!     let nodes = nodes.iter().map(|node| node.parse().map(Backend::new));
 //!     let echo = Upstream::builder("echo")
-//!         .discovery(Static::new(nodes.collect::<Result<Snapshot, _>>()?))
+//!         .discovery(Static::new(Snapshot::try_from_backends(nodes)?))
 //!         .policy(WeightedRoundRobin::new())
 //!         .build()?;
 //!     let proxy = Proxy::builder().listen("[::]:446".parse()?, &echo).build()?;
@@ -26,6 +25,33 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! # I want to …
+//!
+//! | I want to | use |
+//! |---|---|
+//! | balance a fixed list, DNS names, pods, a file, a list of my program | [`Static`](lb_discovery::Static), `Dns`, `kubernetes`, `File`, [`Manual`](lb_discovery::Manual) with [`UpstreamBuilder::discovery`], several times for a union |
+//! | bring a source of my own | [`Lookup`](lb_discovery::Lookup) if it has to be asked, [`Source`](lb_discovery::Source) if it is told |
+//! | choose a policy, or bring one | [`lb_core::policy`], [`lb_core::Policy`]; [`UpstreamBuilder::policy`] |
+//! | send a user to the same backend again | a hashing policy and [`UpstreamBuilder::hash_key`] |
+//! | connect by myself, or balance requests | [`Pool`]; [`Upstream::connect`]; `Pool::balance` of the feature `tower` for HTTP clients |
+//! | end TLS in front, or speak SOCKS | [`Upstream::connect`] and [`Relay::run_streams`] |
+//! | choose the upstream by SNI, client or a function | [`Listener::server_names`], [`Listener::virtual_servers`], [`Listener::route`] |
+//! | know the client behind another proxy, or pass it on | [`ProxyProtocol`](proxy_protocol::ProxyProtocol), [`Listener::send_proxy`] |
+//! | find dead backends before clients do | [`UpstreamBuilder::health_check`] |
+//! | decide what failures eject | [`UpstreamBuilder::fail_limit`], [`lb_core::OutlierDetection`] |
+//! | limit connections | [`Limits`], [`Listener::limit_clients`], [`max_conns`](field@lb_core::Backend::max_conns) with [`UpstreamBuilder::queue`] |
+//! | log, count or refuse sessions | [`Hooks`], [`TracingEvents`](events::TracingEvents), `events::JsonEvents` |
+//! | react to ejections, health and memberships | [`Upstream::events`] |
+//! | have metrics, a page, control at run time | `openmetrics`, `admin`, [`Handle`] |
+//! | drain or weigh a backend by hand | [`Upstream::set_override`] |
+//! | change the configuration without losing a session | [`Handle::reload`] |
+//! | stop gracefully | [`Server::run`], [`ProxyBuilder::drain_timeout`], [`Handle::watch_readiness`] |
+//! | take a socket that is open | [`Listener::from_std`], [`Listener::from_tokio`], [`Listener::inherit`] |
+//! | know why a client got this backend | [`Upstream::explain`] |
+//! | test my policy, my hooks | `lb_core::test_util` and the constructors in [`events`], with the features `test-util` |
+//!
+//! `examples/embed` of the repository has a small program for most of these.
 //!
 //! # A session
 //!
@@ -159,7 +185,7 @@ mod failures;
 pub mod health;
 mod history;
 mod hooks;
-
+mod into_shared;
 mod limits;
 mod listener;
 mod live_sessions;
@@ -290,6 +316,7 @@ pub mod routing {
 pub mod settings {
     pub use crate::bandwidth::Bandwidth;
     pub use crate::config::{HalfClose, OnRefusal, Splice};
+    pub use crate::into_shared::IntoShared;
     pub use crate::listener::inheritable::InheritableSockets;
     pub use crate::net::bind_source::BindSource;
     pub use crate::net::local::LocalAddresses;

@@ -1,4 +1,4 @@
-//! Why sessions get no backend.
+//! Causes for which sessions get no backend.
 
 macro_rules! causes {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {

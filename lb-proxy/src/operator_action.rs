@@ -1,4 +1,4 @@
-//! What operators did by requests, for status pages.
+//! Requests of operators that changed something, for status pages.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! How long a task that panicked pauses before it begins again.
+//! Pauses of a task that panicked before it begins again.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What many Services cost. On request, because it takes minutes:
+//! The cost of many Services. Run on request, because it takes minutes:
 //!
 //! ```sh
 //! cargo test --release -p kube_lb --test scale -- --ignored --nocapture

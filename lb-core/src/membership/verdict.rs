@@ -1,4 +1,4 @@
-//! Why a backend may or may not be picked.
+//! The verdict on a backend: may it be picked, and if not, for which reason.
 
 use std::fmt;
 

@@ -10,6 +10,48 @@ use crate::tiers::tier::{BackendIndex, Tier};
 /// The control-plane half of a policy, which compiles a tier into a [`Picker`].
 ///
 /// It may allocate and take milliseconds; the result is used until the next update.
+///
+/// ```
+/// use lb_core::{BackendIndex, PickContext, Picker, Policy, Tier};
+///
+/// /// Fills one backend after another up to a number of connections, so that the last ones stay idle.
+/// #[derive(Debug)]
+/// struct Pack {
+///     each: u32,
+/// }
+///
+/// impl Policy for Pack {
+///     fn name(&self) -> &'static str {
+///         "pack"
+///     }
+///
+///     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
+///         Box::new(PackPicker { each: self.each, all: tier.indices().collect() })
+///     }
+/// }
+///
+/// #[derive(Debug)]
+/// struct PackPicker {
+///     each: u32,
+///     all: Vec<BackendIndex>,
+/// }
+///
+/// impl Picker for PackPicker {
+///     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+///         let eligible = self.all.iter().copied().filter(|&i| cx.is_eligible(i));
+///         let free = eligible.clone().find(|&i| cx.in_flight(i) < self.each);
+///         free.or_else(|| eligible.min_by_key(|&i| cx.in_flight(i)))
+///     }
+/// }
+///
+/// let (mut updater, balancer) = lb_core::balancer(std::sync::Arc::new(Pack { each: 2 }));
+/// # let nodes = lb_core::Snapshot::try_from_backends(["10.0.0.1:446"])?;
+/// # updater.apply(&nodes, lb_core::Timestamp::from_nanos(0));
+/// # assert_eq!(balancer.set().snapshot().len(), 1);
+/// # Ok::<(), lb_core::BackendParseError>(())
+/// ```
+///
+/// The contract is a test suite, `test_util::contract` of the feature `test-util`.
 #[doc(
     alias = "scheduler",
     alias = "algorithm",

@@ -1,4 +1,4 @@
-//! What happens while failures have ejected all backends.
+//! The setting for the time in which failures have ejected all backends.
 
 /// What happens while failures have ejected all backends that connections may go to.
 ///

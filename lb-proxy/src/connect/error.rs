@@ -1,4 +1,4 @@
-//! Why there is no connection.
+//! The error of a connection that was not made.
 
 use std::io;
 use std::sync::Arc;

@@ -1,11 +1,11 @@
 //! The settings of a listener's clients, which apply before a session chooses a virtual server.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::description::Listener;
 use crate::connection::Connection;
+use crate::into_shared::IntoShared;
 use crate::limits::client_limit::ClientLimit;
 use crate::limits::{Access, ClientZone, Limits};
 use crate::net::options::SocketOptions;
@@ -110,8 +110,8 @@ impl Listener {
     }
 
     /// Adds a reader of the first bytes. The first is served first; what it leaves is the next one's.
-    pub fn preread(mut self, preread: Arc<dyn Preread>) -> Self {
-        self.route.prereads.push(preread);
+    pub fn preread(mut self, preread: impl IntoShared<dyn Preread>) -> Self {
+        self.route.prereads.push(preread.into_shared());
         self
     }
 

@@ -95,6 +95,15 @@ impl Listener {
         Ok(taken)
     }
 
+    /// As [`from_std`](Self::from_std), for a socket of tokio: for example one that a program binds to port 0 to learn its address.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be asked for its address, or leaves its runtime in vain.
+    pub fn from_tokio(listener: tokio::net::TcpListener, upstream: &Upstream) -> io::Result<Self> {
+        Self::from_std(listener.into_std()?, upstream)
+    }
+
     /// Takes over the sockets of a listener of another process, in the place of opening its own.
     ///
     /// The listener serves all of them, whatever the number of [workers](crate::Workers): a worker serves several, or shares

@@ -8,6 +8,7 @@ use crate::bandwidth::Bandwidth;
 use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
 use crate::connection::Connection;
 use crate::hooks::Hooks;
+use crate::into_shared::IntoShared;
 use crate::net::bind_source::BindSource;
 use crate::net::options::SocketOptions;
 use crate::proxy_protocol::SendProxy;
@@ -82,9 +83,9 @@ macro_rules! session_settings {
                 self
             }
 
-            /// Sets the observer of its connections. Default: none.
-            pub fn hooks(mut self, hooks: Arc<dyn Hooks>) -> Self {
-                self.route.hooks = Some(hooks);
+            /// Sets the observer of its connections: hooks, or an `Arc` of them. Default: none.
+            pub fn hooks(mut self, hooks: impl IntoShared<dyn Hooks>) -> Self {
+                self.route.hooks = Some(hooks.into_shared());
                 self
             }
 

@@ -1,8 +1,7 @@
 //! The settings of a listener's sockets.
 
-use std::sync::Arc;
-
 use super::description::Listener;
+use crate::into_shared::IntoShared;
 use crate::net::unix::UnixSocketOpener;
 
 /// Settings of the listening sockets.
@@ -15,8 +14,8 @@ impl Listener {
     }
 
     /// Sets what opens the socket of [`unix`](Self::unix) and removes its file. Default: this process.
-    pub fn opener(mut self, opener: Arc<dyn UnixSocketOpener>) -> Self {
-        self.opener = Some(opener);
+    pub fn opener(mut self, opener: impl IntoShared<dyn UnixSocketOpener>) -> Self {
+        self.opener = Some(opener.into_shared());
         self
     }
 

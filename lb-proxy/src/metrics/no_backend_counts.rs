@@ -1,4 +1,4 @@
-//! How many sessions found no backend, by cause.
+//! Counts of sessions that found no backend, by cause.
 
 use super::live_counts::LiveCounts;
 use crate::no_backend_cause::NoBackendCause;

@@ -1,4 +1,4 @@
-//! What happens to the network of a machine.
+//! Events of a machine's network.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What is known of the network, and the events that a change of it makes.
+//! The present links, addresses and routes, and the events that a change of them makes.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;

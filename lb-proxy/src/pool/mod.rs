@@ -85,9 +85,7 @@ impl Pool {
     where
         B: TryInto<Backend, Error: Into<BackendParseError>>,
     {
-        let backends = backends.into_iter().map(TryInto::try_into);
-        let backends: Result<Snapshot, B::Error> = backends.collect();
-        let backends = backends.map_err(Into::into)?;
+        let backends = Snapshot::try_from_backends(backends)?;
         let upstream = Upstream::builder("pool").policy(P2c::least_conn());
         let upstream = upstream.fixed(&backends);
         Ok(Self::of_fixed(upstream.expect("it sends no header")))

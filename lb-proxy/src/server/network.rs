@@ -1,4 +1,4 @@
-//! What a server does when links, routes and addresses of its machine come and go.
+//! The reaction of a server to links, routes and addresses that come and go.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the connections after an ejection have to report.
+//! Reports of the connections after an ejection.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 

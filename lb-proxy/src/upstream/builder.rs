@@ -26,7 +26,7 @@ use crate::upstream::transitions::TransitionHistory;
 use crate::upstream::wait_queue::{Queue, WaitQueue};
 
 /// Describes an [`Upstream`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct UpstreamBuilder {
     name: Arc<str>,

@@ -1,4 +1,4 @@
-//! What is known of the panics of an upstream's policy and checks.
+//! The record of panics of an upstream's policy and checks.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

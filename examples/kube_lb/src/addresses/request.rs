@@ -1,4 +1,4 @@
-//! What objects ask for, and what they get.
+//! Requests of objects for addresses, and the addresses that they get.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

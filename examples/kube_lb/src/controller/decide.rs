@@ -1,4 +1,4 @@
-//! What is served and reported. Pure.
+//! The decision: the plan to serve and the statuses to report. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! How long backends stay when the objects no longer show any.
+//! The time for which backends stay after the objects no longer show any.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the metrics show of a decision.
+//! Figures of a decision, for the metrics.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is to be written. Pure.
+//! The queue of writes. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -167,3 +167,81 @@ fn is_other_manager(answer: &ApiAnswer) -> bool {
             .any(|cause| cause["reason"] == "FieldManagerConflict")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use lb_discovery::kubernetes::controller::{ApiMethod, ApiRequest};
+    use serde_json::json;
+
+    use super::*;
+
+    /// A server's answer to a request, from the API server of the tests.
+    async fn answers() -> (
+        ApiRequests,
+        test_support::kubernetes::ApiServer,
+        tempfile::TempDir,
+    ) {
+        let api = test_support::kubernetes::ApiServer::start().await;
+        let dir = tempfile::tempdir().unwrap();
+        let kubeconfig = api.kubeconfig(dir.path(), "", "token: secret");
+        (ApiRequests::new(&Cluster::kubeconfig(kubeconfig)), api, dir)
+    }
+
+    #[tokio::test]
+    async fn answers_are_judged_and_counted_by_kind_and_result() {
+        let (requests, api, _dir) = answers().await;
+        let mut judge = Judge {
+            metrics: ControllerMetrics::default(),
+            log_limits: LogLimits::default(),
+        };
+        api.put(
+            "services",
+            json!({"metadata": {"name": "web", "namespace": "default"}}),
+        );
+        let path = "/api/v1/namespaces/default/services/web";
+        let merge = ApiMethod::Patch("application/merge-patch+json");
+        let with_version = |version: &str| json!({"metadata": {"resourceVersion": version}});
+        let cases = [
+            (path, json!({"spec": {"x": 1}}), WriteOutcome::Done),
+            (path, with_version("1000000"), WriteOutcome::Stale),
+            (
+                "/api/v1/namespaces/default/services/gone",
+                json!({}),
+                WriteOutcome::Done,
+            ),
+        ];
+        for (path, body, expected) in cases {
+            let request = ApiRequest::new(merge, path).body(body.to_string());
+            let answer = requests.send(&request, REQUEST).await;
+            let write = Write {
+                kind: "services",
+                request,
+                events: Vec::new(),
+            };
+            assert_eq!(judge.judge(&write, answer), expected, "{path}");
+        }
+        api.forbid("services");
+        let request = ApiRequest::new(merge, path).body("{}");
+        let write = Write {
+            kind: "services",
+            request,
+            events: Vec::new(),
+        };
+        for _ in 0..3 {
+            let answer = requests.send(&write.request, REQUEST).await;
+            assert_eq!(judge.judge(&write, answer), WriteOutcome::Failed(None));
+        }
+        let counts = judge.metrics.writes();
+        let count = |result| counts.get(&("services", result)).copied();
+        assert_eq!(count(WriteResult::Written), Some(1));
+        assert_eq!(count(WriteResult::Conflict), Some(1));
+        assert_eq!(count(WriteResult::Gone), Some(1));
+        assert_eq!(count(WriteResult::Refused), Some(3));
+        assert_eq!(count(WriteResult::Failed), None);
+        // The lines of the last two were left out.
+        assert_eq!(
+            judge.log_limits.admit(("services", WriteResult::Refused)),
+            None
+        );
+    }
+}

@@ -1,4 +1,4 @@
-//! Which routes are attached to which listeners.
+//! Attachment of routes to listeners.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

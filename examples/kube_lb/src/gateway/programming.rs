@@ -1,4 +1,4 @@
-//! Which addresses and ports a listener has, and what keeps it from listening.
+//! Addresses and ports of a listener, and reasons that keep it from listening.
 
 use std::net::SocketAddr;
 

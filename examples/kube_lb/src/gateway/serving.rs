@@ -1,4 +1,4 @@
-//! What is served on each port: which route gets the connections of a listener, or of a name.
+//! Routing of a port: the route that gets the connections of a listener, or of a server name.
 //!
 //! Of several routes on a TCP listener the one with precedence is served. A client of TLS gets the listener with the most
 //! specific host name that covers the name that it asks for, and there the route with the most specific one; of several

@@ -1,4 +1,4 @@
-//! What the controller counts and shows.
+//! Counters and gauges of the controller.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -136,6 +136,12 @@ impl ControllerMetrics {
 
     pub(super) fn reconciles(&self) -> Histogram {
         self.0.reconciles.clone()
+    }
+
+    /// The attempts to write, by the kind of the object and the result.
+    #[cfg(test)]
+    pub(crate) fn writes(&self) -> BTreeMap<(&'static str, WriteResult), u64> {
+        self.lock().writes.clone()
     }
 
     pub(super) fn counts(&self) -> Counts {

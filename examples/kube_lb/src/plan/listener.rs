@@ -1,4 +1,4 @@
-//! What is served at an address and port.
+//! A listener of the plan: an address, a port, and its routes.
 
 use std::fmt;
 use std::num::NonZeroU32;

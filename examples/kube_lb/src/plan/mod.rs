@@ -1,4 +1,4 @@
-//! What the proxy serves: addresses and ports, where their connections go, and with which settings. Pure data.
+//! The plan of the proxy: addresses and ports, the targets of their connections, and settings. Pure data.
 //!
 //! - `listener`: an address and port, its routes and the settings of its sessions;
 //! - `target`: weighted references to upstreams, and refusals in proportion;

@@ -1,4 +1,4 @@
-//! Where the connections of a route go.
+//! Targets of a route's connections.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Which addresses this machine can listen on.
+//! Addresses that this machine can listen on.
 
 use std::io;
 use std::net::SocketAddr;

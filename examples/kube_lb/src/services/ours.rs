@@ -1,4 +1,4 @@
-//! Which Services are served, and what they ask of the pools.
+//! The Services that are served, and their requests to the pools.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

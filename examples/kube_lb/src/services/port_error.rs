@@ -1,4 +1,4 @@
-//! Why a port is not served, in one word.
+//! Reasons for which a port is not served, in one word each.
 
 use crate::objects::PortStatus;
 

@@ -1,4 +1,4 @@
-//! What annotations set.
+//! Settings of a Service by annotations.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;

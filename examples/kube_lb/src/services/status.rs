@@ -1,4 +1,4 @@
-//! What is reported of a Service.
+//! The status of a Service.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! What operators and other programs see: readiness, metrics, and a cluster that shows only a part of its objects.
+//! Readiness, metrics, and a cluster that shows only a part of its objects.
 
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;

@@ -1,4 +1,4 @@
-//! What the program writes into Services.
+//! Statuses that the program writes into Services.
 
 use serde_json::{Value, json};
 use test_support::deadline::eventually;

@@ -1,4 +1,4 @@
-//! What clients see.
+//! Traffic of clients.
 
 use std::net::SocketAddr;
 use std::time::Duration;

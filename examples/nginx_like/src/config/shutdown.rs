@@ -1,4 +1,4 @@
-//! How SIGQUIT ends the process, beside nginx's `worker_shutdown_timeout`: `lb_withdraw_delay`, `lb_withdraw_command`,
+//! The end of the process by SIGQUIT, beside nginx's `worker_shutdown_timeout`: `lb_withdraw_delay`, `lb_withdraw_command`,
 //! `lb_withdraw_timeout` and `lb_close_spread`, all ours.
 
 use std::ffi::OsString;

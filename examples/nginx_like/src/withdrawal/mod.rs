@@ -1,4 +1,4 @@
-//! What a graceful shutdown waits for while it still accepts: a command that ends when no new connections are sent here.
+//! The wait of a graceful shutdown while it still accepts, for a command that ends when no new connections are sent here.
 
 mod command;
 

@@ -10,6 +10,45 @@ use lb_core::Snapshot;
 use crate::error::DiscoveryError;
 
 /// A source that must be polled. [`Polled`](crate::Polled) makes a [`Source`](crate::Source) of it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use lb_core::Snapshot;
+/// use lb_discovery::{DiscoveryError, Lookup, Polled, Resolved};
+///
+/// /// The backends that a program of the host prints, one a line.
+/// #[derive(Debug)]
+/// struct Inventory;
+///
+/// #[async_trait::async_trait]
+/// impl Lookup for Inventory {
+///     fn label(&self) -> Arc<str> {
+///         "inventory".into()
+///     }
+///
+///     async fn lookup(&self) -> Result<Resolved, DiscoveryError> {
+/// #         async fn printed() -> Result<String, std::io::Error> {
+/// #             Ok("10.0.0.1:446\n10.0.0.2:446\n".to_owned())
+/// #         }
+///         let failed = |error: Box<dyn std::error::Error + Send + Sync>| DiscoveryError::Unavailable {
+///             what: "inventory".into(),
+///             problem: error.to_string().into(),
+///             source: Some(error),
+///         };
+///         let text = printed().await.map_err(|error| failed(error.into()))?;
+///         let lines = text.lines().map(str::to_owned);
+///         let backends = Snapshot::try_from_backends(lines).map_err(|error| failed(error.into()))?;
+///         Ok(Resolved::new(backends, None))
+///     }
+/// }
+///
+/// let source = Polled::new(Inventory).interval(Duration::from_secs(5));
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # assert_eq!(runtime.block_on(Inventory.lookup()).unwrap().snapshot.len(), 2);
+/// # drop(source);
+/// ```
 #[async_trait]
 pub trait Lookup: fmt::Debug + Send + Sync + 'static {
     /// The source's label; see [`Source::label`](crate::Source::label).

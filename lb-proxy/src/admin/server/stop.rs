@@ -1,4 +1,4 @@
-//! What ends the accept loop of an admin server.
+//! Reasons for which the accept loop of an admin server ends.
 
 use tokio_util::sync::CancellationToken;
 

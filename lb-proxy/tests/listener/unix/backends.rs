@@ -24,7 +24,7 @@ async fn clients_and_backends_may_be_on_unix_sockets() {
     let seen = Arc::new(Observer::default());
     let proxy = Proxy::builder()
         .listen(loopback(), &upstream)
-        .listener(Listener::unix(&*front, &upstream).hooks(Arc::clone(&seen) as _));
+        .listener(Listener::unix(&*front, &upstream).hooks(Arc::clone(&seen)));
     let proxy = RunningProxy::run(proxy).await;
     assert_eq!(test_support::streams::ask(proxy.addr).await.unwrap(), "a");
     assert_eq!(ask_unix(&front).await.unwrap(), "a");
@@ -120,7 +120,7 @@ async fn a_connection_can_be_passed_to_a_listener_on_a_unix_socket() {
     let passing = Listener::new(loopback(), &upstream).route(move |_| RouteAction::Pass(key));
     let proxy = Proxy::builder()
         .listener(passing)
-        .listener(Listener::unix(&*front, &upstream).hooks(Arc::clone(&seen) as _));
+        .listener(Listener::unix(&*front, &upstream).hooks(Arc::clone(&seen)));
     let proxy = RunningProxy::run(proxy).await;
     assert_eq!(test_support::streams::ask(proxy.addr).await.unwrap(), "a");
     eventually("the hook", || !seen.0.lock().unwrap().is_empty()).await;

@@ -94,7 +94,7 @@ async fn headers_are_believed_from_unix_sockets_only_if_these_are_trusted() {
             .untrusted(lb_proxy::proxy_protocol::Untrusted::Disbelieve);
         let described = Listener::unix(&*front, &upstream)
             .preread(Arc::new(protocol))
-            .hooks(Arc::clone(&seen) as _);
+            .hooks(Arc::clone(&seen));
         let proxy = RunningProxy::start(described, None).await;
         let mut stream = UnixStream::connect(&front).await.unwrap();
         let header = b"PROXY TCP4 192.0.2.1 198.51.100.2 1234 446\r\n";

@@ -1,4 +1,4 @@
-//! Why sessions found no backend.
+//! Counts of sessions that found no backend, by cause.
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};

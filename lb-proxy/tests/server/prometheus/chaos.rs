@@ -1,4 +1,4 @@
-//! What Prometheus has scraped during chaos, against what the clients counted.
+//! Figures that Prometheus has scraped during chaos, against those that the clients counted.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;

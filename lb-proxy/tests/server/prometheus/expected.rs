@@ -1,4 +1,4 @@
-//! What Prometheus must have scraped, from what the clients counted.
+//! Figures that Prometheus must have scraped, computed from what the clients counted.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! When a replica takes and renews the Lease. Pure.
+//! The rules by which a replica takes and renews the Lease. Pure.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Which replica leads: it alone writes.
+//! The election of the replica that leads: it alone writes.
 //!
 //! - `record`: the Lease object;
 //! - `election`: when a replica takes and renews it. Pure;

@@ -1,4 +1,4 @@
-//! Which policy counts for which listener and route.
+//! The policy in force for a listener and a route.
 //!
 //! A policy for a listener precedes one for the whole Gateway or ListenerSet, and replaces it as a whole. Of two policies for one
 //! target the oldest counts, then the one whose `namespace/name` is first; the other is reported as conflicted.

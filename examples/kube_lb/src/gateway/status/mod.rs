@@ -1,4 +1,4 @@
-//! What is reported of the objects.
+//! The statuses of the objects.
 //!
 //! A status is read, changed and written with the version that was read, because lists in it (the parents of a route above all)
 //! have entries of other controllers, which a forced apply would drop.

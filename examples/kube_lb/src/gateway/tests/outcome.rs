@@ -1,4 +1,4 @@
-//! What the controller makes of a cluster.
+//! Decisions of the controller about a cluster.
 
 use std::collections::BTreeMap;
 

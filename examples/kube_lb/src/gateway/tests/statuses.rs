@@ -1,4 +1,4 @@
-//! How statuses are written: generations, entries of other controllers, no write without a change.
+//! Statuses as they are written: generations, entries of other controllers, no write without a change.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What operators did, the newest first.
+//! Requests of operators that changed something, the newest first.
 
 use lb_proxy::admin::status::ActionReport;
 

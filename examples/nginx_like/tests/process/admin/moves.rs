@@ -1,4 +1,4 @@
-//! Where the admin server listens after reloads.
+//! Addresses of the admin server after reloads.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What clients see in each phase.
+//! Each phase of a shutdown, as clients see it.
 
 use rustix::process::Signal;
 

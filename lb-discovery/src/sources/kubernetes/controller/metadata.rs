@@ -1,4 +1,4 @@
-//! What all objects of the API have.
+//! The metadata of an object of the API.
 
 use std::collections::BTreeMap;
 use std::fmt;
