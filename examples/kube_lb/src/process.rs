@@ -42,10 +42,6 @@ async fn serve(config: Config, file: PathBuf) -> Result<(), Box<dyn Error + Send
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let admin = config
-        .admin
-        .map(|addr| AdminListener::open(&AdminSettings::tcp(addr)));
-    let admin = admin.transpose()?;
     // Before anything can go wrong: the file of a process that was killed may say that it is ready.
     let ready_file = SharedReadyFile::create(config.ready_file.as_ref());
     let ready_file = ready_file.map_err(|error| {
@@ -53,6 +49,10 @@ async fn serve(config: Config, file: PathBuf) -> Result<(), Box<dyn Error + Send
         let path = path.map(|path| path.to_string()).unwrap_or_default();
         format!("cannot write the readiness file {path}: {error}")
     })?;
+    let admin = config
+        .admin
+        .map(|addr| AdminListener::open(&AdminSettings::tcp(addr)));
+    let admin = admin.transpose()?;
     let controller = Controller::start(config, Box::new(ClusterPlace::cluster)).await?;
     let handle = controller.handle().clone();
     let settings = controller.settings();

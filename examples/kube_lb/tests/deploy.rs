@@ -100,7 +100,7 @@ fn the_daemon_set_fits_the_program_and_its_permissions() {
         json!({"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]})
     );
     let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
-    assert!(Duration::from_secs(grace) > config.drain_timeout);
+    assert!(Duration::from_secs(grace) > config.withdraw_delay + config.drain_timeout);
 
     // The selector selects the pods, and the account is the one with the permissions.
     let labels = &daemon_set["spec"]["template"]["metadata"]["labels"];
@@ -152,7 +152,7 @@ fn the_unit_fits_the_program_and_the_configuration_beside_it() {
     assert_eq!(words.next(), Some("/usr/local/bin/kube_lb"));
     accepts(&words.collect::<Vec<_>>());
     let stop = Duration::from_secs(unit["TimeoutStopSec"].parse().unwrap());
-    assert!(stop > config.drain_timeout);
+    assert!(stop > config.withdraw_delay + config.drain_timeout);
     // systemd hears of readiness, and makes the folder of the file that keepalived and BIRD read.
     assert_eq!(unit["Type"], "notify");
     let file = config.ready_file.unwrap();

@@ -271,6 +271,22 @@ async fn live(place: std::sync::Arc<Place>) {
     let addr = SocketAddr::new(ip, port);
     assert_eq!(streams::ask(addr).await.unwrap(), "a");
 
+    // Events are written last.
+    let events = place.path("/apis/events.k8s.io/v1", "events", "");
+    within("the Event", async {
+        loop {
+            let (_, events) = place.ask(ApiMethod::Get, &events, None).await;
+            let mut events = events["items"].as_array().unwrap().iter();
+            if events
+                .any(|event| event["reason"] == "Assigned" && event["regarding"]["name"] == SERVICE)
+            {
+                break;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+
     // A restart keeps the address, and writes nothing: the Lease is what shows that the new process leads.
     running.end().await;
     assert!(streams::ask(addr).await.is_err());
@@ -306,15 +322,6 @@ async fn live(place: std::sync::Arc<Place>) {
         after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"],
         "{after}"
     );
-    let events = place.path("/apis/events.k8s.io/v1", "events", "");
-    let (_, events) = place.ask(ApiMethod::Get, &events, None).await;
-    let events = events["items"].as_array().unwrap();
-    let about = |reason: &str| {
-        events
-            .iter()
-            .any(|event| event["reason"] == reason && event["regarding"]["name"] == SERVICE)
-    };
-    assert!(about("Assigned"), "{events:?}");
 
     // Another type: what was written is taken back, and the port is closed.
     let path = place.path("/api/v1", "services", SERVICE);

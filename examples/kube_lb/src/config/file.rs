@@ -37,6 +37,7 @@ pub(super) struct ConfigFile {
     pub(super) workers: Option<usize>,
     pub(super) admin: Option<SocketAddr>,
     pub(super) ready_file: Option<ReadyFile>,
+    pub(super) withdraw_delay: Option<String>,
     #[serde(default = "drain_timeout")]
     pub(super) drain_timeout: String,
 }

@@ -48,6 +48,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// The file that says whether this machine should get connections.
     pub ready_file: Option<ReadyFileSettings>,
+    /// How long connections are still accepted at a shutdown, while this machine says that it is not ready.
+    pub withdraw_delay: Duration,
     /// The time that open sessions have at a shutdown.
     pub drain_timeout: Duration,
 }
@@ -171,6 +173,10 @@ impl Config {
                 .ready_file
                 .map(file::ReadyFile::into_settings)
                 .transpose()?,
+            withdraw_delay: match &file.withdraw_delay {
+                Some(text) => file::duration("withdraw_delay", text)?,
+                None => Duration::ZERO,
+            },
             drain_timeout: file::duration("drain_timeout", &file.drain_timeout)?,
         })
     }
@@ -197,6 +203,7 @@ impl Config {
             ("ready_file", self.ready_file != new.ready_file),
             ("workers", self.workers != new.workers),
             ("admin", self.admin != new.admin),
+            ("withdraw_delay", self.withdraw_delay != new.withdraw_delay),
             ("drain_timeout", self.drain_timeout != new.drain_timeout),
         ];
         let different = settings.into_iter().filter(|(_, differs)| *differs);
@@ -227,6 +234,7 @@ impl Config {
             ready_file: old.ready_file.clone(),
             workers: old.workers,
             admin: old.admin,
+            withdraw_delay: old.withdraw_delay,
             drain_timeout: old.drain_timeout,
             ..self
         }

@@ -15,6 +15,7 @@ fn the_smallest_file_has_a_pool() {
     assert_eq!(config.stale_after, Duration::from_secs(30));
     assert_eq!(config.state, None);
     assert_eq!((config.reach, config.max_ports), (Reach::Pods, 128));
+    assert_eq!(config.withdraw_delay, Duration::ZERO);
     assert_eq!(config.drain_timeout, Duration::from_secs(30));
     let pool = config.pools.named("edge").unwrap();
     assert!(pool.is_automatic && pool.is_shared && pool.allows("any"));
@@ -35,6 +36,7 @@ fn every_setting_is_read() {
          workers: 2\n\
          admin: 127.0.0.1:9446\n\
          ready_file: {path: /run/lb, ready: 1, not_ready: 0, leaving: -1, heartbeat: 500ms}\n\
+         withdraw_delay: 3s\n\
          drain_timeout: 2m\n",
     )
     .unwrap();
@@ -52,6 +54,7 @@ fn every_setting_is_read() {
         (lease.duration, config.workers),
         (Duration::from_secs(9), Some(2))
     );
+    assert_eq!(config.withdraw_delay, Duration::from_secs(3));
     assert_eq!(config.drain_timeout, Duration::from_secs(120));
     let file = ReadyFileSettings::new("/run/lb".into());
     let file = file.ready(1).not_ready(0).leaving(-1);

@@ -58,7 +58,7 @@ pub struct Controller {
     has_begun: bool,
     /// Whether everything counts as changed, after a change of the settings.
     all_changed: bool,
-    /// Whether the last plan could not be applied.
+    /// Whether the last plan could not be applied, or there was none yet, not even an empty one.
     is_unapplied: bool,
     /// When to try again to listen.
     retry_at: Option<Instant>,
@@ -84,7 +84,9 @@ impl Controller {
     ///
     /// [`ControllerError`].
     pub async fn start(config: Config, connect: Connect) -> Result<Self, ControllerError> {
-        let proxy = RunningProxy::start(config.workers, config.drain_timeout).await?;
+        let proxy =
+            RunningProxy::start(config.workers, config.withdraw_delay, config.drain_timeout)
+                .await?;
         let not_listed = "the objects of the cluster are not listed yet";
         proxy.handle().note_program(Some(not_listed.to_owned()));
         let metrics = ControllerMetrics::default();
@@ -107,7 +109,7 @@ impl Controller {
             leads: false,
             has_begun: false,
             all_changed: false,
-            is_unapplied: false,
+            is_unapplied: true,
             retry_at: None,
             cost: Duration::ZERO,
             writes: Writes::new(metrics.clone()),
@@ -279,6 +281,7 @@ impl Controller {
                 self.clusters.follow_nodes();
             }
             affected.extend(changed_upstreams(&self.decision.plan, &decision.plan));
+            let is_first = !std::mem::replace(&mut self.has_planned, true);
             let differs = decision.plan != self.decision.plan;
             self.decision = decision;
             has_news |= differs || self.is_unapplied;
@@ -295,9 +298,12 @@ impl Controller {
         has_news |= stale != self.feedback.clusters;
         self.feedback.clusters = stale;
         let stores = self.clusters.primary();
-        self.metrics
-            .serve(shown(stores, &self.decision, &self.feedback));
-        if leads && (decides || has_news) {
+        self.metrics.know(stores.counts());
+        let reports = decides || has_news;
+        if reports {
+            self.metrics.serve(shown(&self.decision, &self.feedback));
+        }
+        if leads && reports {
             want_reports(
                 &self.writes,
                 stores,

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::decide::Decision;
-use super::stores::Stores;
 use crate::metrics::{ServedListener, ServedNames, ServedUpstream};
 use crate::services::Feedback;
 
-/// What `decision` and `feedback` say. O(listeners + upstreams + objects).
-pub(super) fn shown(stores: &Stores, decision: &Decision, feedback: &Feedback) -> ServedNames {
+/// What `decision` and `feedback` say. O(listeners + upstreams).
+pub(super) fn shown(decision: &Decision, feedback: &Feedback) -> ServedNames {
     let listeners = decision.plan.listeners().iter();
     let listeners = listeners.map(|(addr, listener)| ServedListener {
         addr: *addr,
@@ -27,7 +26,6 @@ pub(super) fn shown(stores: &Stores, decision: &Decision, feedback: &Feedback) -
     let grants = || decision.grants.values();
     let settings = decision.services.iter();
     ServedNames {
-        objects: stores.counts(),
         listeners: listeners.collect(),
         upstreams: upstreams.collect(),
         problems: BTreeMap::from([

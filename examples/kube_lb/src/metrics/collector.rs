@@ -54,6 +54,13 @@ fn write_controller(to: &mut FamilyWriter<'_>, counts: &Counts) -> fmt::Result {
         ),
         [(NONE, counts.failed_plans)],
     )?;
+    to.gauges(
+        &Family::new("kube_lb_objects", "Objects that are known, by kind."),
+        counts
+            .objects
+            .iter()
+            .map(|(kind, count)| ([("kind", *kind)], *count as u64)),
+    )?;
     let mut kinds: Vec<_> = counts.writes.keys().map(|(kind, _)| *kind).collect();
     kinds.dedup();
     to.counters(
@@ -132,13 +139,6 @@ fn write_watches(to: &mut FamilyWriter<'_>, kinds: &[KindHealth]) -> fmt::Result
 }
 
 fn write_served(to: &mut FamilyWriter<'_>, served: &ServedNames) -> fmt::Result {
-    to.gauges(
-        &Family::new("kube_lb_objects", "Objects that are known, by kind."),
-        served
-            .objects
-            .iter()
-            .map(|(kind, count)| ([("kind", *kind)], *count as u64)),
-    )?;
     let listeners = &served.listeners;
     let refused = listeners.iter().filter(|listener| listener.is_refused);
     let refused = refused.count() as u64;
@@ -273,7 +273,6 @@ mod tests {
             name: ObjectName::new("default", "echo"),
         };
         ServedNames {
-            objects: BTreeMap::from([("services", 3)]),
             listeners: vec![
                 listener("192.0.2.1:80", service, "port 80", Vec::new(), false),
                 listener(
@@ -312,6 +311,7 @@ mod tests {
             metrics.leads(leads);
         }
         metrics.watches().listed("services");
+        metrics.know(BTreeMap::from([("services", 3)]));
         metrics.serve(served());
         let registry = registry(server.handle(), &metrics);
 

@@ -37,6 +37,8 @@ pub(super) struct Counts {
     /// How often leadership has begun.
     pub(super) leaderships: u64,
     pub(super) failed_renewals: u64,
+    /// How many objects of each kind are known, by its plural name.
+    pub(super) objects: BTreeMap<&'static str, usize>,
     pub(super) served: Arc<ServedNames>,
 }
 
@@ -100,6 +102,11 @@ impl ControllerMetrics {
     /// Counts a plan that was not applied.
     pub(crate) fn plan_failed(&self) {
         self.lock().failed_plans += 1;
+    }
+
+    /// Shows how many objects of each kind are known, by its plural name.
+    pub(crate) fn know(&self, objects: BTreeMap<&'static str, usize>) {
+        self.lock().objects = objects;
     }
 
     /// Shows what is served now.

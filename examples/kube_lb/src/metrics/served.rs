@@ -11,8 +11,6 @@ use crate::plan::RouteName;
 /// What is served at one moment, with the names of the objects.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServedNames {
-    /// How many objects of each kind are known, by its plural name.
-    pub(crate) objects: BTreeMap<&'static str, usize>,
     pub(crate) listeners: Vec<ServedListener>,
     pub(crate) upstreams: Vec<ServedUpstream>,
     /// How many there are, by what they are about.

@@ -37,6 +37,7 @@ pub struct RunningProxy {
 #[derive(Clone, Copy, Debug)]
 struct ServerSettings {
     workers: Option<usize>,
+    withdraw_delay: Duration,
     drain_timeout: Duration,
 }
 
@@ -62,10 +63,12 @@ impl RunningProxy {
     /// [`ApplyError::Bind`] if a worker thread cannot be started.
     pub async fn start(
         workers: Option<usize>,
+        withdraw_delay: Duration,
         drain_timeout: Duration,
     ) -> Result<Self, ApplyError> {
         let settings = ServerSettings {
             workers,
+            withdraw_delay,
             drain_timeout,
         };
         let server = settings.builder().build()?.bind().await?;
@@ -194,7 +197,8 @@ impl RunningProxy {
         self.upstreams.set(name, backends);
     }
 
-    /// Stops accepting, lets sessions end for the time of the settings, and waits for that.
+    /// Accepts for the delay of the settings, in which routes go elsewhere; then stops accepting, lets sessions end for the time of the
+    /// settings, and waits for that.
     pub async fn shutdown(mut self) -> Option<DrainReport> {
         self.handle.shutdown();
         (&mut self.server).await.ok()
@@ -219,6 +223,7 @@ impl ServerSettings {
             .detailed_metrics(true)
             .reserve_descriptors(DESCRIPTORS)
             .bind_timeout(Duration::ZERO)
+            .pre_stop_delay(self.withdraw_delay)
             .drain_timeout(Some(self.drain_timeout))
     }
 }

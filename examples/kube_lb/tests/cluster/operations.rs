@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::command_line::{config_file, kube_lb, output, text};
-use crate::support::{World, ask_until, free_port, pods};
+use crate::support::{World, ask, ask_until, free_port, pods};
 
 /// The answer to a GET of `path`: the status line, and all of it.
 async fn get(admin: SocketAddr, path: &str) -> Option<String> {
@@ -67,7 +67,7 @@ async fn readiness_is_reported_to_a_file_to_systemd_and_by_readyz() {
     let systemd = UnixDatagram::bind(&socket).unwrap();
     systemd.set_nonblocking(true).unwrap();
     let more = format!(
-        "admin: {admin}\nready_file: {{path: {}, leaving: -60}}",
+        "admin: {admin}\nwithdraw_delay: 3s\nready_file: {{path: {}, leaving: -60}}",
         file.display()
     );
     let config = config_file(&world, &more);
@@ -89,8 +89,9 @@ async fn readiness_is_reported_to_a_file_to_systemd_and_by_readyz() {
     })
     .await;
     terminate(&child);
-    // Until the process ends, and after.
+    // Until the process ends, and after. Clients that come before the traffic has moved are served.
     file_says(&file, "-60").await;
+    assert_eq!(ask((world.ip(1), port).into()).await.as_deref(), Some("a"));
     let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
     assert!(within("the end", ended).await.unwrap().success());
     file_says(&file, "-60").await;
@@ -212,4 +213,18 @@ async fn a_kind_that_may_not_be_read_holds_back_nothing_else() {
     let addr = SocketAddr::new(world.ip(2), routed);
     ask_until("the route", addr, |answer| answer == Some("b")).await;
     running.end().await;
+}
+
+#[tokio::test]
+async fn a_cluster_without_anything_to_serve_is_ready() {
+    let world = World::start(116).await;
+    let admin = SocketAddr::from(([127, 0, 0, 1], free_port().await));
+    let config = config_file(&world, &format!("admin: {admin}"));
+    let mut child = kube_lb(&["run", "--config", &config])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    get_until(admin, "/readyz", "200 OK").await;
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
