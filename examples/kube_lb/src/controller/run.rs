@@ -281,7 +281,6 @@ impl Controller {
                 self.clusters.follow_nodes();
             }
             affected.extend(changed_upstreams(&self.decision.plan, &decision.plan));
-            let is_first = !std::mem::replace(&mut self.has_planned, true);
             let differs = decision.plan != self.decision.plan;
             self.decision = decision;
             has_news |= differs || self.is_unapplied;
