@@ -85,9 +85,11 @@
 //! # Features
 //!
 //! - `dns` (on): `Dns` and its `Resolver`, through hickory-resolver.
-//! - `file`: `File`, through serde_json and serde-saphyr.
+//! - `file` (off): `File`, through serde_json and serde-saphyr.
 //! - `kubernetes` (off): the module `kubernetes`, through kube, with rustls and ring. The binary chooses the version of
 //!   the API: it depends on k8s-openapi with the feature of the oldest server that it supports, such as `v1_33`.
+//! - `schema` (off): JSON schemas of the settings, through schemars.
+//! - `serde` (off): sources and the settings of a driver can be read from files and written, `settings`.
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -99,6 +101,8 @@ mod error;
 mod file_io;
 #[cfg(any(feature = "dns", feature = "kubernetes"))]
 mod ip_family;
+#[cfg(feature = "serde")]
+pub mod settings;
 mod source;
 mod sources;
 mod timing;

@@ -13,10 +13,15 @@ use std::num::NonZeroU64;
 /// A session with a limit allocates about 200 bytes for it; any other session pays one branch.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Bandwidth {
     /// From the client to the backend, in bytes a second. Default: `None`, no limit.
+    #[cfg_attr(feature = "serde", serde(with = "crate::byte_form::OptionalByteRate"))]
     pub upload: Option<NonZeroU64>,
     /// From the backend to the client, in bytes a second. Default: `None`, no limit.
+    #[cfg_attr(feature = "serde", serde(with = "crate::byte_form::OptionalByteRate"))]
     pub download: Option<NonZeroU64>,
 }
 

@@ -6,10 +6,14 @@ use std::time::Duration;
 /// The time-outs of a session.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Timeouts {
     /// The time-out of one attempt to connect to a backend. Default: 5 s.
     ///
     /// Raise it only for backends that are far away: the client waits meanwhile, and the next backend is not tried.
+    #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::DurationForm"))]
     pub connect: Duration,
     /// How long both directions may be silent while both are open, before the session ends. Default: 10 minutes, nginx's
     /// `proxy_timeout`. `None`: no limit, which keeps the sockets of peers that vanished.
@@ -24,25 +28,42 @@ pub struct Timeouts {
     /// only to a reader that needs more than a minute for half of its buffer. The time counts from the last progress, also
     /// if that was before the end. If the peer's kernel does not answer, this time-out alone applies. If the session is
     /// over for the backend, its lease is released meanwhile.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::OptionalDuration")
+    )]
     pub idle: Option<Duration>,
     /// How long the remaining direction may be silent after the other one has ended. Default: 1 minute. `None`: no limit.
     ///
     /// Each byte restarts it, so a long response to a half-closed request is delivered.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::OptionalDuration")
+    )]
     pub half_closed: Option<Duration>,
     /// How long both sides may be silent after the backend is connected, before the first byte or end. Then the session
     /// ends like an idle one. Default: `None`, no limit.
     ///
     /// Set it shorter than `idle` where every client or server sends soon: it closes connections that are only held open.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::OptionalDuration")
+    )]
     pub first_byte: Option<Duration>,
     /// How long a session may last after the backend is connected, even if bytes move. Default: `None`, no limit.
     ///
     /// Then both sides are reset, each after the bytes that were acknowledged before; a side that has ended its stream is
     /// not reset. The limit moves long-lived sessions to new backends.
     #[doc(alias = "max_downstream_connection_duration")]
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::OptionalDuration")
+    )]
     pub max_age: Option<Duration>,
     /// The upper bound of a random duration that is added to `max_age`. Default: zero.
     ///
     /// It spreads the ends of sessions that began together.
+    #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::DurationForm"))]
     pub max_age_jitter: Duration,
 }
 
@@ -107,6 +128,9 @@ impl Default for Timeouts {
 #[doc(alias = "proxy_half_close")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum HalfClose {
     /// Forwards the end and relays the other direction until it ends as well or is silent for
     /// [`Timeouts::half_closed`]. The default.
@@ -125,6 +149,9 @@ pub enum HalfClose {
 /// Whether long transfers use splice(2), which moves pages from socket to socket instead of copying bytes.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Splice {
     /// Splices transfers that are long enough to gain from it, if the system supports it and has a pipe left. The default.
     ///
@@ -142,12 +169,23 @@ pub enum Splice {
 #[doc(alias = "proxy_next_upstream")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Retry {
     /// The number of attempts at most, the first included. Default: `None`, every backend once.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::Switch::<NonZeroU32>")
+    )]
     pub tries: Option<NonZeroU32>,
     /// The time for all attempts together, including the wait for the first membership. Default: 15 s.
     ///
     /// With `None` only the time-outs of the attempts apply, and a wait for the first membership is limited to 60 s.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::OptionalDuration")
+    )]
     pub deadline: Option<Duration>,
     /// Whether `deadline` also ends an attempt that is in progress. Default: yes. With no, only
     /// [`Timeouts::connect`] ends an attempt, and no further one begins after the deadline, as in nginx.
@@ -192,6 +230,9 @@ impl Default for Retry {
 #[doc(alias = "OnNoBackend")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum OnRefusal {
     /// Closes the socket, as nginx does. The client sees the end of its stream, which some protocols take for a short but
     /// complete answer. It sees a reset if it has sent bytes that were not read, or that a preread left for the backend.

@@ -160,6 +160,8 @@
 //! - `netlink` (off, Linux): acting on links, addresses and routes that are lost and return, `network_watch`.
 //! - `readiness-report` (off): readiness for keepalived, BIRD and systemd, `readiness_report`.
 //! - `saved-state` (off): [`reports::SavedState`] in a file.
+//! - `schema` (off): JSON schemas of the settings, through schemars.
+//! - `serde` (off): a proxy from a file of settings, `settings_file`.
 //! - `test-util` (off): constructors of what hooks observe, for unit tests of hooks.
 //! - `tower` (off): pools and connections as services, `tower`.
 
@@ -172,6 +174,8 @@ mod attempt_times;
 mod audit;
 mod backend_override;
 mod bandwidth;
+#[cfg(feature = "serde")]
+mod byte_form;
 pub mod client_hello;
 mod clock;
 mod close_reason;
@@ -216,6 +220,8 @@ pub mod server_names;
 mod session;
 mod session_data;
 mod session_id;
+#[cfg(feature = "serde")]
+pub mod settings_file;
 mod state;
 #[cfg(feature = "tower")]
 pub mod tower;

@@ -46,10 +46,11 @@ pub struct RingHash {
     factor: BalanceFactor,
 }
 
-/// The settings in files.
+/// Consistent hashing as Envoy's `RING_HASH`, in files.
 #[cfg(feature = "serde")]
 #[derive(serde::Deserialize, serde::Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "RingHash"))]
 #[serde(default, deny_unknown_fields)]
 struct Sizes {
     /// The fewest points of the ring. Default: 1024.

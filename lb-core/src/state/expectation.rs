@@ -20,6 +20,7 @@ pub(crate) enum Measure {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "LeastTime"))]
 pub(crate) struct Expectation {
     /// Which time of a session counts.
     pub(crate) measure: Measure,

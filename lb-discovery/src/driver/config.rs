@@ -8,6 +8,9 @@ use std::time::Duration;
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[doc(alias = "failpolicy")]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum OnEmpty {
     /// The set becomes empty, as nginx does after NXDOMAIN.
     Apply,
@@ -19,15 +22,54 @@ pub enum OnEmpty {
 
 /// The settings of a [`Driver`](crate::Driver). The defaults suit DNS and Kubernetes.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DriverConfig {
+    /// The upper bound of the first delay after a failure. Default: 500ms.
+    #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::DurationForm"))]
     pub(crate) backoff_base: Duration,
+    /// The upper bound of any delay after a failure. Default: 30s.
+    #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::DurationForm"))]
     pub(crate) backoff_max: Duration,
+    /// How long changes are gathered before the union is published. Default: 50ms.
+    #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::DurationForm"))]
     pub(crate) debounce: Duration,
+    /// How long the first publication waits for sources that have not answered. Default: 1s.
+    #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::DurationForm"))]
     pub(crate) initial_wait: Duration,
+    /// How long the last good set of a failing source is used. Default: false, no limit.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::OptionalDuration")
+    )]
     pub(crate) max_stale: Option<Duration>,
+    /// The minimum time between two hints that a source acts on. Default: 1s; less than 10 ms counts as 10 ms.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            deserialize_with = "deserialize_min_refresh",
+            serialize_with = "lb_core::serde_form::DurationForm::serialize"
+        )
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "lb_core::serde_form::DurationForm")
+    )]
     pub(crate) min_refresh: Duration,
+    /// What an authoritative empty answer does. Default: `keep_last`.
     pub(crate) on_empty: OnEmpty,
+    /// Seeds the jitter. Default: a new seed for each run.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub(crate) seed: Option<u64>,
+}
+
+#[cfg(feature = "serde")]
+fn deserialize_min_refresh<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    let read = lb_core::serde_form::DurationForm::deserialize(deserializer)?;
+    Ok(DriverConfig::new().min_refresh(read).min_refresh)
 }
 
 impl DriverConfig {

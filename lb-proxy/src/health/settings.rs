@@ -14,22 +14,36 @@ pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 /// The defaults are nginx's: every 5 s, one failed probe is enough, and one that passes too.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CheckSettings {
     /// The name of the check in logs, metrics and status pages, of which the first 100 bytes are used. A name that an earlier
     /// check of the upstream has gets a number, as in `http #2`. Default: [`HealthCheck::name`](super::HealthCheck::name).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub name: Option<Box<str>>,
     /// The time from the begin of one probe of a backend to the next. Default: 5 s. At least 10 ms. A probe begins up to 5 ms
     /// or a twentieth of the shortest interval early, to begin together with others.
     #[doc(alias = "inter")]
+    #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::DurationForm"))]
     pub interval: Duration,
     /// The interval of a backend in doubt: no probe has had a result yet, or the last ones contradict its state. Default:
     /// [`interval`](Self::interval). At least 10 ms.
     #[doc(alias = "fastinter")]
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::OptionalDuration")
+    )]
     pub interval_in_doubt: Option<Duration>,
     /// The interval of a backend that is down and fails all probes. Default: [`interval`](Self::interval). At least 10 ms.
     #[doc(alias = "downinter")]
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::OptionalDuration")
+    )]
     pub interval_down: Option<Duration>,
     /// How long one probe may take, connecting included. Default: 5 s.
+    #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::DurationForm"))]
     pub timeout: Duration,
     /// How many probes in a row have to pass until a backend that was down is up. Default: 1.
     #[doc(alias = "passes", alias = "healthy_threshold")]
@@ -38,10 +52,12 @@ pub struct CheckSettings {
     #[doc(alias = "fails", alias = "unhealthy_threshold")]
     pub fall: NonZeroU32,
     /// Each interval is longer by a random time up to this. Default: none.
+    #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::DurationForm"))]
     pub jitter: Duration,
     /// The state of a backend until its first result. Default: [`InitialState::Up`].
     pub initial: InitialState,
     /// The port to probe instead of the backend's own. Default: none. A backend at a unix socket has no port.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub port: Option<u16>,
     /// Source addresses of probes, each used for backends of its family. Default: none, the kernel chooses.
     pub source: Vec<IpAddr>,
@@ -59,6 +75,9 @@ pub struct CheckSettings {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 #[doc(alias = "init-state", alias = "mandatory")]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum InitialState {
     /// It gets no connections. The first probe decides.
     Down,
@@ -82,6 +101,9 @@ impl InitialState {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 #[doc(alias = "check-send-proxy")]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ProbeHeader {
     /// As the [upstream](crate::UpstreamBuilder::send_proxy) sets it for sessions: version 1, version 2 or none. What a
     /// [listener](crate::Listener::send_proxy) sets is not known here. None if the probe goes to another

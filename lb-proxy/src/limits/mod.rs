@@ -5,6 +5,8 @@ pub(crate) mod client_limit;
 pub(crate) mod client_zone;
 pub(crate) mod limiter;
 pub(crate) mod rate;
+#[cfg(feature = "serde")]
+mod rate_form;
 pub(crate) mod session_limit;
 
 use std::num::NonZeroUsize;
@@ -19,10 +21,18 @@ pub use rate::Rate;
 #[doc(alias = "maxconn")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Limits {
     /// Open sessions. Default: no limit.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::Switch::<NonZeroUsize>")
+    )]
     pub sessions: Option<NonZeroUsize>,
     /// New connections over time. Default: no limit.
+    #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::Switch::<Rate>"))]
     pub rate: Option<Rate>,
     /// What happens to a connection above one of these limits. Default: [`Excess::Wait`].
     pub excess: Excess,
@@ -54,6 +64,9 @@ impl Limits {
 /// What happens to a connection above a limit.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Excess {
     /// The connection is reset.
     Refuse,

@@ -43,6 +43,17 @@ impl Rate {
         self
     }
 
+    /// The time after which there is another token.
+    #[cfg(feature = "serde")]
+    pub(super) const fn interval(self) -> Duration {
+        Duration::from_nanos(self.interval)
+    }
+
+    #[cfg(feature = "serde")]
+    pub(super) const fn burst_size(self) -> NonZeroU32 {
+        self.burst
+    }
+
     /// Takes a token at `now` from a bucket that is full at `full_at`. Returns the next moment at which the bucket is full,
     /// or an error with the time until there is a token.
     pub(crate) fn take(self, full_at: Timestamp, now: Timestamp) -> Result<Timestamp, Duration> {

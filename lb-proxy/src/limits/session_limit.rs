@@ -70,6 +70,11 @@ impl SessionLimit {
         self.max.load(Relaxed)
     }
 
+    /// How many places are taken.
+    pub(crate) fn open(&self) -> u64 {
+        self.state.load(Acquire) / SESSION
+    }
+
     /// Whether the limit is closed.
     pub(crate) fn is_reached(&self) -> bool {
         self.state.load(Acquire) & CLOSED != 0

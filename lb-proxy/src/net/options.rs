@@ -11,12 +11,24 @@ use socket2::{SockRef, TcpKeepalive};
 #[doc(alias = "so_keepalive")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Keepalive {
     /// The silence before the first probe, in whole seconds (`TCP_KEEPIDLE`).
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::OptionalDuration")
+    )]
     pub idle: Option<Duration>,
     /// The time between probes, in whole seconds (`TCP_KEEPINTVL`).
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::OptionalDuration")
+    )]
     pub interval: Option<Duration>,
     /// How many unanswered probes end the connection (`TCP_KEEPCNT`).
+    #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::Switch::<u32>"))]
     pub count: Option<u32>,
 }
 
@@ -46,23 +58,37 @@ impl Keepalive {
 /// Socket options of the connections to clients, or to backends. On unix sockets only the sizes of buffers count.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SocketOptions {
     /// Whether the kernel sends small pieces at once (`TCP_NODELAY`). Default: yes. Without it the kernel may delay a
     /// piece until the peer has acknowledged the previous one.
     pub nodelay: bool,
     /// How the kernel probes silent connections (`SO_KEEPALIVE`). Default: `None`, no probes.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::Switch::<Keepalive>")
+    )]
     pub keepalive: Option<Keepalive>,
     /// How long sent bytes may stay unacknowledged before the kernel closes the connection, in whole milliseconds
     /// (`TCP_USER_TIMEOUT`). Default: the system's, on Linux about 15 minutes.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::OptionalDuration")
+    )]
     pub user_timeout: Option<Duration>,
     /// The size of the kernel's receive buffer in bytes (`SO_RCVBUF`). Linux doubles it and bounds it by
     /// `net.core.rmem_max`, and does not adapt it any more. Default: the system's.
     #[doc(alias = "rcvbuf")]
+    #[cfg_attr(feature = "serde", serde(with = "crate::byte_form::OptionalByteSize"))]
     pub receive_buffer: Option<usize>,
     /// The size of the kernel's send buffer in bytes (`SO_SNDBUF`), as that of the receive buffer. Default: the system's.
     #[doc(alias = "sndbuf")]
+    #[cfg_attr(feature = "serde", serde(with = "crate::byte_form::OptionalByteSize"))]
     pub send_buffer: Option<usize>,
     /// Whether the connection ends as soon as the peer has answered.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) handshake_only: bool,
 }
 

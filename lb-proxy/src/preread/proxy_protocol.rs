@@ -52,6 +52,9 @@ pub struct ProxyProtocol {
 /// What the listener does with peers that are not trusted.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Untrusted {
     /// Drops their headers unbelieved, as nginx does: the peer counts as the client. A missing header is refused where
     /// one is required.

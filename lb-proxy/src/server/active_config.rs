@@ -14,6 +14,7 @@ use super::desired_state::DesiredState;
 use super::listener_set::ListenerSet;
 use super::proxy::ShutdownConfig;
 use super::report::ReloadReport;
+use super::shared_budget::BudgetShare;
 use super::upstream_set::UpstreamSet;
 use super::worker_pool::Workers;
 use crate::error::ReloadError;
@@ -34,7 +35,7 @@ pub(crate) struct ActiveConfig {
     upstreams: UpstreamSet,
     proxy: Arc<ProxyState>,
     workers: Workers,
-    descriptors: DescriptorBudget,
+    descriptors: BudgetShare,
     tracks_sessions: bool,
     pub(crate) shutdown: ShutdownConfig,
     accepting: Accepting,
@@ -65,12 +66,13 @@ impl ActiveConfig {
         let pending = desired.listeners.iter();
         let sockets = pending.filter_map(|pending| pending.sockets.as_ref());
         let listening = sockets.map(ListenerSockets::descriptors).sum();
-        let descriptors = DescriptorBudget::of_process(listening, desired.reserve);
+        let descriptors = BudgetShare::join(listening, desired.reserve);
         if desired.detailed_metrics {
             trackers.count_in_detail(workers);
         }
         trackers.lost_addresses.set_timeout(desired.orphan_timeout);
-        let proxy = ProxyState::new(descriptors.sessions, desired.limits, trackers);
+        let sessions = Arc::clone(descriptors.sessions());
+        let proxy = ProxyState::new(sessions, desired.limits, trackers);
         let listeners = ListenerSet::new(desired.listeners, &proxy, signals);
         trackers.hops.set_listeners(listeners.addrs());
         let mut upstreams = UpstreamSet::default();
@@ -133,8 +135,8 @@ impl ActiveConfig {
         self.tracks_sessions
     }
 
-    pub(crate) const fn descriptors(&self) -> DescriptorBudget {
-        self.descriptors
+    pub(crate) fn descriptors(&self) -> DescriptorBudget {
+        self.descriptors.budget()
     }
 
     /// Starts the accept loops.
@@ -192,6 +194,7 @@ impl ActiveConfig {
         self.accepting = Accepting::Ended;
         self.ended = self.listeners.states().cloned().collect();
         self.listeners.close();
+        self.descriptors.leave();
         self.shutdown.clone()
     }
 
@@ -213,7 +216,6 @@ impl ActiveConfig {
         if desired.detailed_metrics {
             context.trackers.count_in_detail(context.workers.len());
         }
-        let listening_before = self.listeners.descriptors();
         // Before a new listener accepts connections for them.
         let upstreams = self.upstreams.replace(
             std::mem::take(&mut desired.upstreams),
@@ -237,7 +239,10 @@ impl ActiveConfig {
         );
         context.trackers.hops.set_listeners(self.addrs());
         self.publish_listeners(&context.workers);
-        self.divide_descriptors(listening_before, desired.reserve);
+        let listening = self.listeners.descriptors();
+        if self.descriptors.change(listening, desired.reserve) {
+            self.descriptors.budget().log();
+        }
         let report = ReloadReport {
             listeners,
             upstreams,
@@ -256,18 +261,6 @@ impl ActiveConfig {
     fn publish_listeners(&self, workers: &[Arc<Worker>]) {
         for worker in workers {
             worker.listeners.set(self.listeners.states());
-        }
-    }
-
-    fn divide_descriptors(&mut self, listening_before: u64, reserve: u64) {
-        let listening = self.listeners.descriptors();
-        let budget = self
-            .descriptors
-            .changed(listening_before, listening, reserve);
-        if budget != self.descriptors {
-            budget.log();
-            self.descriptors = budget;
-            self.proxy.set_descriptors(budget.sessions);
         }
     }
 }

@@ -23,15 +23,19 @@ const OWN_DESCRIPTORS: &str = "/proc/self/fd";
 ///
 /// Computed and logged when a proxy is bound, and again at each [reload](crate::Handle::reload). When all sessions of the
 /// budget are open, accepting pauses until a sixteenth of them has ended. Meanwhile connections wait in the kernel's queue.
+///
+/// The proxies of a process share one budget: their sessions count together, whichever proxy accepted them.
 #[doc(alias = "worker_rlimit_nofile", alias = "ulimit-n")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DescriptorBudget {
     /// The limit of the process. `None`: no limit.
     pub limit: Option<u64>,
-    /// In use without a session: what was open when the proxy was bound, and the current listening sockets.
+    /// In use without a session: what was open when the first proxy was bound, or a later one while there was no session, and
+    /// the current listening sockets of all.
     pub in_use: u64,
-    /// Reserved for everything but sessions, the probes of [health checks](crate::health) included.
+    /// Reserved for everything but sessions, the probes of [health checks](crate::health) included: the largest reserve of
+    /// the proxies.
     pub reserve: u64,
     /// Sessions that fit, each with two sockets, and every fourth with a pipe. At least 1.
     pub sessions: usize,

@@ -6,7 +6,7 @@
 //!   `listener_set` and `upstream_set` do so.
 //! - `network`: what it does when links, routes and addresses of the machine come and go.
 //! - `readiness`: whether it should get new connections.
-//! - [`worker_pool`]: the threads; [`budget`]: the descriptors.
+//! - [`worker_pool`]: the threads; [`budget`]: the descriptors, which the servers of a process [share](shared_budget).
 
 mod active_config;
 mod bind;
@@ -29,6 +29,7 @@ mod reload_history;
 pub(crate) mod report;
 pub(crate) mod serve;
 mod server_state;
+mod shared_budget;
 mod shutdown;
 mod upstream_set;
 pub(crate) mod worker_pool;

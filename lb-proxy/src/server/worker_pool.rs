@@ -18,6 +18,9 @@ use crate::state::worker::Worker;
 #[doc(alias = "worker_processes", alias = "nbthread", alias = "concurrency")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Workers {
     /// On the runtime that [`Proxy::bind`](crate::Proxy::bind) is called in, on all its threads. The default.
     #[default]

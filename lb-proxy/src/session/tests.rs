@@ -6,6 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::limits::Limits;
+use crate::limits::session_limit::SessionLimit;
 use crate::live_sessions::table::SessionTable;
 use crate::session_id::SessionId;
 use crate::state::proxy::ProxyState;
@@ -23,7 +24,11 @@ async fn a_session_is_small() {
     let addr = (Ipv4Addr::LOCALHOST, 0).into();
     let (limits, route, servers) = Listener::new(addr, &upstream).into_parts();
     let trackers = Arc::new(Trackers::new());
-    let proxy = ProxyState::new(1, Limits::default(), &trackers);
+    let proxy = ProxyState::new(
+        Arc::new(SessionLimit::with_hysteresis(1)),
+        Limits::default(),
+        &trackers,
+    );
     let state = ListenerState::new(addr, route, servers, limits, &proxy);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap())

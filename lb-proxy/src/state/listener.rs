@@ -237,7 +237,11 @@ mod tests {
         let upstream = Upstream::builder("test").discovery(source).build().unwrap();
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 446));
         let limits = Limits::default();
-        let proxy = ProxyState::new(1, limits, &Arc::new(Trackers::new()));
+        let proxy = ProxyState::new(
+            Arc::new(SessionLimit::with_hysteresis(1)),
+            limits,
+            &Arc::new(Trackers::new()),
+        );
         let listener = ListenerState::new(
             addr,
             Route::new(upstream),

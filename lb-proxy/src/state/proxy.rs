@@ -21,10 +21,14 @@ pub(crate) struct ProxyState {
 }
 
 impl ProxyState {
-    /// A proxy with descriptors for `sessions`.
-    pub(crate) fn new(sessions: usize, limits: Limits, trackers: &Arc<Trackers>) -> Arc<Self> {
+    /// A proxy with the limit on the sessions of the process.
+    pub(crate) fn new(
+        descriptors: Arc<SessionLimit>,
+        limits: Limits,
+        trackers: &Arc<Trackers>,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            descriptors: Arc::new(SessionLimit::with_hysteresis(sessions)),
+            descriptors,
             limiter: Limiter::new(limits),
             clock: Clock::start(),
             trackers: Arc::clone(trackers),
@@ -39,12 +43,6 @@ impl ProxyState {
             clock: self.clock,
             trackers: Arc::clone(&self.trackers),
         })
-    }
-
-    /// Changes for how many sessions there are descriptors. Open sessions stay open.
-    pub(crate) fn set_descriptors(&self, sessions: usize) {
-        self.descriptors
-            .adjust(&SessionLimit::with_hysteresis(sessions));
     }
 
     /// The [limit](Limits::sessions) on open sessions.

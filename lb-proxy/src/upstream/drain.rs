@@ -29,17 +29,32 @@ use crate::close_reason::CloseReason;
 )]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(deny_unknown_fields, rename_all = "snake_case")
+)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum OnBackendLoss {
     /// Sessions are ended over `spread` from the loss on; with zero at once.
     Close {
-        /// The time from the first end to the last.
+        /// The time from the first end to the last. In files: default 0s.
+        #[cfg_attr(
+            feature = "serde",
+            serde(default, with = "lb_core::serde_form::DurationForm")
+        )]
         spread: Duration,
     },
     /// Sessions have time to end by themselves; the remaining ones are ended by `within` after the loss.
     Drain {
         /// The time from the loss to the last end.
+        #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::DurationForm"))]
         within: Duration,
-        /// The time from the first end to the last. At most `within`.
+        /// The time from the first end to the last. At most `within`. In files: default 0s.
+        #[cfg_attr(
+            feature = "serde",
+            serde(default, with = "lb_core::serde_form::DurationForm")
+        )]
         spread: Duration,
     },
     /// Sessions continue until they end by themselves.

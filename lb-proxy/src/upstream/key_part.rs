@@ -26,6 +26,9 @@ use crate::embedder_code::named;
 #[doc(alias = "hash_policy", alias = "stick-table", alias = "source")]
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum KeyPart {
     /// The octets of the client's address, 4 or 16. An IPv4 client of a dual-stack socket has 4.
     ClientIp,
@@ -39,6 +42,7 @@ pub enum KeyPart {
     #[doc(alias = "$remote_port")]
     ClientPort,
     /// What a function of the embedder returns; see [`custom`](Self::custom).
+    #[cfg_attr(feature = "serde", serde(skip))]
     Custom(KeyFunction),
     /// The address that the client connected to, as text.
     #[doc(alias = "$server_addr")]

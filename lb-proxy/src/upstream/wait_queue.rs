@@ -19,18 +19,32 @@ use crate::embedder_code::Panicked;
 #[doc(alias = "maxqueue")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Queue {
     /// How many connections may wait; further ones get no backend.
     pub capacity: NonZeroUsize,
     /// How long each connection may wait. Default: 60 s, as nginx's `queue`.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default = "default_timeout",
+            with = "lb_core::serde_form::DurationForm"
+        )
+    )]
     pub timeout: Duration,
     /// What connections may wait for. Default: [`WaitFor::Room`].
+    #[cfg_attr(feature = "serde", serde(default))]
     pub wait_for: WaitFor,
 }
 
 /// What a connection may wait for.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum WaitFor {
     /// Any backend, even if all are ejected or none is known. After half a second the connection may use backends that it
     /// failed on before. The queue is served at every change and every half second.
@@ -41,12 +55,16 @@ pub enum WaitFor {
     Room,
 }
 
+const fn default_timeout() -> Duration {
+    Duration::from_secs(60)
+}
+
 impl Queue {
     /// A queue for `capacity` connections, everything else at its default.
     pub const fn new(capacity: NonZeroUsize) -> Self {
         Self {
             capacity,
-            timeout: Duration::from_secs(60),
+            timeout: default_timeout(),
             wait_for: WaitFor::Room,
         }
     }

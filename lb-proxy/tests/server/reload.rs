@@ -259,26 +259,6 @@ async fn changed_limits_count_the_open_sessions() {
 }
 
 #[tokio::test]
-async fn the_descriptor_budget_follows_the_listeners() {
-    let upstream = round_robin("pool", named("a").await);
-    let with = |listeners: usize| {
-        let listens = std::iter::repeat_n(loopback(), listeners);
-        listens.fold(Proxy::builder(), |proxy, addr| {
-            proxy.listen(addr, &upstream)
-        })
-    };
-    let proxy = RunningProxy::run(with(1)).await;
-    let one = proxy.handle.descriptors();
-    reload(&proxy, with(41)).await.unwrap();
-    let many = proxy.handle.descriptors();
-    assert_eq!(many.in_use, one.in_use + 40);
-    assert!(many.sessions < one.sessions, "{many:?}");
-    reload(&proxy, with(1)).await.unwrap();
-    assert_eq!(proxy.handle.descriptors(), one);
-    proxy.end().await;
-}
-
-#[tokio::test]
 async fn a_waiting_connection_is_served_when_a_reload_raises_the_limit() {
     let upstream = round_robin("pool", listening("a").await);
     let limited = |n| {

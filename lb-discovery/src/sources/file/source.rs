@@ -17,8 +17,8 @@ use crate::sources::polled::source::Polled;
 ///
 /// ```yaml
 /// backends:
-///   - addr: 10.0.0.1:446      # IP address and port; the only field that must be there
-///   - addr: "[2001:db8::2]:446"
+///   - 10.0.0.1:446            # IP address and port, or unix:PATH
+///   - addr: "[2001:db8::2]:446" # the only field that must be there
 ///     name: node2             # for logs and consistent hashing; the address if missing
 ///     weight: 5               # 0 to 65535; default 1; 0 takes no new connections
 ///     state: drain            # ready or drain; default ready
@@ -27,6 +27,8 @@ use crate::sources::polled::source::Polled;
 ///     max_fails: 3            # failures that eject it; default 1; 0 never does
 ///     fail_timeout: 30s       # for how long, in ms, s, m or h; default 10s
 ///     zone: rack-1            # its failure domain
+///     for_zones: [rack-1]     # the zones whose clients should use it; default: all
+///     node: node2             # the machine that it runs on
 ///     instance: 5f3a          # its incarnation: a new one at an old address starts afresh
 ///     source: inventory       # where it comes from; default: this source's label
 /// ```

@@ -74,9 +74,13 @@ async fn open_sessions_show_in_the_descriptors_in_use() {
     let in_use = value(&scrape, "lb_server_descriptors_in_use");
     // At both ends of both connections. Other tests of this process have some as well.
     assert!(in_use >= Some(400.0), "{in_use:?}");
-    let beside = value(&scrape, "lb_server_descriptors_beside_sessions");
-    let budget = proxy.handle.descriptors();
-    assert_eq!(beside, Some(budget.in_use as f64));
+    // Other tests of this process change the budget.
+    let is_that_of_the_budget = || {
+        let budget = proxy.handle.descriptors();
+        let beside = value(&scraped.scrape(), "lb_server_descriptors_beside_sessions");
+        beside == Some(budget.in_use as f64)
+    };
+    eventually("the budget", is_that_of_the_budget).await;
     drop(clients);
     proxy.end().await;
 }

@@ -1,3 +1,8 @@
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lb_core::{AdminState, Backend, FailLimit, Priority, Weight};
 use proptest::prelude::*;
 
 use super::*;

@@ -8,6 +8,9 @@ use crate::ip_family::IpFamily;
 /// two would double its share, and count its connections separately.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Families {
     /// IPv4 only.
     Ipv4,

@@ -8,6 +8,12 @@ use crate::sources::kubernetes::error;
 /// A port as an object of the API names it.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(expecting = "the name or the number of a port", untagged)
+)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Port {
     /// By its name.
     Name(Arc<str>),
