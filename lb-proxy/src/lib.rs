@@ -194,6 +194,7 @@ mod limits;
 mod listener;
 mod live_sessions;
 mod metrics;
+mod names;
 mod net;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
 pub mod network_watch;

@@ -68,6 +68,12 @@ pub enum AttemptStep {
     Start,
 }
 
+crate::names::names!(AttemptStep {
+    Answer = "answer",
+    Loop = "loop",
+    Start = "start",
+});
+
 /// A time that is over before an attempt can have begun.
 const NO_TIME: Duration = Duration::from_micros(1);
 

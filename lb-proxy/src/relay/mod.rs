@@ -187,6 +187,7 @@ impl Relay {
 /// The result of a [`Relay`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RelayReport {
     /// Why it ended.
     pub end: RelayEnd,
@@ -215,3 +216,13 @@ pub enum RelayEnd {
     /// The session reached its maximum age: [`Timeouts::max_age`].
     MaxAge,
 }
+
+crate::names::names!(RelayEnd {
+    BackendReset = "backend_reset",
+    ClientReset = "client_reset",
+    Finished = "finished",
+    FirstByteTimeout = "first_byte_timeout",
+    HalfClosedTimeout = "half_closed_timeout",
+    IdleTimeout = "idle_timeout",
+    MaxAge = "max_age",
+});
