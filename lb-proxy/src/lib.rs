@@ -304,7 +304,7 @@ pub mod reports {
     pub use crate::relay::{RelayEnd, RelayReport};
     pub use crate::saved_state::SavedState;
     #[cfg(feature = "saved-state")]
-    pub use crate::saved_state::SavedStateError;
+    pub use crate::saved_state::{SavedStateError, StateFile};
     pub use crate::server::{
         Changes, DescriptorBudget, DrainReport, Phase, ReadinessWatch, ReloadCounts, ReloadRecord,
         ReloadReport,
