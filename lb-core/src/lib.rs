@@ -86,6 +86,8 @@ mod loom_models;
 mod membership;
 mod pick;
 pub mod policy;
+#[cfg(feature = "serde")]
+mod report_form;
 mod rng;
 #[cfg(feature = "serde")]
 pub mod serde_form;

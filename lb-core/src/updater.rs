@@ -131,7 +131,8 @@ impl Updater {
         let registry = &mut self.registry;
         let membership = new.as_ref().or(self.set.as_ref()).map(|set| {
             let tiers = registry.tiers(set, &config);
-            Membership::new(config.clone(), Arc::clone(set), tiers, &*policy)
+            let former = self.published.current();
+            Membership::new(config.clone(), Arc::clone(set), tiers, &*policy, &former)
         });
         (self.policy, self.config) = (policy, config);
         if let Some(set) = new {

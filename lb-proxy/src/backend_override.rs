@@ -49,6 +49,12 @@ pub enum OverrideKind {
     Weight,
 }
 
+crate::names::names!(OverrideKind {
+    Admin = "admin",
+    MaxConns = "max_conns",
+    Weight = "weight",
+});
+
 /// What sets an [`Override`], in ascending precedence. Each kind of setting is taken from the highest origin that has one.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -61,6 +67,12 @@ pub enum OverrideOrigin {
     /// A person, or a program that acts for one. Kept while the backend is absent.
     Operator,
 }
+
+crate::names::list!(OverrideOrigin {
+    HealthCheck = "health_check",
+    AgentCheck = "agent_check",
+    Operator = "operator",
+});
 
 /// An [`Override`] in force or of lower precedence than another one.
 #[non_exhaustive]
@@ -173,16 +185,7 @@ impl fmt::Display for Override {
     }
 }
 
-/// `admin`, `max_conns` or `weight`.
-impl fmt::Display for OverrideKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Admin => "admin",
-            Self::MaxConns => "max_conns",
-            Self::Weight => "weight",
-        })
-    }
-}
+crate::names::serialize!(OverrideOrigin);
 
 impl fmt::Display for OverrideOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

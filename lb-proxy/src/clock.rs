@@ -22,6 +22,12 @@ impl Clock {
     }
 
     pub(crate) fn now(self) -> Timestamp {
-        Timestamp::default().saturating_add(BEFORE_START + self.epoch.elapsed())
+        self.at(Instant::now())
+    }
+
+    /// The timestamp of a moment after the start.
+    pub(crate) fn at(self, moment: Instant) -> Timestamp {
+        let elapsed = moment.saturating_duration_since(self.epoch);
+        Timestamp::default().saturating_add(BEFORE_START + elapsed)
     }
 }

@@ -14,12 +14,14 @@ macro_rules! reasons {
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             /// The reason in metrics, in snake case. Never changes.
-            pub const fn name(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
                 }
             }
         }
+
+        crate::names::text!(CloseReason);
     };
 }
 
@@ -129,6 +131,6 @@ mod tests {
         for (i, &reason) in CloseReason::ALL.iter().enumerate() {
             assert_eq!(reason as usize, i);
         }
-        assert!(CloseReason::ALL.is_sorted_by_key(|reason| reason.name()));
+        assert!(CloseReason::ALL.is_sorted_by_key(|reason| reason.as_str()));
     }
 }

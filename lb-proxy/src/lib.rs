@@ -190,10 +190,12 @@ pub mod health;
 mod history;
 mod hooks;
 mod into_shared;
+mod lazy_timer;
 mod limits;
 mod listener;
 mod live_sessions;
 mod metrics;
+mod names;
 mod net;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
 pub mod network_watch;
@@ -302,7 +304,7 @@ pub mod reports {
     pub use crate::relay::{RelayEnd, RelayReport};
     pub use crate::saved_state::SavedState;
     #[cfg(feature = "saved-state")]
-    pub use crate::saved_state::SavedStateError;
+    pub use crate::saved_state::{SavedStateError, StateFile};
     pub use crate::server::{
         Changes, DescriptorBudget, DrainReport, Phase, ReadinessWatch, ReloadCounts, ReloadRecord,
         ReloadReport,

@@ -45,6 +45,7 @@ macro_rules! counters {
         /// The counters of a proxy since it was bound.
         #[non_exhaustive]
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         pub struct Metrics {
             $($(#[$doc])* pub $name: u64,)*
             $($(#[$end_doc])* pub $end: u64,)*

@@ -14,12 +14,14 @@ macro_rules! causes {
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             /// The cause in metrics and access events, in snake case. Never changes.
-            pub const fn name(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
                 }
             }
         }
+
+        crate::names::text!(NoBackendCause);
     };
 }
 
@@ -77,6 +79,6 @@ mod tests {
         for (i, &cause) in NoBackendCause::ALL.iter().enumerate() {
             assert_eq!(cause as usize, i);
         }
-        assert!(NoBackendCause::ALL.is_sorted_by_key(|cause| cause.name()));
+        assert!(NoBackendCause::ALL.is_sorted_by_key(|cause| cause.as_str()));
     }
 }

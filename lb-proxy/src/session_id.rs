@@ -4,6 +4,8 @@ use std::fmt;
 
 /// The number of a session, from 1, which no other session of the server has.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct SessionId(u64);
 
 impl SessionId {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::clusters::ClusterPlace;
 use crate::config::Config;
 use crate::controller::look;
 use crate::explain::{ExplainedKind, explain};
@@ -48,6 +49,9 @@ enum Command {
         /// The namespace of the ServiceAccount and of the Lease
         #[arg(long, default_value = "kube-lb")]
         namespace: String,
+        /// Prints those of a cluster that only adds endpoints to the Services of the primary one
+        #[arg(long)]
+        remote: bool,
     },
 }
 
@@ -123,11 +127,14 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Fallible<()> {
     match arguments.command {
-        Command::Run { file, plan: false } => process::run(Config::read(&file.config)?),
+        Command::Run { file, plan: false } => {
+            process::run(Config::read(&file.config)?, file.config)
+        }
         Command::Run { file, plan: true } => {
             let config = Config::read(&file.config)?;
-            let looked = runtime()?.block_on(look(&config.cluster(), &config, PATIENCE));
-            print(&looked?.to_string())
+            let connect = Box::new(ClusterPlace::cluster);
+            let looked = runtime()?.block_on(look(&config, connect, PATIENCE))?;
+            print(&looked.to_string())
         }
         Command::Explain { object } => {
             let (kind, Named { name, file }) = object.named();
@@ -135,12 +142,16 @@ fn run(arguments: Arguments) -> Fallible<()> {
             let (namespace, name) = name
                 .split_once('/')
                 .ok_or("name the object as NAMESPACE/NAME")?;
-            let looked = runtime()?.block_on(look(&config.cluster(), &config, PATIENCE));
+            let connect = Box::new(ClusterPlace::cluster);
+            let looked = runtime()?.block_on(look(&config, connect, PATIENCE))?;
             let name = ObjectName::new(namespace, name);
-            print(&explain(&looked?, &config, kind, &name)?)
+            print(&explain(&looked, &config, kind, &name)?)
         }
         Command::PolicyCrd => print(&policy_definition()),
-        Command::Rbac { namespace } => print(&rbac::manifest(&namespace)),
+        Command::Rbac { namespace, remote } => print(&match remote {
+            true => rbac::remote_manifest(&namespace),
+            false => rbac::manifest(&namespace),
+        }),
     }
 }
 

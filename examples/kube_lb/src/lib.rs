@@ -13,12 +13,13 @@
 //! - [`addresses`]: pools, and which object has which address and port. Pure;
 //! - [`services`]: what Services ask for, and what is reported of them. Pure;
 //! - [`gateway`]: the same for Gateways, their routes and policies;
+//! - [`clusters`]: several clusters that feed one Service. Pure;
 //! - [`plan`]: what is served. Pure data;
 //! - [`serve`]: from a plan to a running proxy;
 //! - [`controller`]: watches, the loop, writes, leader election;
 //! - [`objects`]: the fields of objects that are read;
 //! - [`metrics`], [`watch_health`]: what is counted, and how the watches go;
-//! - [`config`]: the configuration file;
+//! - [`config`]: the configuration file; [`state`]: the file from which the next process begins;
 //! - [`cli`]: the command line, with [`explain`] and [`rbac`].
 
 #![allow(
@@ -29,6 +30,7 @@
 
 pub mod addresses;
 pub mod cli;
+pub mod clusters;
 pub mod config;
 pub mod controller;
 pub mod explain;
@@ -42,5 +44,6 @@ mod process;
 pub mod rbac;
 pub mod serve;
 pub mod services;
+pub mod state;
 pub mod units;
 pub mod watch_health;

@@ -4,6 +4,9 @@
 /// project owns it.
 pub const DOMAIN: &str = "kube-lb.internal";
 
+/// The label of a Service, with the value `true`, that is fed by the Services of its name in all clusters that have it as well.
+pub const GLOBAL: &str = "kube-lb.internal/global";
+
 /// The default `loadBalancerClass`.
 pub const CLASS: &str = "kube-lb.internal/tcp";
 

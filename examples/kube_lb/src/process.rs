@@ -1,20 +1,22 @@
 //! The serving process: logs, signals, metrics, readiness.
 
 use std::error::Error;
+use std::path::PathBuf;
 
 use lb_proxy::admin::{Admin, AdminListener, AdminSettings};
 use lb_proxy::readiness_report::{ReadinessReporter, SharedReadyFile, notify_service_manager};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use crate::clusters::ClusterPlace;
 use crate::config::Config;
 use crate::controller::Controller;
 use crate::metrics::registry;
 
-/// Serves until SIGTERM or SIGINT.
-pub(crate) fn run(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
+/// Serves until SIGTERM or SIGINT. SIGHUP reads `file` again.
+pub(crate) fn run(config: Config, file: PathBuf) -> Result<(), Box<dyn Error + Send + Sync>> {
     tracing_subscriber::fmt()
         .with_ansi(false)
         .with_writer(std::io::stderr)
@@ -23,7 +25,7 @@ pub(crate) fn run(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, file))
 }
 
 /// Takes as many descriptors as the process may have: each session has two, and each port one a worker.
@@ -35,11 +37,11 @@ fn raise_descriptor_limit() {
     }
 }
 
-async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn serve(config: Config, file: PathBuf) -> Result<(), Box<dyn Error + Send + Sync>> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let cluster = config.cluster();
+    let mut hangup = signal(SignalKind::hangup())?;
     // Before anything can go wrong: the file of a process that was killed may say that it is ready.
     let ready_file = SharedReadyFile::create(config.ready_file.as_ref());
     let ready_file = ready_file.map_err(|error| {
@@ -51,8 +53,18 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
         .admin
         .map(|addr| AdminListener::open(&AdminSettings::tcp(addr)));
     let admin = admin.transpose()?;
-    let controller = Controller::start(config, cluster).await?;
+    let controller = Controller::start(config, Box::new(ClusterPlace::cluster)).await?;
     let handle = controller.handle().clone();
+    let settings = controller.settings();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match Config::read(&file) {
+                // The controller is gone at the end of the process.
+                Ok(config) => drop(settings.send(config).await),
+                Err(error) => error!(error = %chain(&error), "Configuration not read again"),
+            }
+        }
+    });
     let admin = admin.map(|listener| {
         Admin::builder(handle.clone())
             .program("kube_lb", env!("CARGO_PKG_VERSION"))
@@ -89,4 +101,12 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
         );
     }
     Ok(())
+}
+
+/// An error with its causes.
+fn chain(error: &dyn Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", chain(cause)),
+        None => error.to_string(),
+    }
 }

@@ -15,7 +15,7 @@ use crate::log_limit::LogLimit;
 pub struct WatchHealth(Arc<Mutex<BTreeMap<&'static str, KindState>>>);
 
 /// What the watch of one kind has shown.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct KindState {
     is_listed: bool,
     failure: Option<WatchFailure>,
@@ -23,11 +23,13 @@ struct KindState {
     log_limit: LogLimit,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct WatchFailure {
     since: Instant,
     text: String,
     is_denied: bool,
+    /// Whether a line of the log says so.
+    is_logged: bool,
 }
 
 /// A report about the watch of one kind.
@@ -66,28 +68,29 @@ impl WatchHealth {
         let is_denied = matches!(error, DiscoveryError::Denied { .. });
         let before = state.failure.take();
         let was_denied = before.as_ref().is_some_and(|failure| failure.is_denied);
-        if (before.is_none() || was_denied != is_denied)
-            && let Some(suppressed) = state.log_limit.admit(Instant::now())
-        {
-            match is_denied && !state.is_listed {
-                true => {
-                    error!(kind, %error, suppressed, "Objects may not be read: served without them")
-                }
-                false => error!(kind, %error, suppressed, "Objects not followed"),
-            }
+        let is_new_denial = is_denied && !was_denied && !state.is_listed;
+        let mut is_logged = before.as_ref().is_some_and(|failure| failure.is_logged);
+        if is_new_denial {
+            error!(kind, %error, "Objects may not be read: served without them");
+            is_logged = true;
+        } else if !is_logged && let Some(suppressed) = state.log_limit.admit(Instant::now()) {
+            error!(kind, %error, suppressed, "Objects not followed");
+            is_logged = true;
         }
         state.failure = Some(WatchFailure {
             since: before.map_or_else(Instant::now, |failure| failure.since),
             text: error.to_string(),
             is_denied,
+            is_logged,
         });
-        is_denied && !was_denied && !state.is_listed
+        is_new_denial
     }
 
     /// A request succeeded after a failure.
     pub(crate) fn recovered(&self, kind: &'static str) {
-        if let Some(state) = self.lock().get_mut(kind) {
-            state.failure = None;
+        let mut kinds = self.lock();
+        let failure = kinds.get_mut(kind).and_then(|state| state.failure.take());
+        if failure.is_some_and(|failure| failure.is_logged) {
             info!(kind, "Objects followed again");
         }
     }
@@ -131,6 +134,8 @@ impl WatchHealth {
 
 #[cfg(test)]
 mod tests {
+    use test_support::log::Capture;
+
     use super::*;
 
     fn denied() -> DiscoveryError {
@@ -173,5 +178,27 @@ mod tests {
         assert_eq!((nodes.stale, nodes.problem), (Duration::ZERO, None));
         // A right that is withdrawn later empties nothing.
         assert!(!health.failed("services", &denied()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_fails_and_recovers_all_the_time_is_logged_rarely_and_one_that_stays_failed_is()
+     {
+        let log = Capture::install();
+        let health = WatchHealth::default();
+        for _ in 0..10 {
+            health.failed("services", &silent());
+            health.recovered("services");
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        // One failure, and its end.
+        assert_eq!(log.take().len(), 2);
+        // The next failure lasts: it is logged as soon as the limit allows it, once.
+        for _ in 0..40 {
+            health.failed("services", &silent());
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let lines = log.take();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("Objects not followed"), "{lines:?}");
     }
 }

@@ -182,7 +182,9 @@ impl Running {
     async fn start(place: &Place) -> Self {
         let stop = CancellationToken::new();
         let cluster = Cluster::kubeconfig(Path::new(&place.kubeconfig));
-        let controller = Controller::start(place.config(), cluster).await.unwrap();
+        let controller = Controller::start(place.config(), Box::new(move |_| cluster.clone()))
+            .await
+            .unwrap();
         let run = controller.run(stop.clone());
         let task = tokio::spawn(async move {
             run.await;

@@ -31,6 +31,7 @@ use test_support::kubernetes::ApiServer;
 use test_support::nodes::serve;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
 
 /// The first port of every Service.
 const FIRST_PORT: u16 = 20_000;
@@ -147,11 +148,22 @@ async fn answer(addr: SocketAddr) -> Option<String> {
     Some(answer)
 }
 
+/// How long a state may take, on a slow machine.
+const LIMIT: Duration = Duration::from_secs(600);
+
+async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    let reached = timeout(LIMIT, future).await;
+    reached.unwrap_or_else(|_| panic!("{what} took longer than {LIMIT:?}"))
+}
+
 async fn until(addr: SocketAddr, wanted: impl Fn(Option<String>) -> bool) -> Duration {
     let began = Instant::now();
-    while !wanted(answer(addr).await) {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    within("an answer", async {
+        while !wanted(answer(addr).await) {
+            sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
     began.elapsed()
 }
 
@@ -234,19 +246,27 @@ async fn many_services() {
             .to_owned();
         Some(SocketAddr::new(ip.parse().unwrap(), FIRST_PORT))
     };
-    while address("probe").is_none() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let probe = address("probe").unwrap();
+    let probe = within("the address of the probe", async {
+        loop {
+            match address("probe") {
+                Some(probe) => return probe,
+                None => sleep(Duration::from_millis(10)).await,
+            }
+        }
+    });
+    let probe = probe.await;
     until(probe, |answer| answer.as_deref() == Some("one")).await;
     println!("the probe is served after {:?}", began.elapsed());
     let written =
         |name: &str| api.get("services", "default", name)["status"]["conditions"].is_array();
-    for i in 0..services {
-        while !written(&format!("s{i:05}")) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+    within("the statuses", async {
+        for i in 0..services {
+            while !written(&format!("s{i:05}")) {
+                sleep(Duration::from_millis(10)).await;
+            }
         }
-    }
+    })
+    .await;
     println!("every status is written after {:?}", began.elapsed());
     let (now, peak) = process.memory();
     println!(
@@ -266,18 +286,18 @@ async fn many_services() {
     }
     print("from a change of endpoints to its effect", times);
 
-    let mut times = Vec::new();
-    for round in 0..ROUNDS {
-        let count = 1 + u16::from(round % 2 == 0);
-        api.change("services", "default", "probe", |object| {
-            object["spec"]["ports"] = service("probe", count)["spec"]["ports"].clone();
-        });
-        let second = SocketAddr::new(probe.ip(), FIRST_PORT + 1);
-        let began = Instant::now();
-        until(second, |answer| answer.is_some() == (count > 1)).await;
-        times.push(began.elapsed());
+    let second = SocketAddr::new(probe.ip(), FIRST_PORT + 1);
+    let (mut added, mut removed) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        for (count, times) in [(2, &mut added), (1, &mut removed)] {
+            api.change("services", "default", "probe", |object| {
+                object["spec"]["ports"] = service("probe", count)["spec"]["ports"].clone();
+            });
+            times.push(until(second, |answer| answer.is_some() == (count > 1)).await);
+        }
     }
-    print("from a new or removed port to its effect", times);
+    print("from a new port to a socket that accepts", added);
+    print("from a removed port to a socket that is closed", removed);
 
     let before = process.processor();
     let began = Instant::now();
@@ -292,7 +312,7 @@ async fn many_services() {
             endpoints[0]["conditions"]["ready"] = json!(ready);
         });
         changes += 1;
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(10)).await;
     }
     let used = (process.processor() - before).as_secs_f64() / began.elapsed().as_secs_f64();
     println!(

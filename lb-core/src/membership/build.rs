@@ -27,16 +27,22 @@ impl Membership {
         }
     }
 
-    /// The membership of `set`, whose `tiers` are compiled by `policy`.
+    /// The membership of `set`, whose `tiers` are compiled by `policy`, to be published in the place of `former`.
     pub(crate) fn new(
         config: BalancerConfig,
         set: Arc<BackendSet>,
         tiers: Vec<Tier>,
         policy: &dyn Policy,
+        former: &Self,
     ) -> Self {
         let mut needs_health = config.needs_health();
         let compile = |mut tier: Tier| {
-            let picker = policy.compile(&tier);
+            let place = |tier: &Tier| (tier.priority(), tier.is_near());
+            let mut formers = former.tiers.iter();
+            let picker = match formers.find(|former| place(&former.tier) == place(&tier)) {
+                Some(former) => policy.recompile(&tier, &*former.picker, &former.tier),
+                None => policy.compile(&tier),
+            };
             let tracking = policy.tracking(&tier);
             needs_health |= tracking == Tracking::Total;
             tier.track(tracking);

@@ -1,5 +1,6 @@
 //! The contract of a policy: what compiles a tier, and what picks from it.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -76,6 +77,14 @@ pub trait Policy: fmt::Debug + Send + Sync + 'static {
     /// Prepares picks from `tier`. Cannot fail: a tier is never empty and all its weights are above zero. If it panics, the
     /// [`Updater`](crate::Updater) keeps the membership that it published before.
     fn compile(&self, tier: &Tier) -> Box<dyn Picker>;
+
+    /// Prepares picks from `tier` as [`compile`](Self::compile) does, after an update. `former` is the picker of the tier of
+    /// this priority before, `of`, maybe by another policy: as `dyn Any` it may be downcast, to take over what has not changed.
+    /// Default: `compile`.
+    fn recompile(&self, tier: &Tier, former: &dyn Picker, of: &Tier) -> Box<dyn Picker> {
+        let _ = (former, of);
+        self.compile(tier)
+    }
 }
 
 impl<P: Policy + ?Sized> Policy for Arc<P> {
@@ -94,6 +103,10 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         (**self).compile(tier)
     }
+
+    fn recompile(&self, tier: &Tier, former: &dyn Picker, of: &Tier) -> Box<dyn Picker> {
+        (**self).recompile(tier, former, of)
+    }
 }
 
 /// The data-plane half: a policy compiled for one tier.
@@ -107,7 +120,7 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
 /// 4. the same tier, state, counter, time, draws and key give the same answer;
 /// 5. it never panics. (If it does, the balancer and its counts stay as they were.)
 #[doc(alias = "SubchannelPicker", alias = "elect", alias = "select")]
-pub trait Picker: fmt::Debug + Send + Sync + 'static {
+pub trait Picker: Any + fmt::Debug + Send + Sync {
     /// The backend for one connection, or `None` if none is eligible.
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex>;
 

@@ -34,9 +34,11 @@ mod duration_text;
 mod percent;
 #[cfg(feature = "schema")]
 mod schema;
+mod seconds;
 mod switch;
 
 pub use duration::{DurationForm, OptionalDuration};
 pub use duration_text::{DurationTextError, format_duration, parse_duration};
 pub use percent::{OptionalPercent, Percent};
+pub use seconds::{optional_seconds, seconds};
 pub use switch::Switch;

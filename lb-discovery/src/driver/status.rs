@@ -6,6 +6,7 @@ use std::time::Duration;
 /// The status of every source of a driver, in their order.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DriverStatus {
     /// One entry a source.
     pub sources: Vec<SourceStatus>,
@@ -14,6 +15,7 @@ pub struct DriverStatus {
 /// The status of one source.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct SourceStatus {
     /// The source's [label](crate::Source::label).
     pub label: Arc<str>,
@@ -22,15 +24,27 @@ pub struct SourceStatus {
     /// Time since its last success: since it last yielded a set, or since an authoritative empty answer emptied the
     /// set. `None` before the first success. Also grows while nothing changes: [`stale_for`](Self::stale_for) shows
     /// failures.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::optional_seconds")
+    )]
     pub last_success: Option<Duration>,
     /// Whether the set is that of [another process](crate::Driver::begin_with), which no answer has confirmed or replaced yet.
     /// [`last_success`](Self::last_success) is then a success of that process.
     pub is_restored: bool,
     /// Time since the first failure after the last success, for which the set has not been confirmed. `None` while the
     /// last outcome is a success, and before the first outcome.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::optional_seconds")
+    )]
     pub stale_for: Option<Duration>,
     /// Time until the driver opens the next watch, after the end of the last one: when a failing source is asked again. A
     /// hint may shorten it. Zero while the driver is about to. `None` while a watch is open, its lookup included.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::optional_seconds")
+    )]
     pub next_attempt: Option<Duration>,
     /// Whether the driver dropped the set because it was stale for longer than
     /// [`max_stale`](crate::DriverConfig::max_stale).

@@ -1,5 +1,7 @@
 //! Watches and requests for programs that follow and change objects by themselves.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::AdminState;
@@ -11,7 +13,7 @@ use lb_discovery::kubernetes::controller::{
 use lb_discovery::kubernetes::{Cluster, Families};
 use serde_json::{Value, json};
 use test_support::deadline::{secs, within};
-use test_support::kubernetes::objects::{endpoint, node, on_node, slice};
+use test_support::kubernetes::objects::{endpoint, node, on_node, slice, with_condition};
 use test_support::kubernetes::{ApiServer, Fault};
 
 /// A Service with its labels and selector, and no annotations.
@@ -140,6 +142,151 @@ async fn after_a_failure_only_differences_are_reported() {
     api.end_watches();
     api.put("services", object("a", "new", 2));
     assert_eq!(next(&mut watch).await, "a/new=2");
+}
+
+/// The objects of a program that knew these before.
+fn known(objects: &[(&str, u32)]) -> BTreeMap<String, Arc<Object>> {
+    let objects = objects.iter().map(|(name, value)| {
+        let object = serde_json::from_value(object("a", name, *value)).unwrap();
+        (format!("a/{name}"), Arc::new(object))
+    });
+    objects.collect()
+}
+
+#[tokio::test]
+async fn a_watch_that_begins_with_objects_reports_the_differences_from_them() {
+    let World {
+        mut api,
+        cluster,
+        _dir,
+    } = world().await;
+    for (name, value) in [("changed", 2), ("kept", 1), ("new", 1)] {
+        api.put("services", object("a", name, value));
+    }
+    api.kill().await;
+    let begin = known(&[("changed", 1), ("deleted", 1), ("kept", 1)]);
+    let services = Collection::new("/api/v1", "services");
+    let mut watch = ObjectWatch::begin_with(&cluster, services, begin);
+    assert_eq!(next(&mut watch).await, "failed");
+    api.restart().await;
+    let mut events = Vec::new();
+    while events.last().is_none_or(|last| *last != "listed") {
+        events.push(next(&mut watch).await);
+        events.retain(|event| event != "failed" && event != "recovered");
+    }
+    // The versions of `kept` differ: a program may need them.
+    assert_eq!(
+        events,
+        [
+            "a/changed=2",
+            "a/deleted deleted",
+            "a/kept=1",
+            "a/new=1",
+            "listed"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_empty_list_does_not_replace_the_objects_of_the_beginning_at_once() {
+    let World { api, cluster, .. } = &world().await;
+    let cluster = cluster.clone().confirm_empty(secs(2));
+    let services = || Collection::new("/api/v1", "services");
+    let mut watch = ObjectWatch::begin_with(&cluster, services(), known(&[("kept", 1)]));
+    assert_eq!(next(&mut watch).await, "failed");
+    api.put("services", object("a", "kept", 1));
+    let mut event = next(&mut watch).await;
+    while event == "failed" {
+        event = next(&mut watch).await;
+    }
+    assert_eq!(
+        [event, next(&mut watch).await],
+        ["recovered", "a/kept=1"].map(str::to_owned)
+    );
+    assert_eq!(next(&mut watch).await, "listed");
+    // What lasts is true.
+    api.delete("services", "a", "kept");
+    assert_eq!(next(&mut watch).await, "a/kept deleted");
+    let mut watch = ObjectWatch::begin_with(&cluster, services(), known(&[("kept", 1)]));
+    let mut events = Vec::new();
+    while events.last().is_none_or(|last| *last != "listed") {
+        events.push(next(&mut watch).await);
+        events.retain(|event| event != "failed" && event != "recovered");
+    }
+    assert_eq!(events, ["a/kept deleted", "listed"]);
+}
+
+/// Reads an object, and what is written of it.
+fn read_twice<T: ApiObject + serde::Serialize>(object: Value) -> T {
+    let read: T = serde_json::from_value(object).unwrap();
+    let again: T = serde_json::from_str(&serde_json::to_string(&read).unwrap()).unwrap();
+    assert_eq!(again, read);
+    assert_eq!(again.metadata(), read.metadata());
+    read
+}
+
+#[tokio::test]
+async fn slices_and_nodes_are_written_as_they_are_read() {
+    let conditions = [false, true].map(|ready| {
+        [false, true].map(|serving| [false, true].map(|ending| (ready, serving, ending)))
+    });
+    let endpoints = conditions.as_flattened().as_flattened().iter().zip(1..);
+    let endpoints = endpoints.map(|((ready, serving, ending), number)| {
+        let endpoint = endpoint(&format!("10.0.0.{number}"), &format!("pod-{number}"));
+        let mut endpoint = with_condition(endpoint, *ready, *serving, *ending);
+        endpoint["hints"] = json!({"forZones": [{"name": "a"}, {"name": "b"}]});
+        endpoint
+    });
+    let mut full = slice("full", &endpoints.collect::<Vec<_>>());
+    full["metadata"]["resourceVersion"] = json!("7");
+    full["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] =
+        json!("endpointslice-controller.k8s.io");
+    let kept: EndpointSlice = read_twice(full.clone());
+    assert_eq!(kept.service(), Some("echo"));
+    full["metadata"]["resourceVersion"] = json!("8");
+    let heartbeat: EndpointSlice = serde_json::from_value(full.clone()).unwrap();
+    assert_eq!(heartbeat, kept);
+    assert_ne!(heartbeat.metadata(), kept.metadata());
+    full["endpoints"][0]["nodeName"] = json!("other");
+    let changed: EndpointSlice = serde_json::from_value(full).unwrap();
+    assert_ne!(changed, kept);
+    let mut bare = slice(
+        "bare",
+        &[json!({"addresses": ["::1"]}), json!({"addresses": ["x"]})],
+    );
+    bare["ports"] =
+        json!([{"port": null}, {"name": "a", "port": -1}, {"name": "u", "protocol": "UDP"}]);
+    read_twice::<EndpointSlice>(bare);
+    let mut named = slice("named", &[json!({"addresses": ["echo.example"]})]);
+    named["addressType"] = json!("FQDN");
+    read_twice::<EndpointSlice>(named);
+    read_twice::<EndpointSlice>(slice("vacant", &[]));
+
+    let mut excluded = node("one", "10.0.0.1");
+    read_twice::<ClusterNode>(excluded.clone());
+    excluded["status"]["conditions"] = json!([]);
+    excluded["metadata"]["labels"] =
+        json!({"node.kubernetes.io/exclude-from-external-load-balancers": ""});
+    excluded["status"]["addresses"] = json!([{"type": "ExternalIP", "address": "2001:db8::1"}]);
+    read_twice::<ClusterNode>(excluded);
+}
+
+#[tokio::test]
+async fn a_heartbeat_of_a_slice_is_no_event() {
+    let World { api, cluster, .. } = &world().await;
+    api.put("endpointslices", slice("one", &[endpoint("10.0.0.1", "a")]));
+    let slices = Collection::new("/apis/discovery.k8s.io/v1", "endpointslices");
+    let mut watch = ObjectWatch::<EndpointSlice>::follow(cluster, slices);
+    for _ in 0..2 {
+        within("the list", watch.next()).await;
+    }
+    // The server makes a new version of it.
+    api.change("endpointslices", "default", "one", |_| {});
+    api.put("endpointslices", slice("two", &[]));
+    match within("an event", watch.next()).await {
+        ObjectEvent::Applied { key, .. } => assert_eq!(key, "default/two"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ impl fmt::Display for AttemptList<'_> {
         }
         for (i, attempt) in listed.iter().enumerate() {
             let separator = if i == 0 { "" } else { ", " };
-            let (backend, outcome) = (attempt.backend.endpoint(), attempt.outcome.name());
+            let (backend, outcome) = (attempt.backend.endpoint(), attempt.outcome.as_str());
             write!(f, "{separator}{backend} {outcome}")?;
             if let Some(began) = attempt.began_after {
                 let took = attempt.connected_after.unwrap_or(attempt.elapsed);

@@ -75,7 +75,7 @@ impl Hooks for TracingEvents {
             connected_after = summary.connected_after.map(|after| after.as_secs_f64()),
             bytes_to_backend = summary.bytes_to_backend,
             bytes_to_client = summary.bytes_to_client,
-            reason = summary.reason.name(),
+            reason = summary.reason.as_str(),
             termination = %summary.termination(),
             "Session ended"
         );

@@ -183,7 +183,7 @@ impl<'a> AttemptRecord<'a> {
     fn of(attempt: &'a AttemptReport) -> Self {
         Self {
             backend: BackendRecord::of(&attempt.backend),
-            outcome: attempt.outcome.name(),
+            outcome: attempt.outcome.as_str(),
             error: attempt.error.map(|error| error.to_string()),
             began_after: attempt.began_after.map(Seconds),
             elapsed: Seconds(attempt.elapsed),
@@ -201,8 +201,8 @@ impl<'a> EndRecord<'a> {
         Self {
             client_ended_after: summary.client_ended_after.map(Seconds),
             backend_ended_after: summary.backend_ended_after.map(Seconds),
-            reason: summary.reason.name(),
-            phase: summary.phase.name(),
+            reason: summary.reason.as_str(),
+            phase: summary.phase.as_str(),
             termination: summary.termination().to_string(),
             detail,
             refusal,
@@ -214,7 +214,7 @@ impl<'a> EndRecord<'a> {
 fn detail(refusal: &RefusalDetail) -> (Option<&'static str>, Option<&str>) {
     let name = match refusal {
         RefusalDetail::ClientLimit { .. } => "client_limit",
-        RefusalDetail::NoBackend(cause) => cause.name(),
+        RefusalDetail::NoBackend(cause) => cause.as_str(),
         RefusalDetail::Preread(refusal) => match refusal.failure {
             PrereadFailure::Ended => "ended",
             PrereadFailure::Invalid => "invalid",

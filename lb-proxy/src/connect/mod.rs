@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -16,8 +17,10 @@ use tokio::time::Instant;
 use crate::config::{Retry, Timeouts};
 use crate::connection::Connection;
 use crate::embedder_code::{PICKER, catch_future};
+use crate::lazy_timer::LazyTimer;
 use crate::net::bind_source::BindSource;
 use crate::net::options::SocketOptions;
+use crate::session::connect::Dialed;
 use crate::session::pick::Dial;
 use crate::upstream::Upstream;
 use crate::upstream::hash_key::HashKey;
@@ -152,10 +155,8 @@ impl Connect {
             bind_source: computed.as_ref().unwrap_or(&self.bind_source),
             options: &self.options,
             attempts: &mut attempts,
-            deadline: self
-                .retry
-                .deadline
-                .and_then(|limit| Instant::now().checked_add(limit)),
+            timer: pin!(LazyTimer::new(Instant::now())),
+            deadline: None,
             tried: Tried::new(),
             session: None,
             failure: None,
@@ -165,7 +166,7 @@ impl Connect {
         let (failure, last_error) = (dial.failure.take(), dial.last_error.take());
         let name = || self.upstream.shared_name().clone();
         match dialed {
-            Ok(Ok((lease, stream, _))) => {
+            Ok(Ok(Dialed { lease, stream, .. })) => {
                 let header = self.header();
                 Ok(Connected::new(self.upstream, lease, stream, header))
             }

@@ -48,27 +48,17 @@ pub enum CheckState {
     Up,
 }
 
-impl CheckState {
-    /// `up`, `down` or `unchecked`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Down => "down",
-            Self::Unchecked => "unchecked",
-            Self::Up => "up",
-        }
-    }
-}
+crate::names::names!(CheckState {
+    Down = "down",
+    Unchecked = "unchecked",
+    Up = "up",
+});
 
-impl ProbeOutcome {
-    /// `failed`, `inconclusive` or `passed`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Inconclusive => "inconclusive",
-            Self::Passed => "passed",
-        }
-    }
-}
+crate::names::names!(ProbeOutcome {
+    Failed = "failed",
+    Inconclusive = "inconclusive",
+    Passed = "passed",
+});
 
 /// A probe that ended.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -12,6 +12,15 @@ use crate::net::connect::{AttemptStep, ConnectError};
 use crate::net::stream::Stream;
 use crate::upstream::Upstream;
 
+#[cfg(feature = "serde")]
+fn serialize_error<S: serde::Serializer>(
+    error: &Option<AttemptError>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let text = error.as_ref().map(ToString::to_string);
+    serde::Serialize::serialize(&text, serializer)
+}
+
 /// One attempt to connect to a backend, when it has ended.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug)]
@@ -55,18 +64,13 @@ pub enum AttemptOutcome {
     Timeout,
 }
 
-impl AttemptOutcome {
-    /// The outcome in access events, in lower case. Never changes.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Abandoned => "abandoned",
-            Self::Connected => "connected",
-            Self::Failed => "failed",
-            Self::Local => "local",
-            Self::Timeout => "timeout",
-        }
-    }
-}
+crate::names::names!(AttemptOutcome {
+    Abandoned = "abandoned",
+    Connected = "connected",
+    Failed = "failed",
+    Local = "local",
+    Timeout = "timeout",
+});
 
 /// The error of a failed attempt to connect.
 #[non_exhaustive]
@@ -116,25 +120,43 @@ impl fmt::Display for AttemptError {
 /// One attempt to connect to a backend, at the end of its session.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct AttemptReport {
     /// The backend.
     pub backend: Arc<Backend>,
     /// The outcome of the attempt.
     pub outcome: AttemptOutcome,
     /// Why it failed. `None` if it was connected or abandoned.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_error"))]
     pub error: Option<AttemptError>,
     /// From accepting to the begin of the attempt. `None` for a connected one unless the hooks observe
     /// [everything](crate::events::Observation::Everything).
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::optional_seconds")
+    )]
     pub began_after: Option<Duration>,
     /// From the begin of the attempt to the connection. `None` if there was none.
     #[doc(alias = "$upstream_connect_time")]
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::optional_seconds")
+    )]
     pub connected_after: Option<Duration>,
     /// From the begin of the attempt to the first byte from the backend, or to the end of its stream if that came first.
     /// `None` if neither came.
     #[doc(alias = "$upstream_first_byte_time")]
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::optional_seconds")
+    )]
     pub first_byte_after: Option<Duration>,
     /// From the begin of the attempt to its failure, or to the end of the session.
     #[doc(alias = "$upstream_session_time")]
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::seconds")
+    )]
     pub elapsed: Duration,
     /// Bytes that the kernel accepted for the backend, with the PROXY protocol header that was sent.
     #[doc(alias = "$upstream_bytes_sent")]

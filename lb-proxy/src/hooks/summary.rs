@@ -12,9 +12,10 @@ use crate::live_sessions::SessionPhase;
 use crate::session_id::SessionId;
 use crate::upstream::Upstream;
 
-/// The summary of a connection that ended.
+/// The summary of a connection that ended. As data it has no [`refusal`](field@Self::refusal).
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Summary<'a> {
     /// The number of the session, which its [`Progress`](super::Progress) has as well.
     pub id: SessionId,
@@ -23,10 +24,13 @@ pub struct Summary<'a> {
     /// How far it had come. A session that was refused at once is in the first phase.
     pub phase: SessionPhase,
     /// More about the reason, if it ended before the relay and there is more.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub refusal: Option<&'a RefusalDetail>,
     /// The limit that would have refused it but for a [dry run](crate::Listener::limit_dry_run).
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub observed: Option<&'a RefusalDetail>,
     /// The upstream that was to serve it, if the connection got as far as the choice.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_upstream"))]
     pub upstream: Option<&'a Upstream>,
     /// The backend that it was connected to, if any.
     pub backend: Option<&'a Backend>,
@@ -34,8 +38,16 @@ pub struct Summary<'a> {
     pub attempts: &'a [AttemptReport],
     /// From accepting to the end.
     #[doc(alias = "$session_time")]
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::seconds")
+    )]
     pub elapsed: Duration,
     /// From accepting to the connection with the backend, if there was one.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::optional_seconds")
+    )]
     pub connected_after: Option<Duration>,
     /// Bytes that were read from the client for the backend, those that a preread left for it included. 0 without a backend.
     #[doc(alias = "$bytes_received")]
@@ -46,9 +58,26 @@ pub struct Summary<'a> {
     #[doc(alias = "$bytes_sent")]
     pub bytes_to_client: u64,
     /// From accepting to the end or the reset of the client's stream. `None` if the relay saw neither.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::optional_seconds")
+    )]
     pub client_ended_after: Option<Duration>,
     /// From accepting to the end or the reset of the backend's stream. `None` if the relay saw neither.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::optional_seconds")
+    )]
     pub backend_ended_after: Option<Duration>,
+}
+
+/// By its name.
+#[cfg(feature = "serde")]
+fn serialize_upstream<S: serde::Serializer>(
+    upstream: &Option<&Upstream>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&upstream.map(Upstream::name), serializer)
 }
 
 impl Summary<'_> {
@@ -83,3 +112,8 @@ pub enum Side {
     /// The client.
     Client,
 }
+
+crate::names::names!(Side {
+    Backend = "backend",
+    Client = "client",
+});

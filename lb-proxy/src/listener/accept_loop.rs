@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -19,9 +18,9 @@ use tracing::debug;
 use super::covered::CoveredListeners;
 use crate::failures::kind::AcceptPause;
 use crate::limits::Excess;
+use crate::limits::session_limit::SessionLimit;
 use crate::metrics::Counters;
-use crate::net::acceptor::Acceptor;
-use crate::net::stream::Stream;
+use crate::net::acceptor::{Accepted, Acceptor};
 use crate::session::Session;
 use crate::state::listener::ListenerState;
 use crate::state::worker::Worker;
@@ -69,11 +68,13 @@ impl AcceptLoop {
     pub(crate) async fn run(self, worker: Arc<Worker>) {
         let cancel = self.cancel.clone();
         let mut cancelled = pin!(cancel.cancelled());
+        // What accept(2) returned while the session before began.
+        let mut following = None;
         loop {
             let accepted = select! {
                 biased;
                 () = &mut cancelled => break,
-                accepted = self.next(&worker.counters) => accepted,
+                accepted = self.next(&mut following, &worker.counters) => accepted,
             };
             let mut session = self.start_session(accepted, &worker);
             let acquired = select! {
@@ -85,22 +86,37 @@ impl AcceptLoop {
                 }
             };
             match acquired {
-                Ok(()) => drop(worker.sessions.spawn(session.serve(Arc::clone(&worker)))),
+                Ok(()) => {
+                    // Boxed, because a spawned future is moved several times, and once more at its end.
+                    let served = Box::pin(session.serve(Arc::clone(&worker)));
+                    drop(worker.sessions.spawn(served));
+                }
                 Err(reason) => session.close(Err(reason), &worker),
             }
-            // One connection at a time, as nginx does: in a burst, sessions that have begun run before new ones.
-            yield_now().await;
+            following = self.accept_now();
+            if following.is_some() {
+                // One connection at a time, as nginx does: in a burst, sessions that have begun run before new ones.
+                yield_now().await;
+            }
+        }
+        if let Some(Ok(accepted)) = following {
+            self.serve_last(accepted, &worker);
         }
         if self.closing.is_cancelled() {
             while let Some(accepted) = self.next_queued().await {
-                let session = self.start_session(accepted, &worker);
-                let served = session.acquire_and_serve(Arc::clone(&worker));
-                worker.sessions.spawn(served);
+                self.serve_last(accepted, &worker);
             }
         }
     }
 
-    fn start_session(&self, (client, peer): (Stream, SocketAddr), worker: &Worker) -> Session {
+    /// Serves a connection of a loop that has ended.
+    fn serve_last(&self, accepted: Accepted, worker: &Arc<Worker>) {
+        let session = self.start_session(accepted, worker);
+        let served = session.acquire_and_serve(Arc::clone(worker));
+        worker.sessions.spawn(served);
+    }
+
+    fn start_session(&self, (client, peer): Accepted, worker: &Worker) -> Session {
         let counters = &worker.counters;
         counters.accepted.increment();
         counters.active.increment();
@@ -111,8 +127,21 @@ impl AcceptLoop {
         Session::new(worker.live.next_id(), client, peer, listener)
     }
 
+    /// Accepts a connection that is in the kernel's queue, unless it has to wait there for a limit.
+    ///
+    /// To ask for it costs an accept(2) that the loop would make anyway. To yield without asking would cost a turn of the
+    /// runtime as well, an epoll_wait(2) included.
+    fn accept_now(&self) -> Option<io::Result<Accepted>> {
+        let waits =
+            |(limit, excess): (&SessionLimit, Excess)| excess == Excess::Wait && limit.is_reached();
+        match self.listener.session_limits().any(waits) {
+            true => None,
+            false => self.socket.accept_now(),
+        }
+    }
+
     /// The next connection in the kernel's queue, without waiting.
-    async fn next_queued(&self) -> Option<(Stream, SocketAddr)> {
+    async fn next_queued(&self) -> Option<Accepted> {
         let accept = poll_fn(|cx| match self.socket.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
             Poll::Pending => Poll::Ready(None),
@@ -120,14 +149,24 @@ impl AcceptLoop {
         unconstrained(accept).await
     }
 
-    /// The next connection, once the limits admit it.
+    /// The next connection: the `following` one, or another once the limits admit it.
     ///
     /// Cancel-safe: no accepted connection is lost.
-    async fn next(&self, counters: &Counters) -> (Stream, SocketAddr) {
-        self.wait_for_limits(counters).await;
+    async fn next(
+        &self,
+        following: &mut Option<io::Result<Accepted>>,
+        counters: &Counters,
+    ) -> Accepted {
+        if following.is_none() {
+            self.wait_for_limits(counters).await;
+        }
         let mut pause = SHORTAGE_PAUSE.0;
         loop {
-            let error = match self.socket.accept().await {
+            let accepted = match following.take() {
+                Some(accepted) => accepted,
+                None => self.socket.accept().await,
+            };
+            let error = match accepted {
                 Ok(accepted) => return accepted,
                 Err(error) => error,
             };

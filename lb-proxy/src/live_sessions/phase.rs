@@ -1,7 +1,5 @@
 //! The phases of a session.
 
-use std::fmt;
-
 /// How far a session has come.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -22,7 +20,8 @@ pub enum SessionPhase {
 }
 
 impl SessionPhase {
-    const ALL: [Self; 6] = [
+    /// All phases, in their order.
+    pub const ALL: [Self; 6] = [
         Self::Preread,
         Self::Queued,
         Self::Connecting,
@@ -32,7 +31,7 @@ impl SessionPhase {
     ];
 
     /// The phase's name, in lower case.
-    pub const fn name(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Preread => "preread",
             Self::Queued => "queued",
@@ -45,7 +44,7 @@ impl SessionPhase {
 
     /// The phase with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|phase| phase.name() == name)
+        Self::ALL.into_iter().find(|phase| phase.as_str() == name)
     }
 
     /// Whether a session in this phase has an upstream.
@@ -65,11 +64,7 @@ impl SessionPhase {
     }
 }
 
-impl fmt::Display for SessionPhase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+crate::names::text!(SessionPhase);
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,7 @@ const OUTCOMES: usize = 7;
 /// How many attempts to connect ended, by outcome.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct AttemptCounts {
     /// The client went away during the attempt, or the server was shut down.
     pub abandoned: u64,
@@ -28,6 +29,7 @@ pub struct AttemptCounts {
     /// This machine had no source port or source address for it.
     pub local: u64,
     /// The backend leads back to a listener of this proxy.
+    #[cfg_attr(feature = "serde", serde(rename = "loop"))]
     pub loops: u64,
     /// This machine had no descriptor or no memory for it.
     pub shortage: u64,

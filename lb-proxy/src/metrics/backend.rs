@@ -14,6 +14,7 @@ use crate::close_reason::CloseReason;
 /// The counters of one backend of an upstream.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct BackendMetrics {
     /// The backend's address or path.
     pub backend: Endpoint,

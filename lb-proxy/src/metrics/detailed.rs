@@ -14,6 +14,7 @@ use super::upstream::{UpstreamCounters, UpstreamMetrics};
 /// [`ProxyBuilder::detailed_metrics`](crate::ProxyBuilder::detailed_metrics).
 #[non_exhaustive]
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DetailedMetrics {
     /// The listeners, in the order of their names.
     pub listeners: Vec<ListenerMetrics>,

@@ -9,6 +9,14 @@ const REASONS: usize = CloseReason::ALL.len();
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct EndCounts(pub(super) [u64; REASONS]);
 
+/// A map from names to counts.
+#[cfg(feature = "serde")]
+impl serde::Serialize for EndCounts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
 impl EndCounts {
     /// How many ended for `reason`.
     pub const fn get(&self, reason: CloseReason) -> u64 {

@@ -33,6 +33,7 @@ pub(super) const QUEUE_WAIT: [u64; 9] = [
 /// A histogram of times.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Histogram {
     /// The upper bounds of the buckets in seconds, ascending. The last one is infinity.
     pub bounds: Vec<f64>,

@@ -14,6 +14,7 @@ use crate::failures::kind::AcceptPause;
 /// that accepted it.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ListenerMetrics {
     /// What it listens on.
     pub listener: Endpoint,
@@ -34,6 +35,7 @@ pub struct ListenerMetrics {
 /// How often accepting paused, by reason.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PauseCounts {
     /// The limit of new connections in a time.
     pub rate: u64,

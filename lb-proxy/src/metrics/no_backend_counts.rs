@@ -10,6 +10,14 @@ const CAUSES: usize = NoBackendCause::ALL.len();
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct NoBackendCounts(pub(super) [u64; CAUSES]);
 
+/// A map from names to counts.
+#[cfg(feature = "serde")]
+impl serde::Serialize for NoBackendCounts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
 impl NoBackendCounts {
     /// How many ended for `cause`.
     pub const fn get(&self, cause: NoBackendCause) -> u64 {

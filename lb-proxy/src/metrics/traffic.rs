@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Bytes that the receivers' kernels accepted.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Traffic {
     /// From clients to backends.
+    #[cfg_attr(feature = "serde", serde(rename = "to_backend"))]
     pub to_backends: u64,
     /// From backends to clients, and what a route [answers](crate::routing::RouteAction::Respond).
+    #[cfg_attr(feature = "serde", serde(rename = "to_client"))]
     pub to_clients: u64,
 }
 

@@ -21,6 +21,7 @@ use crate::no_backend_cause::NoBackendCause;
 /// The counters of one upstream since the server has used it. [Fixed](crate::UpstreamBuilder::fixed) upstreams have none.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct UpstreamMetrics {
     /// The upstream's name. Upstreams of one name are counted together.
     pub upstream: Arc<str>,

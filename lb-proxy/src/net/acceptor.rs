@@ -19,6 +19,9 @@ pub(crate) struct Acceptor {
     transport: Transport,
 }
 
+/// A connection, and the peer's address, or for a unix socket the peer's [key](unix::peer_key).
+pub(crate) type Accepted = (Stream, SocketAddr);
+
 impl Acceptor {
     /// Registers a non-blocking listening socket with the current runtime.
     pub(crate) fn new(socket: OwnedFd, transport: Transport) -> io::Result<Self> {
@@ -28,28 +31,36 @@ impl Acceptor {
         })
     }
 
-    /// Accepts the next connection. Returns its socket and the peer's address, or for a unix socket the peer's
-    /// [key](unix::peer_key).
+    /// Accepts the next connection.
     ///
     /// Cancel-safe: no accepted connection is lost.
-    pub(crate) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
-    pub(crate) fn poll_accept(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(Stream, SocketAddr)>> {
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         loop {
-            let mut guard = ready!(self.socket.poll_read_ready(cx))?;
-            let Ok(accepted) =
-                guard.try_io(|socket| accept(socket.get_ref(), self.transport == Transport::Unix))
-            else {
-                continue;
-            };
-            let (socket, peer) = accepted?;
-            let stream = Stream::new(socket, self.transport);
-            return Poll::Ready(stream.map(|stream| (stream, peer)));
+            // Only "would block" clears the readiness.
+            let _ = ready!(self.socket.poll_read_ready(cx))?;
+            if let Some(accepted) = self.accept_now() {
+                return Poll::Ready(accepted);
+            }
+        }
+    }
+
+    /// Accepts a connection that is in the kernel's queue.
+    pub(crate) fn accept_now(&self) -> Option<io::Result<Accepted>> {
+        let is_unix = self.transport == Transport::Unix;
+        let accepted = self
+            .socket
+            .try_io(Interest::READABLE, |socket| accept(socket, is_unix));
+        let accepted = accepted.and_then(|(socket, peer)| {
+            let stream = Stream::new(socket, self.transport)?;
+            Ok((stream, peer))
+        });
+        match accepted {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            accepted => Some(accepted),
         }
     }
 }

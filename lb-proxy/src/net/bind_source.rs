@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::ephemeral_ports;
 use super::options::SocketOptions;
+use super::port_search;
 use crate::connection::Connection;
 use crate::embedder_code::named;
 
@@ -177,7 +178,7 @@ pub(super) fn connect_again(socket: &Socket, to: SocketAddr) -> io::Result<()> {
 }
 
 fn begin_to_connect(socket: &Socket, to: SocketAddr) -> io::Result<()> {
-    match socket.connect(&to.into()) {
+    match port_search::watched(socket, || socket.connect(&to.into())) {
         Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
         _ => Ok(()),
     }

@@ -1,19 +1,23 @@
 //! One attempt to connect to a backend.
 
+use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lb_core::Endpoint;
 use rustix::io::Errno;
 use socket2::{SockRef, Socket};
-use tokio::io::Interest;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use super::bind_source::BindSource;
 use super::options::SocketOptions;
 use super::stream::{Stream, Transport};
 use super::unix;
+use crate::lazy_timer::LazyTimer;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
@@ -68,11 +72,26 @@ pub enum AttemptStep {
     Start,
 }
 
+crate::names::names!(AttemptStep {
+    Answer = "answer",
+    Loop = "loop",
+    Start = "start",
+});
+
 /// A time that is over before an attempt can have begun.
 const NO_TIME: Duration = Duration::from_micros(1);
 
-/// Connects to `to` within `limit`, or for as long as the kernel tries. A `limit` that no connection can meet is a time-out at
-/// once: timers have a resolution of 1 ms, so it would become a longer one.
+/// The time that an attempt has.
+#[derive(Debug)]
+pub(crate) struct ConnectLimit<'a> {
+    /// The time. One that no connection can meet is over at once: timers have a resolution of 1 ms, so it would become a longer one.
+    pub(crate) within: Duration,
+    /// The begin of the attempt.
+    pub(crate) since: Instant,
+    pub(crate) timer: Pin<&'a mut LazyTimer>,
+}
+
+/// Connects to `to` within `limit`, or for as long as the kernel tries.
 ///
 /// `begun` is called with the socket as soon as the connection is under way. With `named` a unix socket has a
 /// [name](unix::own_key) then, as every TCP socket has.
@@ -81,11 +100,11 @@ pub(crate) async fn connect(
     named: bool,
     source: &BindSource,
     options: &SocketOptions,
-    limit: Option<Duration>,
+    mut limit: Option<ConnectLimit<'_>>,
     begun: impl FnOnce(&Socket),
 ) -> Result<Stream, ConnectError> {
-    if let Some(limit) = limit.filter(|&limit| limit < NO_TIME) {
-        return Err(ConnectError::Timeout(limit));
+    if let Some(limit) = limit.as_ref().filter(|limit| limit.within < NO_TIME) {
+        return Err(ConnectError::Timeout(limit.within));
     }
     let start = |error| classify(error, AttemptStep::Start);
     let answer = |error| classify(error, AttemptStep::Answer);
@@ -100,21 +119,21 @@ pub(crate) async fn connect(
     let socket = source.connect(addr, options).map_err(start)?;
     begun(&socket);
     let stream = Stream::new(OwnedFd::from(socket), Transport::Tcp).map_err(start)?;
-    let ready = stream.ready(Interest::WRITABLE | Interest::ERROR);
-    let ready = match limit {
-        Some(limit) => timeout(limit, ready)
-            .await
-            .map_err(|_| ConnectError::Timeout(limit))?,
-        None => ready.await,
-    };
-    let ready = ready.map_err(answer)?;
-    // A socket that is writable without an error is connected. Asking the kernel would cost another system call.
-    if ready.is_error() || ready.is_write_closed() {
+    let answered = poll_fn(|cx| {
+        if let Poll::Ready(answered) = stream.poll_connected(cx) {
+            return Poll::Ready(answered.map_err(answer));
+        }
+        match &mut limit {
+            Some(limit) => limit.poll_over(cx).map(Err),
+            None => Poll::Pending,
+        }
+    });
+    if !answered.await? {
         let reason = SockRef::from(&stream).take_error().map_err(answer)?;
         let reason = reason.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
         return Err(answer(reason));
     }
-    if source.may_connect_to_itself(addr) && is_connected_to_itself(&stream) {
+    if source.may_connect_to_itself(addr) && is_connected_to_itself(&stream, addr) {
         return Err(answer(io::Error::from_raw_os_error(
             Errno::CONNREFUSED.raw_os_error(),
         )));
@@ -122,14 +141,27 @@ pub(crate) async fn connect(
     Ok(stream)
 }
 
-/// Whether both ends of `stream` are one socket. Such a connection is reset when it is closed.
+impl ConnectLimit<'_> {
+    /// Completes when the time is over.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<ConnectError> {
+        let Some(deadline) = self.since.checked_add(self.within) else {
+            return Poll::Pending;
+        };
+        let over = self.timer.as_mut().poll_until(deadline, cx);
+        over.map(|()| ConnectError::Timeout(self.within))
+    }
+}
+
+/// Whether both ends of `stream`, which was connected to `to`, are one socket. Such a connection is reset when it is closed.
 ///
 /// TCP lets a socket connect to itself (a simultaneous open) if the kernel chooses the destination port as the source
 /// port. That happens with a backend on this machine that does not listen. Without the reset, the connection's TIME_WAIT
 /// would keep the backend from listening again.
-fn is_connected_to_itself(stream: &Stream) -> bool {
-    let ends = (stream.local_addr(), stream.peer_addr());
-    let is_own = matches!(ends, (Ok(local), Ok(peer)) if local == peer);
+fn is_connected_to_itself(stream: &Stream, to: SocketAddr) -> bool {
+    let local = stream.local_addr().ok();
+    // The other end has the port of `to`, but another address if that is a wildcard.
+    let local = local.filter(|local| local.port() == to.port());
+    let is_own = local.is_some() && local == stream.peer_addr().ok();
     if is_own {
         // If this fails, the connection only takes longer to disappear.
         let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
@@ -154,7 +186,7 @@ pub(super) fn classify(error: io::Error, step: AttemptStep) -> ConnectError {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+    use std::net::{Ipv4Addr, TcpListener};
 
     use socket2::{Domain, Socket, Type};
 
@@ -174,14 +206,14 @@ mod tests {
         socket.connect(&addr.into()).unwrap();
         socket.set_nonblocking(true).unwrap();
         let stream = Stream::new(OwnedFd::from(socket), Transport::Tcp).unwrap();
-        assert!(is_connected_to_itself(&stream));
+        assert!(is_connected_to_itself(&stream, addr));
         drop(stream);
         // Without SO_REUSEADDR, which would allow the bind beside a connection in TIME_WAIT.
         let again = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         again.bind(&addr.into()).unwrap();
         again.listen(1).unwrap();
         let connected = tokio::net::TcpStream::connect(addr).await.unwrap();
-        assert!(!is_connected_to_itself(&connected.into()));
+        assert!(!is_connected_to_itself(&connected.into(), addr));
     }
 
     #[tokio::test]
@@ -193,14 +225,13 @@ mod tests {
             socket.bind(&addr.into()).is_ok().then_some(addr)
         };
         let dead = std::iter::repeat_with(reserved).find_map(even).unwrap();
-        let limit = Some(Duration::from_secs(20));
         for _ in 0..15_000 {
             let attempt = connect(
                 &dead.into(),
                 false,
                 &BindSource::any(),
                 &SocketOptions::default(),
-                limit,
+                None,
                 |_| {},
             )
             .await;
@@ -209,7 +240,7 @@ mod tests {
                     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
                 }
                 // Another test got the port.
-                Ok(stream) => assert!(!is_connected_to_itself(&stream)),
+                Ok(stream) => assert!(!is_connected_to_itself(&stream, dead)),
                 Err(error) => panic!("{error}"),
             }
         }
@@ -235,13 +266,12 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let source = BindSource::any().addr("::1".parse().unwrap());
         let to = listener.local_addr().unwrap();
-        let limit = Some(Duration::from_secs(20));
         let attempt = connect(
             &to.into(),
             false,
             &source,
             &SocketOptions::default(),
-            limit,
+            None,
             |_| {},
         )
         .await;

@@ -8,6 +8,7 @@ pub(crate) mod handshake;
 pub(crate) mod local;
 pub(crate) mod network;
 pub(crate) mod options;
+mod port_search;
 pub(crate) mod stream;
 pub(crate) mod tcp_info;
 pub(crate) mod unix;

@@ -63,7 +63,8 @@ impl Keepalive {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SocketOptions {
     /// Whether the kernel sends small pieces at once (`TCP_NODELAY`). Default: yes. Without it the kernel may delay a
-    /// piece until the peer has acknowledged the previous one.
+    /// piece until the peer has acknowledged the previous one. A session sets it on the connection to its backend before the
+    /// second write: a first one is never delayed.
     pub nodelay: bool,
     /// How the kernel probes silent connections (`SO_KEEPALIVE`). Default: `None`, no probes.
     #[cfg_attr(

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
@@ -78,6 +78,22 @@ impl Stream {
             | RegisteredSocket::Own(fd)
             | RegisteredSocket::Unix(fd) => Ok(fd.ready(interest).await?.ready()),
             RegisteredSocket::Tokio(stream) => stream.ready(interest).await,
+        }
+    }
+
+    /// Completes when a connection that was begun has succeeded, with true, or failed. The error is still to be asked for.
+    pub(crate) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        match &self.socket {
+            // A failure ends both sides of the socket. A socket that is writable without one is connected. Asking the kernel
+            // would cost another system call.
+            RegisteredSocket::Multipath(fd)
+            | RegisteredSocket::Own(fd)
+            | RegisteredSocket::Unix(fd) => {
+                let ready = ready!(fd.poll_write_ready(cx))?.ready();
+                Poll::Ready(Ok(!ready.is_write_closed()))
+            }
+            // tokio has connected it.
+            RegisteredSocket::Tokio(_) => Poll::Ready(Ok(true)),
         }
     }
 

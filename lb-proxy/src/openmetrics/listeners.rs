@@ -24,7 +24,7 @@ pub(super) fn write(to: &mut FamilyWriter<'_>, listeners: &[ListenerMetrics]) ->
         &f::LISTENER_ENDED,
         all().flat_map(|(name, listener)| {
             let ended = listener.ended.iter();
-            ended.map(move |(reason, n)| ([("listener", name), ("reason", reason.name())], n))
+            ended.map(move |(reason, n)| ([("listener", name), ("reason", reason.as_str())], n))
         }),
     )?;
     to.counters(

@@ -51,7 +51,7 @@ fn write_counters(to: &mut FamilyWriter<'_>, metrics: &Metrics) -> fmt::Result {
     let reasons = CloseReason::ALL.iter();
     to.counters(
         &f::SERVER_ENDED,
-        reasons.map(|&reason| ([("reason", reason.name())], metrics.ended_for(reason))),
+        reasons.map(|&reason| ([("reason", reason.as_str())], metrics.ended_for(reason))),
     )?;
     to.counters(
         &f::SERVER_ACCEPT_ERRORS,

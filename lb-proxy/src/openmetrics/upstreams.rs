@@ -41,7 +41,7 @@ fn write_sessions(to: &mut FamilyWriter<'_>, counted: &[UpstreamMetrics]) -> fmt
         &f::UPSTREAM_ENDED,
         all().flat_map(|([name], one)| {
             let ended = one.ended.iter();
-            ended.map(move |(reason, n)| ([name, ("reason", reason.name())], n))
+            ended.map(move |(reason, n)| ([name, ("reason", reason.as_str())], n))
         }),
     )?;
     to.counters(
@@ -50,7 +50,7 @@ fn write_sessions(to: &mut FamilyWriter<'_>, counted: &[UpstreamMetrics]) -> fmt
             let causes = one.no_backend.iter();
             // Sessions that leave the queue without a backend end for reasons of their own.
             let causes = causes.filter(|(cause, _)| *cause != NoBackendCause::Queue);
-            causes.map(move |(cause, n)| ([name, ("cause", cause.name())], n))
+            causes.map(move |(cause, n)| ([name, ("cause", cause.as_str())], n))
         }),
     )?;
     to.counters(

@@ -43,7 +43,7 @@ impl PoolLease {
     /// Reports that the connection was established now. The time since the pick is a sample of the backend's connect time.
     /// Its failures are forgiven as [`FailLimit`](lb_core::FailLimit) says.
     pub fn connected(&self) {
-        self.lease.connected(&self.upstream);
+        self.lease.connected(&self.upstream, self.upstream.now());
     }
 
     /// Reports that the backend answered after `latency`, measured by the caller: a success, with `latency` as the sample that

@@ -146,7 +146,8 @@ impl Pool {
     }
 
     pub(crate) fn pick_hashed(&self, key: &HashKey, tried: &Tried) -> Result<PoolLease, PickError> {
-        match catch(PICKER, || self.upstream.pick(key, tried)) {
+        let pick = || self.upstream.pick(key, tried, self.upstream.now());
+        match catch(PICKER, pick) {
             Ok(picked) => Ok(PoolLease::new(picked?, self.upstream.clone())),
             Err(panicked) => {
                 self.upstream.note_policy_panic(&panicked);

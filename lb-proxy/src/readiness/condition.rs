@@ -15,6 +15,7 @@ pub struct Readiness {
 /// A condition of readiness.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ReadinessCondition {
     /// What has to be true.
     pub check: ReadinessCheck,
@@ -48,24 +49,33 @@ pub enum ReadinessCheck {
     Publication,
 }
 
-impl ReadinessCheck {
-    /// `shutdown`, `listeners`, `membership`, `backends`, `control_loop`, `program`, `policies` or `publication`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Shutdown => "shutdown",
-            Self::Listeners => "listeners",
-            Self::Membership => "membership",
-            Self::Backends => "backends",
-            Self::ControlLoop => "control_loop",
-            Self::Program => "program",
-            Self::Policies => "policies",
-            Self::Publication => "publication",
-        }
-    }
+crate::names::names!(ReadinessCheck {
+    Shutdown = "shutdown",
+    Listeners = "listeners",
+    Membership = "membership",
+    Backends = "backends",
+    ControlLoop = "control_loop",
+    Program = "program",
+    Policies = "policies",
+    Publication = "publication",
+});
 
+impl ReadinessCheck {
     /// Whether the condition is only shown: a server is ready although it is not met.
     pub const fn is_advisory(self) -> bool {
         matches!(self, Self::Policies | Self::Publication)
+    }
+}
+
+/// Whether the server is ready, and every condition.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Readiness {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut fields = serializer.serialize_struct("Readiness", 2)?;
+        fields.serialize_field("ready", &self.is_ready())?;
+        fields.serialize_field("conditions", &self.conditions)?;
+        fields.end()
     }
 }
 

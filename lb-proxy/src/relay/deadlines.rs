@@ -62,9 +62,8 @@ pub(super) struct WaitState {
 }
 
 impl<'a> Deadlines<'a> {
-    /// Starts to count now.
-    pub(super) fn new(timeouts: &'a Timeouts) -> Self {
-        let begin = Instant::now();
+    /// Counts from `begin`.
+    pub(super) fn new(timeouts: &'a Timeouts, begin: Instant) -> Self {
         let max_age = timeouts.max_age.map(|age| jittered(age, timeouts));
         Self {
             timeouts,
@@ -188,7 +187,7 @@ mod tests {
             .half_closed(Some(5 * SECOND))
             .first_byte(Some(3 * SECOND))
             .max_age(Some(14 * SECOND));
-        let mut deadlines = Deadlines::new(&timeouts);
+        let mut deadlines = Deadlines::new(&timeouts, Instant::now());
         let begin = Instant::now();
         let next = |deadlines: &Deadlines<'_>, is_half_closed| {
             let waiting = WaitState {
@@ -216,7 +215,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_timeouts_there_is_no_deadline() {
         let timeouts = Timeouts::default().idle(None).half_closed(None);
-        let deadlines = Deadlines::new(&timeouts);
+        let deadlines = Deadlines::new(&timeouts, Instant::now());
         let half_closed = WaitState {
             is_half_closed: true,
             ..WaitState::default()
@@ -224,7 +223,10 @@ mod tests {
         assert_eq!(deadlines.next(WaitState::default()), None);
         assert_eq!(deadlines.next(half_closed), None);
         let timeouts = timeouts.idle(Some(Duration::MAX));
-        assert_eq!(Deadlines::new(&timeouts).next(WaitState::default()), None);
+        assert_eq!(
+            Deadlines::new(&timeouts, Instant::now()).next(WaitState::default()),
+            None
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -233,7 +235,7 @@ mod tests {
             .idle(Some(10 * SECOND))
             .half_closed(Some(5 * SECOND))
             .max_age(Some(8 * SECOND));
-        let mut deadlines = Deadlines::new(&timeouts);
+        let mut deadlines = Deadlines::new(&timeouts, Instant::now());
         let begin = Instant::now();
         let waiting = WaitState {
             is_half_closed: true,
@@ -258,7 +260,7 @@ mod tests {
     async fn a_peer_that_receives_the_last_bytes_of_a_broken_side_has_at_least_a_minute() {
         for (idle, expected) in [(Some(2), 60), (Some(90), 90), (None, 60)] {
             let timeouts = Timeouts::default().idle(idle.map(|idle| idle * SECOND));
-            let deadlines = Deadlines::new(&timeouts);
+            let deadlines = Deadlines::new(&timeouts, Instant::now());
             let begin = Instant::now();
             let waiting = WaitState {
                 is_half_closed: true,
@@ -278,8 +280,8 @@ mod tests {
             is_holding: true,
             is_delivering: true,
         };
-        let mut broken = Deadlines::new(&timeouts);
-        let mut cut = Deadlines::new(&timeouts);
+        let mut broken = Deadlines::new(&timeouts, Instant::now());
+        let mut cut = Deadlines::new(&timeouts, Instant::now());
         let begin = Instant::now();
         tokio::time::advance(300 * SECOND).await;
         broken.note_delivering();
@@ -295,7 +297,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_timeout_that_has_passed_is_not_waited_for_again() {
         let timeouts = Timeouts::default().idle(Some(10 * SECOND));
-        let deadlines = Deadlines::new(&timeouts);
+        let deadlines = Deadlines::new(&timeouts, Instant::now());
         let begin = Instant::now();
         tokio::time::advance(10 * SECOND).await;
         let (delivery_timeout, now) = (deadlines.delivery_timeout(), Instant::now());
@@ -315,7 +317,7 @@ mod tests {
         assert_eq!(delivery_timeout.left_of(5 * SECOND, now), Duration::ZERO);
         assert_eq!(delivery_timeout.left_of(20 * SECOND, begin), 10 * SECOND);
         let endless = Timeouts::default().idle(None);
-        let deadlines = Deadlines::new(&endless);
+        let deadlines = Deadlines::new(&endless, Instant::now());
         tokio::time::advance(100 * SECOND).await;
         let (delivery_timeout, now) = (deadlines.delivery_timeout(), Instant::now());
         assert_eq!(

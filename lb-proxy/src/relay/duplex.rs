@@ -50,17 +50,27 @@ impl<'a> Duplex<'a> {
     /// Moves the bytes that can be moved now, about [`TURN`] at most. `None` if nothing moves.
     pub(super) fn advance(&mut self, cx: &mut Context<'_>) -> Option<usize> {
         let mut moved = None;
+        // A direction that could not move has registered the task: to ask it again at once would only cost time.
+        let (mut up_waits, mut down_waits) = (false, false);
         while moved.is_none_or(|n| n < TURN) {
             let upwards = match &mut self.pacing {
+                _ if up_waits => None,
                 None => self.up.step(cx, usize::MAX),
                 Some(pacing) => pacing.up.step(&mut self.up, cx),
             };
-            self.share();
+            up_waits = upwards.is_none();
+            if self.share() {
+                down_waits = false;
+            }
             let downwards = match &mut self.pacing {
+                _ if down_waits => None,
                 None => self.down.step(cx, usize::MAX),
                 Some(pacing) => pacing.down.step(&mut self.down, cx),
             };
-            self.share();
+            down_waits = downwards.is_none();
+            if self.share() {
+                up_waits = false;
+            }
             if upwards.is_none() && downwards.is_none() {
                 break;
             }
@@ -70,14 +80,18 @@ impl<'a> Duplex<'a> {
         moved
     }
 
-    /// Marks the source of a direction as broken if a write of the other direction found that out.
-    fn share(&mut self) {
+    /// Marks the source of a direction as broken if a write of the other direction found that out. Returns whether that was
+    /// not known.
+    fn share(&mut self) -> bool {
         let [upwards, downwards] = [self.up.state(), self.down.state()];
+        let mut is_new = false;
         for (from, towards) in [(&mut self.up, downwards), (&mut self.down, upwards)] {
             if towards.is_sink_broken() && !from.is_source_broken() {
                 from.note_broken(towards == DirectionState::SinkClosed);
+                is_new = true;
             }
         }
+        is_new
     }
 
     /// Checks the sides that are not read now for a break, which a read would report. Returns whether one is broken.

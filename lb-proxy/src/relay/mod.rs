@@ -50,9 +50,11 @@ use std::future::pending;
 use std::pin::pin;
 
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::bandwidth::Bandwidth;
 use crate::config::{HalfClose, Splice, Timeouts};
+use crate::lazy_timer::LazyTimer;
 use crate::metrics::RelayTraffic;
 use crate::net::stream::Stream;
 
@@ -144,6 +146,7 @@ impl Relay {
         header: Vec<u8>,
         backend_left: impl FnOnce(),
     ) -> RelayReport {
+        let begin = Instant::now();
         let bytes = RelayTraffic::default();
         let traffic = TrafficCounters {
             bytes: &bytes,
@@ -154,11 +157,14 @@ impl Relay {
             splice: self.splice,
             half_close: self.half_close,
             bandwidth: self.bandwidth,
+            sets_nodelay: false,
+            begin,
         };
         let never = CutSignals {
             cut: pin!(pending()),
             at_once: None,
             request: None,
+            timer: pin!(LazyTimer::new(begin)),
             leaving: None,
         };
         let ahead = BytesAhead {
@@ -187,6 +193,7 @@ impl Relay {
 /// The result of a [`Relay`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RelayReport {
     /// Why it ended.
     pub end: RelayEnd,
@@ -215,3 +222,13 @@ pub enum RelayEnd {
     /// The session reached its maximum age: [`Timeouts::max_age`].
     MaxAge,
 }
+
+crate::names::names!(RelayEnd {
+    BackendReset = "backend_reset",
+    ClientReset = "client_reset",
+    Finished = "finished",
+    FirstByteTimeout = "first_byte_timeout",
+    HalfClosedTimeout = "half_closed_timeout",
+    IdleTimeout = "idle_timeout",
+    MaxAge = "max_age",
+});

@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use std::io;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
+
 use super::held_bytes::HeldBytes;
 use super::read_limit::ReadLimit;
 use super::socket::{end, read_some};
@@ -41,6 +43,8 @@ pub(super) struct Pump<'a> {
     limit: ReadLimit,
     /// Whether the session is cut, so that the last bytes are not delayed.
     is_cut: bool,
+    /// Whether `TCP_NODELAY` is still to be set on the sink, before a write that is not the first.
+    sets_nodelay: bool,
     /// Bytes that were read from the source.
     received: u64,
     /// Bytes that the sink accepted.
@@ -72,6 +76,7 @@ impl<'a> Pump<'a> {
             held: HeldBytes::Nothing,
             limit: ReadLimit::None,
             is_cut: false,
+            sets_nodelay: false,
             received: 0,
             sent: 0,
             added: 0,
@@ -95,6 +100,20 @@ impl<'a> Pump<'a> {
         }
         if self.state.is_sink_broken() {
             self.held = HeldBytes::Nothing;
+        }
+    }
+
+    /// Sets `TCP_NODELAY` on the sink before the second write.
+    pub(super) const fn set_nodelay_later(&mut self) {
+        self.sets_nodelay = true;
+    }
+
+    /// Called before each write.
+    fn prepare_sink(&mut self) {
+        if self.sets_nodelay && self.sent > 0 {
+            self.sets_nodelay = false;
+            // Fails only on a connection that has ended.
+            let _ = SockRef::from(self.sink).set_tcp_nodelay(true);
         }
     }
 

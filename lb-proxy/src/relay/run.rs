@@ -1,13 +1,11 @@
 //! The main loop of a relay: both directions, the time-outs, the cut and the close.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::select;
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::RelayEnd;
@@ -21,6 +19,7 @@ use super::setup::{BytesAhead, CutReason, CutSignals, RelaySettings, TrafficCoun
 use super::totals::RelayTotals;
 use crate::close_request::CloseRequest;
 use crate::config::HalfClose;
+use crate::lazy_timer::LazyTimer;
 use crate::metrics::Direction::{ToBackend, ToClient};
 use crate::net::stream::Stream;
 use crate::or_never::or_never;
@@ -60,9 +59,12 @@ where
     );
     let held = HeldBytes::rest_of_bytes(ahead.bytes, ahead.consumed);
     both.up.begin_with(held, ahead.announced);
+    if settings.sets_nodelay {
+        both.up.set_nodelay_later();
+    }
     let run = Run {
         both,
-        deadlines: Deadlines::new(settings.timeouts),
+        deadlines: Deadlines::new(settings.timeouts, settings.begin),
         half_close: settings.half_close,
         cuts,
         backend_left: Some(backend_left),
@@ -96,14 +98,13 @@ where
     )]
     fn run(mut self) -> impl Future<Output = F::Output> {
         async move {
-            let mut timer = pin!(sleep(Duration::MAX));
-            let event = self.next(timer.as_mut()).await;
+            let event = self.next().await;
             if let Some(totals) = self.totals {
                 totals.store(&self.both.up, &self.both.down);
             }
             match event {
                 RelayEvent::Cut(reason) => {
-                    Box::pin(self.deliver(timer)).await;
+                    Box::pin(self.deliver()).await;
                     reason
                 }
                 RelayEvent::Ended(end) => {
@@ -115,9 +116,9 @@ where
     }
 
     /// The next event that ends or cuts the relay.
-    async fn next(&mut self, mut timer: Pin<&mut Sleep>) -> RelayEvent<F::Output> {
+    async fn next(&mut self) -> RelayEvent<F::Output> {
         loop {
-            match poll_fn(|cx| self.advance(timer.as_mut(), cx)).await {
+            match poll_fn(|cx| self.advance(cx)).await {
                 Some(event) => return event,
                 None => yield_now().await,
             }
@@ -125,11 +126,7 @@ where
     }
 
     /// Moves the bytes that can be moved now. Completes with an event, or with `None` to yield to other sessions.
-    fn advance(
-        &mut self,
-        timer: Pin<&mut Sleep>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<RelayEvent<F::Output>>> {
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Option<RelayEvent<F::Output>>> {
         let both = &mut self.both;
         if !self.is_cut
             && let Poll::Ready(output) = self.cuts.cut.as_mut().poll(cx)
@@ -176,6 +173,7 @@ where
         if !is_drained || (is_paused && !both.is_paused()) {
             return Poll::Ready(None);
         }
+        let timer = self.cuts.timer.as_mut();
         let end = ready!(poll_expired(both, &mut self.deadlines, timer, cx));
         if end == RelayEnd::MaxAge && !self.deadlines.is_cut() {
             both.cut();
@@ -186,14 +184,14 @@ where
     }
 
     /// Delivers the bytes of a session that was cut, and closes it. Does neither if it must not wait.
-    async fn deliver(&mut self, timer: Pin<&mut Sleep>) {
+    async fn deliver(&mut self) {
         let CutSignals {
             at_once, request, ..
         } = self.cuts;
         let immediate = select! {
             biased;
             immediate = must_not_wait(at_once, request) => Some(immediate),
-            _ = self.next(timer) => None,
+            _ = self.next() => None,
         };
         match immediate {
             Some(immediate) => self.leave(immediate),
@@ -266,7 +264,7 @@ async fn must_not_wait(
 fn poll_expired(
     both: &Duplex<'_>,
     deadlines: &mut Deadlines<'_>,
-    mut timer: Pin<&mut Sleep>,
+    mut timer: Pin<&mut LazyTimer>,
     cx: &mut Context<'_>,
 ) -> Poll<RelayEnd> {
     let waiting = WaitState {
@@ -281,15 +279,7 @@ fn poll_expired(
         let Some((deadline, expired)) = deadlines.next(waiting) else {
             return Poll::Pending;
         };
-        // Progress does not reset the timer: it fires at a former deadline and is then reset.
-        if deadline < timer.deadline() {
-            timer.as_mut().reset(deadline);
-        }
-        ready!(timer.as_mut().poll(cx));
-        if Instant::now() < deadline {
-            timer.as_mut().reset(deadline);
-            continue;
-        }
+        ready!(timer.as_mut().poll_until(deadline, cx));
         if let Some(ago) = both.last_sent() {
             deadlines.note_sent(ago);
         }
@@ -303,6 +293,9 @@ fn poll_expired(
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::pin::pin;
+
+    use tokio::time::Instant;
 
     use super::*;
     use crate::config::{Splice, Timeouts};
@@ -327,12 +320,15 @@ mod tests {
             splice: Splice::Auto,
             half_close: HalfClose::Allow,
             bandwidth: crate::bandwidth::Bandwidth::unlimited(),
+            sets_nodelay: true,
+            begin: Instant::now(),
         };
         let token = CancellationToken::new();
         let cuts = CutSignals {
             cut: pin!(async { pending::<RelayEnd>().await }),
             at_once: Some(&token),
             request: None,
+            timer: pin!(LazyTimer::new(Instant::now())),
             leaving: Some(&token),
         };
         let (one, other) = (Stream::from(one), Stream::from(other));

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::RelayEnd;
@@ -9,6 +10,7 @@ use super::totals::RelayTotals;
 use crate::bandwidth::Bandwidth;
 use crate::close_request::CloseRequest;
 use crate::config::{HalfClose, Splice, Timeouts};
+use crate::lazy_timer::LazyTimer;
 use crate::metrics::RelayTraffic;
 
 /// The byte counters of both directions.
@@ -26,6 +28,11 @@ pub(crate) struct RelaySettings<'a> {
     pub(crate) splice: Splice,
     pub(crate) half_close: HalfClose,
     pub(crate) bandwidth: Bandwidth,
+    /// Whether the socket of the backend still has to be told not to delay small pieces (`TCP_NODELAY`). The kernel delays none
+    /// while nothing is unacknowledged, so there is time until the second write.
+    pub(crate) sets_nodelay: bool,
+    /// The time-outs count from then.
+    pub(crate) begin: Instant,
 }
 
 /// The bytes that the backend is sent first.
@@ -48,7 +55,7 @@ pub(crate) trait CutReason: From<RelayEnd> {
 
 impl CutReason for RelayEnd {}
 
-/// The signals that end a relay from outside.
+/// The signals that end a relay, apart from those of its sockets.
 #[derive(Debug)]
 pub(crate) struct CutSignals<'a, F> {
     /// Completes when the session is to be cut: the relay then delivers the acknowledged bytes and no more. The
@@ -59,6 +66,8 @@ pub(crate) struct CutSignals<'a, F> {
     /// Says whether both sides are to be reset, whatever they still have to deliver. The relay waits for that once it was
     /// cut or has ended, while it delivers and closes. It notes here that the session was cut.
     pub(crate) request: Option<&'a CloseRequest>,
+    /// The session's timer, for the time-outs of the relay.
+    pub(crate) timer: Pin<&'a mut LazyTimer>,
     /// Cancelled when the server begins to drain: the relay then leaves to the kernel what it can deliver alone.
     pub(crate) leaving: Option<&'a CancellationToken>,
 }

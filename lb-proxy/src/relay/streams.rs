@@ -58,7 +58,7 @@ impl Relay {
         let mut run = StreamRelay {
             up: HalfRelay::default(),
             down: HalfRelay::default(),
-            deadlines: Deadlines::new(&self.timeouts),
+            deadlines: Deadlines::new(&self.timeouts, Instant::now()),
             pacing: Pacing::new(self.bandwidth, 0),
             half_close: self.half_close,
         };

@@ -38,10 +38,12 @@ pub enum SavedStateError {
         limit: u64,
     },
     /// It has another version of the schema.
-    #[error("it has version {found}, and this program reads version {VERSION}")]
+    #[error("it has version {found}, and this program reads version {expected}")]
     Version {
         /// Its version.
         found: u64,
+        /// The version that is read.
+        expected: u64,
     },
 }
 
@@ -65,13 +67,26 @@ impl SavedState {
         if head.version != VERSION {
             return Err(SavedStateError::Version {
                 found: head.version,
+                expected: VERSION,
             });
         }
         let document: StateDocument = serde_json::from_slice(json).map_err(malformed)?;
         let state = Self::from(document);
-        match state.saved.duration_since(now) {
-            Ok(by) if by > TOLERANCE => Err(SavedStateError::Future { by }),
-            _ => Ok(state),
+        SavedStateError::check_time(state.saved, now)?;
+        Ok(state)
+    }
+}
+
+impl SavedStateError {
+    /// Fails for a state that was saved more than a minute after `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`Future`](Self::Future).
+    pub fn check_time(saved: SystemTime, now: SystemTime) -> Result<(), Self> {
+        match saved.duration_since(now) {
+            Ok(by) if by > TOLERANCE => Err(Self::Future { by }),
+            _ => Ok(()),
         }
     }
 }

@@ -17,6 +17,8 @@ use lb_core::BackendMemory;
 use lb_discovery::LastSet;
 
 #[cfg(feature = "saved-state")]
+pub use file::StateFile;
+#[cfg(feature = "saved-state")]
 pub use json::SavedStateError;
 
 /// What a server knows at one moment.

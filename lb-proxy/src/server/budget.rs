@@ -28,6 +28,7 @@ const OWN_DESCRIPTORS: &str = "/proc/self/fd";
 #[doc(alias = "worker_rlimit_nofile", alias = "ulimit-n")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DescriptorBudget {
     /// The limit of the process. `None`: no limit.
     pub limit: Option<u64>,

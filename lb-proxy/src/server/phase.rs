@@ -18,3 +18,12 @@ pub enum Phase {
     /// No session is left.
     Ended,
 }
+
+crate::names::names!(Phase {
+    Starting = "starting",
+    Serving = "serving",
+    Leaving = "leaving",
+    Draining = "draining",
+    Closing = "closing",
+    Ended = "ended",
+});

@@ -8,6 +8,7 @@ use lb_core::Endpoint;
 /// What a [reload](crate::Handle::reload) has changed.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ReloadReport {
     /// The addresses or paths of the listeners.
     ///
@@ -29,6 +30,7 @@ pub struct ReloadReport {
 /// How many reloads a server has had.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ReloadCounts {
     /// Reloads that were applied.
     pub applied: u64,
@@ -40,6 +42,7 @@ pub struct ReloadCounts {
 /// What a reload has done with the listeners or with the upstreams.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Changes<T> {
     /// New in the description.
     pub added: Vec<T>,
@@ -65,17 +68,34 @@ impl<T> Default for Changes<T> {
 /// How a shutdown went.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DrainReport {
     /// Sessions that were reset.
     pub aborted: u64,
     /// Sessions that were open when draining began, or were accepted until accepting had ended, and ended by themselves.
     pub completed: u64,
     /// From the end of accepting to the end of the last session: `draining` and `closing`.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::seconds")
+    )]
     pub elapsed: Duration,
     /// How long connections were accepted after the shutdown had begun.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::seconds")
+    )]
     pub pre_stop: Duration,
     /// How long sessions had time to end by themselves.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::seconds")
+    )]
     pub draining: Duration,
     /// How long it took to reset the remaining sessions.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::seconds")
+    )]
     pub closing: Duration,
 }

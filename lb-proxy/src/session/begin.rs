@@ -1,15 +1,17 @@
 //! Begin: the steps before the relay, in their order.
 
+use std::pin::Pin;
+
 use tokio::select;
 
 use super::Session;
 use super::choose::NextStep;
 use super::first_bytes::FirstBytes;
-use super::live::BackendStream;
+use super::live::Begun;
 use crate::close_reason::CloseReason;
 use crate::embedder_code::named;
+use crate::lazy_timer::LazyTimer;
 use crate::or_never::or_never;
-use crate::relay::BytesAhead;
 use crate::state::worker::Worker;
 
 impl Session {
@@ -17,7 +19,8 @@ impl Session {
     pub(super) async fn begin(
         &mut self,
         worker: &Worker,
-    ) -> Result<(BackendStream, BytesAhead), CloseReason> {
+        timer: Pin<&mut LazyTimer>,
+    ) -> Result<Begun, CloseReason> {
         if worker.live.is_on() {
             self.track(worker);
         }
@@ -29,12 +32,16 @@ impl Session {
         select! {
             biased;
             () = closed => Err(CloseReason::Operator),
-            begun = self.steps(worker) => begun,
+            begun = self.steps(worker, timer) => begun,
         }
     }
 
     /// The steps in their order. A listener that passes the session on makes it begin again.
-    async fn steps(&mut self, worker: &Worker) -> Result<(BackendStream, BytesAhead), CloseReason> {
+    async fn steps(
+        &mut self,
+        worker: &Worker,
+        timer: Pin<&mut LazyTimer>,
+    ) -> Result<Begun, CloseReason> {
         let mut first = FirstBytes::default();
         loop {
             let route = self.route();
@@ -59,9 +66,14 @@ impl Session {
                 NextStep::Again => {}
             }
         }
-        let backend = self.connect(first.is_empty(), &worker.counters).await?;
+        let connected = self.connect(first.is_empty(), &worker.counters, timer);
+        let (backend, connected_at) = connected.await?;
         first.prepend_header(self);
-        Ok((self.show_socket(backend), first.into_ahead()))
+        Ok(Begun {
+            backend: self.show_socket(backend),
+            connected_at,
+            ahead: first.into_ahead(),
+        })
     }
 
     /// The number of prereads up to the last one that may replace the client's address.

@@ -6,7 +6,7 @@ use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 use tokio::select;
 
-use super::pick::Dial;
+use super::pick::{Dial, DialingSession};
 use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
 
@@ -16,13 +16,21 @@ impl Dial<'_> {
         &self,
         waiting: F,
     ) -> Result<F::Output, CloseReason> {
-        match &self.session {
-            Some(session) => {
-                let (client, abandon) = (session.origin.client, session.abandon_silent);
-                while_client_stays(client, abandon, waiting).await
-            }
-            None => Ok(waiting.await),
+        while_session_stays(self.session.as_ref(), waiting).await
+    }
+}
+
+/// The same for the session that searches, if it is one.
+pub(super) async fn while_session_stays<F: Future>(
+    session: Option<&DialingSession<'_>>,
+    waiting: F,
+) -> Result<F::Output, CloseReason> {
+    match session {
+        Some(session) => {
+            let (client, abandon) = (session.origin.client, session.abandon_silent);
+            while_client_stays(client, abandon, waiting).await
         }
+        None => Ok(waiting.await),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Connect: one backend after another, until one accepts the connection.
 
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::Session;
+use super::client_gone::while_session_stays;
 use super::details::{ConnectedDetails, Details};
 use super::origin::origin_of;
 use super::pick::{Dial, DialingSession};
@@ -18,11 +20,12 @@ use crate::close_reason::CloseReason;
 use crate::embedder_code::named;
 use crate::failures::kind::ConnectFailure;
 use crate::hooks::{Attempt, AttemptError, AttemptOutcome, AttemptReport, Observation};
+use crate::lazy_timer::LazyTimer;
 use crate::live_sessions::SessionPhase;
 use crate::metrics::attempt_counts::AttemptEnd;
 use crate::metrics::session::SessionCounters;
 use crate::metrics::{Counters, RelayTraffic};
-use crate::net::connect::{ConnectError, connect};
+use crate::net::connect::{ConnectError, ConnectLimit, connect};
 use crate::net::stream::Stream;
 use crate::no_backend_cause::NoBackendCause;
 use crate::state::hops::MAX_HOPS;
@@ -33,14 +36,14 @@ use crate::upstream::{Lease, Upstream};
 const SHORTAGE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
 impl Session {
-    /// Connects to a backend. `silent` is whether the client has sent no byte yet.
+    /// Connects to a backend. `silent` is whether the client has sent no byte yet. Returns when the connection was established.
     pub(super) async fn connect(
         &mut self,
         silent: bool,
         counters: &Arc<Counters>,
-    ) -> Result<Stream, CloseReason> {
+        timer: Pin<&mut LazyTimer>,
+    ) -> Result<(Stream, Instant), CloseReason> {
         let route = &self.permit.listener.route;
-        let retry = route.retry.deadline;
         let upstream = self.upstream.as_ref().unwrap_or(&route.upstream);
         let key_parts = upstream.hash_key();
         let source = route.bind_source.of(|| self.connection());
@@ -67,21 +70,29 @@ impl Session {
             details: &mut self.details,
             abandon_silent: route.abandon_silent && silent,
         };
+        // `TCP_NODELAY` is set before the second write, if there is one.
+        let options = route.backend_options.nodelay(false);
         let mut dial = Dial {
             upstream,
             key,
             retry: &route.retry,
             connect_timeout: route.timeouts.connect,
             bind_source: source.as_ref().unwrap_or(&route.bind_source),
-            options: &route.backend_options,
+            options: &options,
             attempts: &mut self.attempts,
-            deadline: retry.and_then(|limit| Instant::now().checked_add(limit)),
+            timer,
+            deadline: None,
             tried: Tried::new(),
             session: Some(session),
             failure: None,
             last_error: None,
         };
-        let (lease, backend, begin) = dial.run().await?;
+        let Dialed {
+            lease,
+            stream,
+            begin,
+            connected_at,
+        } = dial.run().await?;
         dial.enter(SessionPhase::Relaying);
         let session = dial.session;
         let connection = session.and_then(|session| session.connection);
@@ -89,7 +100,8 @@ impl Session {
         if is_observed || first_byte.is_some() {
             let details = self.details.get_or_insert_default();
             let until_attempt = begin.saturating_duration_since(self.accepted_at);
-            note_connected(details, counters, first_byte, begin, until_attempt);
+            let took = connected_at.saturating_duration_since(begin);
+            note_connected(details, counters, first_byte, begin, until_attempt + took);
         }
         let attempts = self.details.iter().flat_map(|details| &details.attempts);
         if let Some(((hooks, connection), report)) =
@@ -101,44 +113,51 @@ impl Session {
             });
         }
         self.lease = Some(lease);
-        Ok(backend)
+        Ok((stream, connected_at))
     }
 }
 
-/// Begins the records of the relay, and keeps when the connection was established: its attempt began at `begin`,
-/// `until_attempt` after the client was accepted.
+/// Begins the records of the relay, and keeps when the connection was established: `after` the client was accepted, by an
+/// attempt that began at `begin`.
 fn note_connected(
     details: &mut Details,
     counters: &Arc<Counters>,
     first_byte: Option<Arc<AttemptTimes>>,
     begin: Instant,
-    until_attempt: Duration,
+    after: Duration,
 ) {
     let traffic = details
         .traffic
         .get_or_insert_with(|| Arc::new(RelayTraffic::of_session(counters, None)));
     traffic.begin_records(first_byte);
-    let report = details.attempts.last();
-    let took = report.and_then(|report| report.connected_after);
-    let took = took.unwrap_or_else(|| begin.elapsed());
-    let connected = ConnectedDetails::new(Arc::clone(traffic), until_attempt + took, begin);
+    let connected = ConnectedDetails::new(Arc::clone(traffic), after, begin);
     details.connected = Some(connected);
 }
 
+/// A connection with a backend.
+pub(crate) struct Dialed {
+    pub(crate) lease: Lease,
+    pub(crate) stream: Stream,
+    /// The begin of the attempt.
+    begin: Instant,
+    connected_at: Instant,
+}
+
 impl Dial<'_> {
-    /// Returns the lease, the connection, and when its attempt began.
-    pub(crate) async fn run(&mut self) -> Result<(Lease, Stream, Instant), CloseReason> {
+    pub(crate) async fn run(&mut self) -> Result<Dialed, CloseReason> {
         let tries = self.retry.tries.map_or(u32::MAX, NonZeroU32::get);
+        // One look at the clock serves several steps.
+        let mut now = Instant::now();
+        self.deadline = self.retry.deadline.and_then(|limit| now.checked_add(limit));
         loop {
-            if self.time_left() == Some(Duration::ZERO) {
+            if self.time_left(now) == Some(Duration::ZERO) {
                 let error = &"the time for all attempts is over";
                 return Err(self.without(error, CloseReason::NoBackend, NoBackendCause::Deadline));
             }
-            let lease = self.pick().await?;
+            let (lease, begin) = self.pick(now).await?;
             let full = self.connect_timeout;
-            let left = self.time_left().filter(|_| self.retry.ends_attempts);
+            let left = self.time_left(begin).filter(|_| self.retry.ends_attempts);
             let limit = left.map_or(full, |left| left.min(full));
-            let begin = Instant::now();
             let counted = self.counted().cloned();
             let counted = counted.as_ref().and_then(|traffic| traffic.counted());
             let counted = counted.map(|session| {
@@ -147,27 +166,34 @@ impl Dial<'_> {
             });
             self.show_attempt(&lease);
             let attempt = self.attempt(&lease, begin, limit).await;
+            now = Instant::now();
+            let elapsed = now.saturating_duration_since(begin);
             *self.attempts += 1;
             if let Some(counted) = counted {
-                counted.ended(attempt_end(&attempt), begin.elapsed());
+                counted.ended(attempt_end(&attempt), elapsed);
             }
             let route = self.session.as_ref().map(|session| session.route);
             let observer = route.and_then(|route| route.observer_of(observation_of(&attempt)));
             let backend = observer.is_some().then(|| lease.backend());
             match attempt {
                 Err(reason) => {
-                    self.observe(backend, Err(None), false, begin);
+                    self.observe(backend, Err(None), false, (begin, elapsed));
                     return Err(reason);
                 }
                 Ok(Ok(stream)) => {
-                    lease.connected(self.upstream);
-                    self.observe(backend, Ok(&stream), false, begin);
-                    return Ok((lease, stream, begin));
+                    lease.connected(self.upstream, self.upstream.at(now));
+                    self.observe(backend, Ok(&stream), false, (begin, elapsed));
+                    return Ok(Dialed {
+                        lease,
+                        stream,
+                        begin,
+                        connected_at: now,
+                    });
                 }
                 Ok(Err(error)) => {
                     self.tried.insert(lease.addr());
                     let ejects = lease.failed(&error, limit == full, self.recorder());
-                    self.observe(backend, Err(Some(&error)), ejects, begin);
+                    self.observe(backend, Err(Some(&error)), ejects, (begin, elapsed));
                     if self.session.is_none() {
                         self.last_error = Some(error);
                     }
@@ -182,7 +208,7 @@ impl Dial<'_> {
 
     /// One attempt since `begin`, for as long as the client stays.
     async fn attempt(
-        &self,
+        &mut self,
         lease: &Lease,
         begin: Instant,
         limit: Duration,
@@ -195,14 +221,23 @@ impl Dial<'_> {
         if hops > MAX_HOPS {
             return Ok(Err(ConnectError::Loop));
         }
-        let mut left = limit;
+        let (mut since, mut left) = (begin, limit);
         let mut pause = SHORTAGE.0;
         loop {
-            let options = self.options;
-            let begun = |socket: &Socket| self.record_hop(socket, hops);
+            let (options, session) = (self.options, self.session.as_ref());
+            let begun = |socket: &Socket| {
+                session
+                    .into_iter()
+                    .for_each(|session| session.record_hop(socket, hops));
+            };
             let own = hops > 0;
-            let connected = connect(&to, own, self.bind_source, options, Some(left), begun);
-            match self.while_client_stays(connected).await? {
+            let time = Some(ConnectLimit {
+                within: left,
+                since,
+                timer: self.timer.as_mut(),
+            });
+            let connected = connect(&to, own, self.bind_source, options, time, begun);
+            match while_session_stays(session, connected).await? {
                 // Sessions that end make room. Another backend would not.
                 Err(ConnectError::Shortage(error, _)) if pause < left => {
                     if let Some(session) = &self.session {
@@ -211,7 +246,8 @@ impl Dial<'_> {
                     debug!(%error, "Attempt to connect waits");
                     self.while_client_stays(sleep(pause)).await?;
                     pause = (pause * 2).min(SHORTAGE.1);
-                    left = limit.saturating_sub(begin.elapsed());
+                    since = Instant::now();
+                    left = limit.saturating_sub(since.saturating_duration_since(begin));
                 }
                 connected => return Ok(connected),
             }
@@ -229,13 +265,14 @@ impl Dial<'_> {
         }
     }
 
-    /// Lets the hooks observe an attempt, and keeps it for their summary. `Err(None)` was abandoned.
+    /// Lets the hooks observe an attempt, and keeps it for their summary. `Err(None)` was abandoned. The times are the begin
+    /// and how long it took.
     fn observe(
         &mut self,
         backend: Option<Arc<Backend>>,
         attempt: Result<&Stream, Option<&ConnectError>>,
         ejects: bool,
-        begin: Instant,
+        (begin, elapsed): (Instant, Duration),
     ) {
         let Some(session) = &mut self.session else {
             return;
@@ -258,7 +295,6 @@ impl Dial<'_> {
                 ConnectFailure::Timeout => AttemptOutcome::Timeout,
             },
         };
-        let elapsed = begin.elapsed();
         let observed = Attempt {
             upstream: self.upstream,
             backend: &backend,

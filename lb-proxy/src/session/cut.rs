@@ -4,87 +4,54 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
 use tokio::select;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use tokio_util::sync::CancellationToken;
 
 use super::live::BackendStream;
 use super::progress::ProgressReports;
 use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
 use crate::or_never::or_never;
-use crate::state::worker::{CutOff, Worker};
+use crate::state::cut_off::{CutOffEvent, CutOffWait};
+use crate::state::worker::Worker;
 use crate::upstream::drain::LossWatcher;
 
 /// What is looked at to find out whether a session that relays is cut off.
 pub(super) struct CutWatch<'a> {
-    pub(super) cut_off: CutOff,
     pub(super) worker: &'a Worker,
     pub(super) client: &'a Stream,
     pub(super) backend: BackendStream,
 }
 
-impl CutWatch<'_> {
-    /// Completes when the session is cut off, or is an orphan for too long.
-    async fn asked(&self, mut cut_off: CutOff) -> CloseReason {
+impl<'a> CutWatch<'a> {
+    /// Completes when the session is an orphan for too long.
+    fn orphaned(&'a self) -> Orphaned<'a> {
         let local = self.client.local_addr().ok();
         let lost = self.worker.lost_addresses();
-        loop {
-            let orphaned = or_never(local.map(|local| lost.orphaned(local.ip())));
-            select! {
-                biased;
-                () = cut_off.token.cancelled() => if !self.worker.renew(&mut cut_off) {
-                    return CloseReason::Aborted;
-                },
-                () = orphaned => return CloseReason::AddressLost,
-            }
-        }
+        Box::pin(or_never(local.map(|local| lost.orphaned(local.ip()))))
     }
 }
 
-pin_project! {
-    /// Completes when the shutdown cuts the session off, when an operator closes it, or when its local address is lost.
-    ///
-    /// Every idle session carries it, so it is written by hand: an `async fn` keeps its arguments beside the futures.
-    pub(super) struct CutOrClosed<'a> {
-        watch: &'a CutWatch<'a>,
-        #[pin]
-        state: CutState<'a>,
-    }
-}
+type Orphaned<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-pin_project! {
-    #[project = CutStateProjection]
-    enum CutState<'a> {
-        // Waits for the token that the session began to relay with.
-        Waiting {
-            #[pin]
-            cut_off: WaitForCancellationFuture<'a>,
-        },
-        // The session was asked whether it is an orphan.
-        Asked {
-            future: Pin<Box<dyn Future<Output = CloseReason> + Send + 'a>>,
-        },
-    }
+/// Completes when the shutdown cuts the session off, when an operator closes it, or when its local address is lost.
+///
+/// Every idle session carries it, so it is written by hand: an `async fn` keeps its arguments beside the futures.
+pub(super) struct CutOrClosed<'a> {
+    watch: &'a CutWatch<'a>,
+    cut_off: Pin<&'a mut CutOffWait<'a>>,
+    /// Present once the session was asked whether it is an orphan.
+    orphaned: Option<Orphaned<'a>>,
 }
 
 impl<'a> CutOrClosed<'a> {
-    pub(super) fn new(watch: &'a CutWatch<'a>) -> Self {
-        let state = match watch.worker.lost_addresses().are_some() {
-            // It may have missed the question.
-            true => CutState::asked(watch, watch.cut_off.clone()),
-            false => CutState::Waiting {
-                cut_off: watch.cut_off.token.cancelled(),
-            },
-        };
-        Self { watch, state }
-    }
-}
-
-impl<'a> CutState<'a> {
-    fn asked(watch: &'a CutWatch<'a>, cut_off: CutOff) -> Self {
-        Self::Asked {
-            future: Box::pin(watch.asked(cut_off)),
+    pub(super) fn new(watch: &'a CutWatch<'a>, cut_off: Pin<&'a mut CutOffWait<'a>>) -> Self {
+        // It may have missed the question.
+        let is_asked = watch.worker.lost_addresses().are_some();
+        Self {
+            watch,
+            cut_off,
+            orphaned: is_asked.then(|| watch.orphaned()),
         }
     }
 }
@@ -93,23 +60,19 @@ impl Future for CutOrClosed<'_> {
     type Output = CloseReason;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        let mut this = self.project();
-        let watch = *this.watch;
-        if let CutStateProjection::Waiting { cut_off } = this.state.as_mut().project()
-            && cut_off.poll(cx).is_ready()
-        {
-            let mut renewed = watch.cut_off.clone();
-            if !watch.worker.renew(&mut renewed) {
-                return Poll::Ready(CloseReason::Aborted);
+        let this = self.get_mut();
+        while let Poll::Ready(event) = this.cut_off.as_mut().poll_event(cx) {
+            match event {
+                CutOffEvent::Asked => this.orphaned = Some(this.watch.orphaned()),
+                CutOffEvent::CutOff => return Poll::Ready(CloseReason::Aborted),
             }
-            this.state.set(CutState::asked(watch, renewed));
         }
-        if let CutStateProjection::Asked { future } = this.state.project()
-            && let Poll::Ready(reason) = future.as_mut().poll(cx)
+        if let Some(orphaned) = &mut this.orphaned
+            && orphaned.as_mut().poll(cx).is_ready()
         {
-            return Poll::Ready(reason);
+            return Poll::Ready(CloseReason::AddressLost);
         }
-        match watch.backend.live() {
+        match this.watch.backend.live() {
             Some(live) => {
                 let closed = live.close_request().poll_close(cx);
                 closed.map(|()| CloseReason::Operator)
@@ -138,14 +101,18 @@ impl OtherCuts {
 
     /// Completes when the session is [cut off or closed](CutOrClosed), or is due to end because its backend was lost or
     /// its listener was removed.
-    pub(super) async fn due(self: Box<Self>, watch: &CutWatch<'_>) -> CloseReason {
+    pub(super) async fn due<'a>(
+        self: Box<Self>,
+        watch: &'a CutWatch<'a>,
+        cut_off: Pin<&'a mut CutOffWait<'a>>,
+    ) -> CloseReason {
         let Self {
             backend,
             listener,
             reports,
         } = *self;
         let listener_removed = or_never(listener.map(CancellationToken::cancelled_owned));
-        let cut_or_closed = CutOrClosed::new(watch);
+        let cut_or_closed = CutOrClosed::new(watch, cut_off);
         let backend_lost = or_never(backend.map(LossWatcher::due));
         let reporting = or_never(reports.map(ProgressReports::run));
         select! {

@@ -3,12 +3,15 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Session;
 use super::details::Details;
 use super::pick::Dial;
 use crate::live_sessions::SessionPhase;
 use crate::live_sessions::entry::LiveSession;
 use crate::net::stream::Stream;
+use crate::relay::BytesAhead;
 use crate::state::worker::Worker;
 use crate::upstream::Lease;
 
@@ -59,6 +62,13 @@ impl Session {
         live.change(|state| state.socket = Arc::downgrade(&shown));
         BackendStream::Shown(shown, Arc::clone(live))
     }
+}
+
+/// What a session that has begun relays with.
+pub(super) struct Begun {
+    pub(super) backend: BackendStream,
+    pub(super) connected_at: Instant,
+    pub(super) ahead: BytesAhead,
 }
 
 /// The connection of a session with its backend. Dropping it closes the connection.

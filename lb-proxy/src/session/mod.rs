@@ -5,7 +5,7 @@ mod begin;
 mod choose;
 mod client_gone;
 mod close;
-mod connect;
+pub(crate) mod connect;
 mod cut;
 mod details;
 #[cfg(feature = "admin")]
@@ -24,11 +24,12 @@ mod relay;
 mod respond;
 mod summarize;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use futures::FutureExt;
 use tokio::select;
@@ -37,20 +38,22 @@ use tokio::time::Instant;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::embedder_code::Panicked;
+use crate::lazy_timer::LazyTimer;
 use crate::limits::client_zone::ClientPermit;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
-use crate::relay::{BytesAhead, RelayTotals};
+use crate::relay::RelayTotals;
 use crate::session_id::SessionId;
+use crate::state::cut_off::{CutOffEvent, CutOffWait};
 use crate::state::listener::ListenerState;
 use crate::state::permit::SessionPermit;
 use crate::state::route::Route;
-use crate::state::worker::{CutOff, Worker};
+use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
 use cut::{CutOrClosed, CutWatch};
 use details::Details;
-use live::BackendStream;
+use live::Begun;
 use origin::{Ends, Origin, origin_of};
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
@@ -155,11 +158,17 @@ impl Session {
         worker: &'a Worker,
     ) -> impl Future<Output = Result<CloseReason, CloseReason>> + Send + 'a {
         async move {
-            let (cut_off, backend, ahead) = Box::pin(self.begin_or_cut(worker)).await?;
+            let mut cut_off = pin!(CutOffWait::new(worker));
+            let mut timer = pin!(LazyTimer::new(self.accepted_at));
+            let begun = Box::pin(self.begin_or_cut(worker, timer.as_mut(), cut_off.as_mut()));
+            let Begun {
+                backend,
+                connected_at,
+                ahead,
+            } = begun.await?;
             let cuts = self.other_cuts(worker);
-            let relaying = self.relaying();
+            let relaying = self.relaying(connected_at);
             let watch = CutWatch {
-                cut_off,
                 worker,
                 client: relaying.client,
                 backend,
@@ -167,14 +176,16 @@ impl Session {
             Ok(match cuts {
                 Some(cuts) => {
                     let relay = async {
-                        let cut = pin!(cuts.due(&watch));
-                        relaying.relay(&watch.backend, ahead, worker, cut).await
+                        let cut = pin!(cuts.due(&watch, cut_off));
+                        let backend = &watch.backend;
+                        relaying.relay(backend, ahead, worker, timer, cut).await
                     };
                     Box::pin(relay).await
                 }
                 None => {
-                    let cut = pin!(CutOrClosed::new(&watch));
-                    relaying.relay(&watch.backend, ahead, worker, cut).await
+                    let cut = pin!(CutOrClosed::new(&watch, cut_off));
+                    let backend = &watch.backend;
+                    relaying.relay(backend, ahead, worker, timer, cut).await
                 }
             })
         }
@@ -184,22 +195,20 @@ impl Session {
     async fn begin_or_cut(
         &mut self,
         worker: &Worker,
-    ) -> Result<(CutOff, BackendStream, BytesAhead), CloseReason> {
-        let mut cut_off = worker.cut_off();
-        let mut begin = pin!(self.begin(worker));
-        loop {
-            select! {
-                biased;
-                // A question about lost addresses is answered when the session relays.
-                () = cut_off.token.cancelled() => if !worker.renew(&mut cut_off) {
-                    return Err(CloseReason::Aborted);
-                },
-                begun = &mut begin => {
-                    let (backend, ahead) = begun?;
-                    return Ok((cut_off, backend, ahead));
+        timer: Pin<&mut LazyTimer>,
+        mut cut_off: Pin<&mut CutOffWait<'_>>,
+    ) -> Result<Begun, CloseReason> {
+        let mut begin = pin!(self.begin(worker, timer));
+        poll_fn(|cx| {
+            // A question about lost addresses is answered when the session relays.
+            while let Poll::Ready(event) = cut_off.as_mut().poll_event(cx) {
+                if event == CutOffEvent::CutOff {
+                    return Poll::Ready(Err(CloseReason::Aborted));
                 }
             }
-        }
+            begin.as_mut().poll(cx)
+        })
+        .await
     }
 
     fn connection(&self) -> Connection {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use socket2::Socket;
 
-use super::pick::Dial;
+use super::pick::{Dial, DialingSession};
 use crate::net::unix::own_key;
 
 impl Dial<'_> {
@@ -21,14 +21,15 @@ impl Dial<'_> {
         let before = session.hops.max(hops.take(session.peer));
         before.saturating_add(1)
     }
+}
 
+impl DialingSession<'_> {
     /// Records a connection that an own listener will accept.
     pub(super) fn record_hop(&self, socket: &Socket, hops: u8) {
         let addr = || socket.local_addr().ok()?.as_socket();
         let from = (hops > 0).then(|| addr().or_else(|| own_key(socket)));
-        if let Some((from, session)) = from.flatten().zip(self.session.as_ref()) {
-            let trackers = session.origin.listener.trackers();
-            trackers.hops.record(from, hops);
+        if let Some(from) = from.flatten() {
+            self.origin.listener.trackers().hops.record(from, hops);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::config::Retry;
 use crate::connection::Connection;
 use crate::embedder_code::Panicked;
 use crate::failures::kind::{Failure, FailureEvent};
+use crate::lazy_timer::LazyTimer;
 use crate::live_sessions::SessionPhase;
 use crate::metrics::{Counters, RelayTraffic};
 use crate::net::bind_source::BindSource;
@@ -43,6 +45,9 @@ pub(crate) struct Dial<'a> {
     pub(crate) options: &'a SocketOptions,
     /// Counts the attempts.
     pub(crate) attempts: &'a mut u32,
+    /// The session's timer, for the time-out of an attempt.
+    pub(crate) timer: Pin<&'a mut LazyTimer>,
+    /// The end of the time for all attempts, once they have begun.
     pub(crate) deadline: Option<Instant>,
     pub(crate) tried: Tried,
     /// `None` for a caller that is no session.
@@ -79,20 +84,23 @@ pub(crate) struct DialFailure {
 }
 
 impl Dial<'_> {
-    /// Leases a backend that the session has not tried yet.
-    pub(super) async fn pick(&mut self) -> Result<Lease, CloseReason> {
+    /// Leases a backend that the session has not tried yet, at the time `now`. Returns the time of the lease.
+    pub(super) async fn pick(&mut self, mut now: Instant) -> Result<(Lease, Instant), CloseReason> {
         loop {
-            match self.upstream.pick(&self.key, &self.tried) {
-                Ok(lease) => return Ok(lease),
+            let at = self.upstream.at(now);
+            match self.upstream.pick(&self.key, &self.tried, at) {
+                Ok(lease) => return Ok((lease, now)),
                 Err(PickError::NotReady) => self.first_membership().await?,
-                Err(error) => return self.queue(error).await,
+                Err(error) => return Ok((self.queue(error).await?, Instant::now())),
             }
+            now = Instant::now();
         }
     }
 
     async fn first_membership(&mut self) -> Result<(), CloseReason> {
         self.enter(SessionPhase::Queued);
-        let limit = self.time_left().unwrap_or(FIRST_MEMBERSHIP);
+        let limit = self.time_left(Instant::now());
+        let limit = limit.unwrap_or(FIRST_MEMBERSHIP);
         let ready = timeout(limit, self.upstream.ready());
         let ready = self.while_client_stays(ready).await?;
         ready.map_err(|_| {
@@ -159,10 +167,10 @@ impl Dial<'_> {
         traffic.filter(|traffic| traffic.counted().is_some())
     }
 
-    /// The time that is left for all attempts.
-    pub(super) fn time_left(&self) -> Option<Duration> {
+    /// The time that is left for all attempts at `now`.
+    pub(super) fn time_left(&self, now: Instant) -> Option<Duration> {
         let deadline = self.deadline?;
-        Some(deadline.saturating_duration_since(Instant::now()))
+        Some(deadline.saturating_duration_since(now))
     }
 
     /// Reports that the session gets no backend, and returns the `reason` for its end.

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Session;
 use super::cut::OtherCuts;
 use super::details::Details;
@@ -11,6 +13,7 @@ use super::progress::ProgressReports;
 use crate::bandwidth::Bandwidth;
 use crate::close_reason::CloseReason;
 use crate::embedder_code::named;
+use crate::lazy_timer::LazyTimer;
 use crate::metrics::RelayTraffic;
 use crate::net::stream::Stream;
 use crate::relay::{
@@ -29,6 +32,7 @@ pub(super) struct Relaying<'a> {
     route: &'a Route,
     totals: &'a RelayTotals,
     bandwidth: Bandwidth,
+    begin: Instant,
 }
 
 impl<'a> Relaying<'a> {
@@ -38,6 +42,7 @@ impl<'a> Relaying<'a> {
         backend: &'a Stream,
         ahead: BytesAhead,
         worker: &'a Worker,
+        timer: Pin<&'a mut LazyTimer>,
         cut: Pin<&'a mut impl Future<Output = CloseReason>>,
     ) -> impl Future<Output = CloseReason> {
         let Self {
@@ -47,6 +52,7 @@ impl<'a> Relaying<'a> {
             route,
             totals,
             bandwidth,
+            begin,
         } = self;
         let counters = &worker.counters;
         let own = details.and_then(|details| details.traffic.as_deref());
@@ -62,11 +68,14 @@ impl<'a> Relaying<'a> {
             splice: route.splice,
             half_close: route.half_close,
             bandwidth,
+            sets_nodelay: route.backend_options.nodelay && !backend.is_unix(),
+            begin,
         };
         let cuts = CutSignals {
             cut,
             at_once: Some(&worker.abort),
             request: live.map(|live| live.close_request()),
+            timer,
             leaving: Some(&worker.stop),
         };
         let left = move || {
@@ -79,8 +88,8 @@ impl<'a> Relaying<'a> {
 }
 
 impl Session {
-    /// The parts that its relay borrows.
-    pub(super) fn relaying(&mut self) -> Relaying<'_> {
+    /// The parts that its relay borrows. The relay begins at `begin`.
+    pub(super) fn relaying(&mut self, begin: Instant) -> Relaying<'_> {
         let bandwidth = self.bandwidth();
         let Self {
             client,
@@ -97,6 +106,7 @@ impl Session {
             route: &permit.listener.route,
             totals,
             bandwidth,
+            begin,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! live as long as the server.
 
 pub(crate) mod bandwidth_setting;
+pub(crate) mod cut_off;
 pub(crate) mod hops;
 pub(crate) mod listener;
 pub(crate) mod listener_table;

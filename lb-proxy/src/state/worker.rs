@@ -29,14 +29,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// How many cohorts the sessions of a worker form. A shutdown resets one cohort after the other.
 pub(crate) const COHORTS: usize = 64;
 
-/// What cuts a session off.
-#[derive(Clone, Debug)]
-pub(crate) struct CutOff {
-    /// Cancelled when the session is cut off, or asked; see [`Worker::renew`].
-    pub(crate) token: CancellationToken,
-    cohort: usize,
-}
-
 /// The state of one worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -82,22 +74,15 @@ impl Worker {
         })
     }
 
-    /// What cuts off the session that was accepted last.
-    pub(crate) fn cut_off(&self) -> CutOff {
-        let cohort = self.counters.accepted.get() as usize % COHORTS;
-        CutOff {
-            token: self.cohort(cohort).clone(),
-            cohort,
-        }
+    /// The number of the cohort of the session that was accepted last.
+    pub(super) fn last_cohort(&self) -> usize {
+        self.counters.accepted.get() as usize % COHORTS
     }
 
-    /// Takes the new token after that of `cut_off` was cancelled. False if that has cut the session off: otherwise the session
-    /// was only [asked](Self::ask_cohort) whether it is an orphan.
-    pub(crate) fn renew(&self, cut_off: &mut CutOff) -> bool {
-        let token = self.cohort(cut_off.cohort).clone();
-        let is_renewed = !token.is_cancelled();
-        cut_off.token = token;
-        is_renewed
+    /// The token of a cohort. When it is cancelled and the next one is not, the sessions of the cohort were only
+    /// [asked](Self::ask_cohort).
+    pub(super) fn cohort_token(&self, number: usize) -> CancellationToken {
+        self.cohort(number).clone()
     }
 
     /// Lets the sessions of the cohort with this number, below [`COHORTS`], look whether their local address is lost.

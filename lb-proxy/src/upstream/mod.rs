@@ -42,6 +42,7 @@ use std::sync::{
 use lb_core::{BackendSet, Balancer, BalancerConfig, Health, Policy, Priority, Timestamp};
 use lb_discovery::{Driver, DriverHandle, DriverStatus};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::embedder_code::catch;
@@ -179,6 +180,11 @@ impl Upstream {
     /// The time of the upstream's clock, which the timestamps in [`backends`](Self::backends) refer to.
     pub fn now(&self) -> Timestamp {
         self.shared().clock.now()
+    }
+
+    /// The time of its clock at a moment.
+    pub(crate) fn at(&self, moment: Instant) -> Timestamp {
+        self.shared().clock.at(moment)
     }
 
     /// The status of its sources.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lb_core::{Endpoint, FailureEffect};
+use lb_core::{Endpoint, FailureEffect, Timestamp};
 use tracing::{debug, warn};
 
 use super::Upstream;
@@ -34,8 +34,8 @@ pub(crate) struct ServerRecorder<'a> {
 impl Lease {
     /// The backend took the connection. That ends its failures in a row, and the drain of its sessions if it was
     /// unhealthy.
-    pub(crate) fn connected(&self, upstream: &Upstream) {
-        self.report_connected(upstream.now());
+    pub(crate) fn connected(&self, upstream: &Upstream, now: Timestamp) {
+        self.report_connected(now);
         upstream.note_connected(self.addr());
     }
 

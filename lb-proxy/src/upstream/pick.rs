@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use lb_core::{Explanation, Pick, PickError, PickRequest, Rng, SplitMix64, Tried, Verdict};
+use lb_core::{
+    Explanation, Pick, PickError, PickRequest, Rng, SplitMix64, Timestamp, Tried, Verdict,
+};
 
 use super::Upstream;
 use super::hash_key::HashKey;
@@ -20,20 +22,30 @@ thread_local! {
 }
 
 impl Upstream {
-    /// Picks for a connection with `key`, unless other connections wait already.
-    pub(crate) fn pick(&self, key: &HashKey, tried: &Tried) -> Result<Lease, PickError> {
+    /// Picks for a connection with `key`, unless other connections wait already. `now` is the time.
+    pub(crate) fn pick(
+        &self,
+        key: &HashKey,
+        tried: &Tried,
+        now: Timestamp,
+    ) -> Result<Lease, PickError> {
         if self.queued() > 0 {
             return Err(PickError::Exhausted);
         }
-        self.pick_now(key, tried).map(|pick| self.lease(pick))
+        self.pick_now(key, tried, now).map(|pick| self.lease(pick))
     }
 
     /// A panic of the policy unwinds to the caller, under the name [`PICKER`].
-    pub(super) fn pick_now(&self, key: &HashKey, tried: &Tried) -> Result<Pick, PickError> {
+    pub(super) fn pick_now(
+        &self,
+        key: &HashKey,
+        tried: &Tried,
+        now: Timestamp,
+    ) -> Result<Pick, PickError> {
         let request = PickRequest::new(tried).key(key.as_bytes());
         let pick = with_rng(|rng| {
             let balancer = &self.shared().balancer;
-            named(PICKER, || balancer.pick(&request, self.now(), rng))
+            named(PICKER, || balancer.pick(&request, now, rng))
         })?;
         // A policy that breaks its contract must not make a session connect to one backend again and again.
         if !tried.is_empty() && tried.contains(pick.addr()) {
@@ -203,7 +215,7 @@ mod tests {
             let local = ([10, 0, 0, 1], 446).into();
             let connection = Connection::new(client, local).with_server_name(name.as_bytes());
             let (explained, key) = upstream.explain_connection(&connection).unwrap();
-            let picked = upstream.pick(&key, &Tried::new()).ok();
+            let picked = upstream.pick(&key, &Tried::new(), upstream.now()).ok();
             prop_assert_eq!(
                 explained.chosen,
                 picked.as_ref().map(Lease::addr),

@@ -36,6 +36,12 @@ pub enum TransitionKind {
     Unhealthy,
 }
 
+crate::names::names!(TransitionKind {
+    Ejected = "ejected",
+    Healthy = "healthy",
+    Unhealthy = "unhealthy",
+});
+
 impl From<Health> for TransitionKind {
     fn from(health: Health) -> Self {
         match health {

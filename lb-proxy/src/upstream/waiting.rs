@@ -65,7 +65,7 @@ impl Upstream {
     pub(super) fn serve_queue(&self) {
         let wait_queue = &self.shared().wait_queue;
         if wait_queue.is_used() {
-            wait_queue.serve(|key, tried| catch(PICKER, || self.pick_now(key, tried)));
+            wait_queue.serve(|key, tried| catch(PICKER, || self.pick_now(key, tried, self.now())));
         }
     }
 }
@@ -128,8 +128,10 @@ mod tests {
 
         let key = HashKey::none();
         let mut tried = Tried::new();
-        let first = upstream.pick(&key, &tried).expect("a backend");
-        assert!(upstream.pick(&key, &tried).is_err());
+        let first = upstream
+            .pick(&key, &tried, upstream.now())
+            .expect("a backend");
+        assert!(upstream.pick(&key, &tried, upstream.now()).is_err());
         drop(first);
         let second = upstream.wait(&key, &mut tried).await.expect("a backend");
         assert_eq!(second.addr(), addr);

@@ -253,7 +253,7 @@ async fn a_file_that_cannot_be_used_is_an_error_and_a_missing_one_is_none() {
     let newer = text.replace("\"version\":1", "\"version\":2");
     assert!(matches!(
         refused(newer.as_bytes()),
-        SavedStateError::Version { found: 2 }
+        SavedStateError::Version { found: 2, .. }
     ));
     for content in ["", "{}", "[]", "0\n", "\u{0}", "{\"version\":1}"] {
         let error = refused(content.as_bytes());

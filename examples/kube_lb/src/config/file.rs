@@ -7,7 +7,7 @@ use std::time::Duration;
 use lb_proxy::readiness_report::ReadyFileSettings;
 use serde::Deserialize;
 
-use super::{ConfigError, LeaseSettings, value};
+use super::{ConfigError, LeaseSettings, StateSettings, value};
 use crate::plan::Reach;
 use crate::units;
 
@@ -17,8 +17,11 @@ const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(10);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConfigFile {
-    #[serde(default)]
-    pub(super) cluster: ClusterFile,
+    pub(super) cluster: Option<ClusterFile>,
+    pub(super) clusters: Option<Vec<NamedClusterFile>>,
+    #[serde(default = "stale_after")]
+    pub(super) stale_after: String,
+    pub(super) state: Option<StateFile>,
     pub(super) class: Option<String>,
     pub(super) gateway_controller: Option<String>,
     #[serde(default)]
@@ -44,6 +47,27 @@ pub(super) struct ConfigFile {
 pub(super) struct ClusterFile {
     pub(super) kubeconfig: Option<PathBuf>,
     pub(super) context: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NamedClusterFile {
+    pub(super) name: String,
+    pub(super) kubeconfig: Option<PathBuf>,
+    pub(super) context: Option<String>,
+    #[serde(default)]
+    pub(super) priority: u8,
+    pub(super) weight: Option<u16>,
+    pub(super) networks: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StateFile {
+    file: PathBuf,
+    #[serde(default = "state_interval")]
+    interval: String,
+    max_age: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -99,6 +123,14 @@ fn drain_timeout() -> String {
     "30s".to_owned()
 }
 
+fn stale_after() -> String {
+    "30s".to_owned()
+}
+
+fn state_interval() -> String {
+    "30s".to_owned()
+}
+
 fn lease_name() -> String {
     "kube-lb".to_owned()
 }
@@ -119,6 +151,18 @@ impl From<BackendsFile> for Reach {
 /// Reads the time of `setting`.
 pub(super) fn duration(setting: &'static str, text: &str) -> Result<Duration, ConfigError> {
     units::duration(text).map_err(|error| value(setting, error.to_string()))
+}
+
+impl StateFile {
+    pub(super) fn into_settings(self) -> Result<StateSettings, ConfigError> {
+        let max_age = self.max_age.as_deref();
+        let max_age = max_age.map(|text| duration("state.max_age", text));
+        Ok(StateSettings {
+            file: self.file,
+            interval: duration("state.interval", &self.interval)?,
+            max_age: max_age.transpose()?,
+        })
+    }
 }
 
 impl ReadyFile {

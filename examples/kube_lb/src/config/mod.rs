@@ -1,17 +1,18 @@
 //! The configuration file.
 //!
-//! `file` is exactly what a user writes; [`Config`] is what the program works with.
+//! `file` is exactly what a user writes; [`Config`] is what the program works with. `clusters` checks the clusters.
 
+mod clusters;
 mod file;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lb_discovery::kubernetes::Cluster;
 use lb_proxy::readiness_report::ReadyFileSettings;
 
 use crate::addresses::{Pool, Pools, PoolsError, RangeError};
+use crate::clusters::ClusterPlace;
 use crate::names::{CLASS, GATEWAY_CONTROLLER};
 use crate::plan::Reach;
 use file::ConfigFile;
@@ -19,8 +20,12 @@ use file::ConfigFile;
 /// The settings of the program.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How the API server is reached.
-    pub cluster: ClusterPlace,
+    /// The clusters, the primary one first. There is at least one.
+    pub clusters: Vec<ClusterPlace>,
+    /// How old what is known of another cluster than the primary one may be before statuses say so.
+    pub stale_after: Duration,
+    /// The file from which the next process begins.
+    pub state: Option<StateSettings>,
     /// The `loadBalancerClass` of the Services that are served.
     pub class: String,
     /// The `controllerName` of the GatewayClasses that are served.
@@ -49,13 +54,15 @@ pub struct Config {
     pub drain_timeout: Duration,
 }
 
-/// How the API server is reached.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct ClusterPlace {
-    /// The kubeconfig. `None`: what kubectl would use, and inside of a pod its service account.
-    pub kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig. `None`: its current one.
-    pub context: Option<String>,
+/// The file from which the next process begins.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StateSettings {
+    /// The file.
+    pub file: PathBuf,
+    /// How often it is written.
+    pub interval: Duration,
+    /// The age from which on it is ignored. `None`: none.
+    pub max_age: Option<Duration>,
 }
 
 /// The Lease by which replicas decide which of them writes.
@@ -149,10 +156,9 @@ impl Config {
             ));
         }
         Ok(Self {
-            cluster: ClusterPlace {
-                kubeconfig: file.cluster.kubeconfig,
-                context: file.cluster.context,
-            },
+            clusters: clusters::read(file.cluster, file.clusters)?,
+            stale_after: file::duration("stale_after", &file.stale_after)?,
+            state: file.state.map(file::StateFile::into_settings).transpose()?,
             class,
             gateway_controller,
             is_default_class: file.default_class,
@@ -175,19 +181,62 @@ impl Config {
         })
     }
 
-    /// The cluster.
-    pub fn cluster(&self) -> Cluster {
+    /// The primary cluster: its objects decide what is served.
+    pub fn primary(&self) -> &ClusterPlace {
+        &self.clusters[0]
+    }
+
+    /// The settings that a running process takes over from `new` only at its next start.
+    pub fn fixed_differences(&self, new: &Self) -> Vec<&'static str> {
+        let (own, other) = (self.primary(), new.primary());
+        let settings = [
+            (
+                "the primary cluster",
+                !own.is_same_cluster(other) || own.name != other.name,
+            ),
+            (
+                "gateway_controller",
+                self.gateway_controller != new.gateway_controller,
+            ),
+            ("lease", self.lease != new.lease),
+            ("state", self.state != new.state),
+            ("ready_file", self.ready_file != new.ready_file),
+            ("workers", self.workers != new.workers),
+            ("admin", self.admin != new.admin),
+            ("withdraw_delay", self.withdraw_delay != new.withdraw_delay),
+            ("drain_timeout", self.drain_timeout != new.drain_timeout),
+        ];
+        let different = settings.into_iter().filter(|(_, differs)| *differs);
+        different.map(|(setting, _)| setting).collect()
+    }
+
+    /// `new` with those settings of this configuration that a running process cannot change.
+    #[must_use]
+    pub fn with_fixed_of(self, old: &Self) -> Self {
+        let mut clusters = self.clusters;
         let ClusterPlace {
+            name,
             kubeconfig,
             context,
-        } = &self.cluster;
-        let cluster = match kubeconfig {
-            Some(path) => Cluster::kubeconfig(path),
-            None => Cluster::inferred(),
+            ..
+        } = old.primary().clone();
+        clusters[0] = ClusterPlace {
+            name,
+            kubeconfig,
+            context,
+            ..clusters[0].clone()
         };
-        match context {
-            Some(context) => cluster.context(context.as_str()),
-            None => cluster,
+        Self {
+            clusters,
+            gateway_controller: old.gateway_controller.clone(),
+            lease: old.lease.clone(),
+            state: old.state.clone(),
+            ready_file: old.ready_file.clone(),
+            workers: old.workers,
+            admin: old.admin,
+            withdraw_delay: old.withdraw_delay,
+            drain_timeout: old.drain_timeout,
+            ..self
         }
     }
 }

@@ -11,7 +11,9 @@ fn the_smallest_file_has_a_pool() {
     let config = Config::parse(SMALLEST).unwrap();
     assert_eq!(config.class, CLASS);
     assert!(!config.is_default_class && !config.takes_over);
-    assert_eq!(config.cluster, ClusterPlace::default());
+    assert_eq!(config.clusters, [ClusterPlace::default()]);
+    assert_eq!(config.stale_after, Duration::from_secs(30));
+    assert_eq!(config.state, None);
     assert_eq!((config.reach, config.max_ports), (Reach::Pods, 128));
     assert_eq!(config.withdraw_delay, Duration::ZERO);
     assert_eq!(config.drain_timeout, Duration::from_secs(30));
@@ -86,6 +88,38 @@ fn an_error_names_the_place_and_the_fix() {
             "pools: []\nlease: {namespace: a, duration: 1s}",
             "lease.duration: at least 3s",
         ),
+        ("pools: []\nstale_after: 1d", "stale_after: \"1d\""),
+        (
+            "pools: []\nstate: {file: /a, interval: 0s}",
+            "state.interval: \"0s\"",
+        ),
+        (
+            "pools: []\nstate: {file: /a, max_age: x}",
+            "state.max_age: \"x\"",
+        ),
+        ("pools: []\nclusters: []", "clusters: at least one"),
+        (
+            "pools: []\nclusters: [{name: a}]\ncluster: {}",
+            "write one of them",
+        ),
+        (
+            "pools: []\nclusters: [{name: a}, {name: a}]",
+            "two clusters have the name a",
+        ),
+        ("pools: []\nclusters: [{name: A}]", "\"A\" is no name"),
+        (
+            "pools: []\nclusters: [{name: a, weight: 1}, {name: b}]",
+            "clusters of priority 0 some have a weight",
+        ),
+        (
+            "pools: []\nclusters: [{name: a, networks: []}]",
+            "the networks of a are empty",
+        ),
+        (
+            "pools: []\nclusters: [{name: a, networks: [10.0.0.1/8]}]",
+            "\"10.0.0.1/8\" is no network",
+        ),
+        ("pools: []\nclusters: [{name: a, priority: 256}]", "256"),
         (
             "pools: []\nready_file: {path: /run/a, ready: 1, not_ready: 1}",
             "ready_file.not_ready: the number of ready",
@@ -116,4 +150,44 @@ fn a_replica_without_an_identity_has_the_name_of_its_machine() {
             .ends_with(&format!("_{}", std::process::id()))
     );
     assert_eq!(lease.name, "kube-lb");
+}
+
+#[test]
+fn the_first_of_several_clusters_is_the_primary() {
+    let text = format!(
+        "{SMALLEST}\nclusters:\n\
+         - {{name: west, kubeconfig: /etc/west, weight: 70}}\n\
+         - {{name: east, kubeconfig: /etc/east, context: admin, weight: 30, networks: [10.2.0.0/16]}}\n\
+         - {{name: spare, kubeconfig: /etc/spare, priority: 1}}\n\
+         stale_after: 1m\nstate: {{file: /var/lib/kube_lb/state.json, max_age: 48h}}"
+    );
+    let config = Config::parse(&text).unwrap();
+    let names = config.clusters.iter().map(|cluster| &*cluster.name);
+    assert_eq!(names.collect::<Vec<_>>(), ["west", "east", "spare"]);
+    assert_eq!(config.primary().name, "west");
+    let east = &config.clusters[1];
+    assert_eq!((east.priority, east.weight), (0, Some(30)));
+    assert_eq!(east.networks.as_ref().unwrap().len(), 1);
+    assert_eq!(
+        (config.clusters[2].priority, config.clusters[2].weight),
+        (1, None)
+    );
+    let state = config.state.clone().unwrap();
+    assert_eq!(state.interval, Duration::from_secs(30));
+    assert_eq!(state.max_age, Some(Duration::from_secs(48 * 3600)));
+
+    // A reload takes over what it can.
+    let mut new = config.clone();
+    new.clusters.remove(1);
+    new.max_ports = 7;
+    assert_eq!(config.fixed_differences(&new), [""; 0]);
+    new.clusters.swap(0, 1);
+    new.workers = Some(3);
+    assert_eq!(
+        config.fixed_differences(&new),
+        ["the primary cluster", "workers"]
+    );
+    let taken = new.with_fixed_of(&config);
+    assert_eq!((taken.workers, taken.max_ports), (None, 7));
+    assert_eq!(taken.primary().kubeconfig, config.primary().kubeconfig);
 }

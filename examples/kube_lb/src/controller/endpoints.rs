@@ -1,4 +1,4 @@
-//! The backends of an upstream.
+//! The backends of an upstream in one cluster.
 
 use lb_discovery::kubernetes::Families;
 use lb_discovery::kubernetes::controller::{nodes, pods};
@@ -12,9 +12,9 @@ use crate::plan::{Reach, ServiceTarget};
 /// # Errors
 ///
 /// Why there are none, if that is not simply that no pod is ready.
-pub fn backends(stores: &Stores, of: &ServiceTarget) -> Result<Snapshot, String> {
+pub(super) fn cluster_set(stores: &Stores, of: &ServiceTarget) -> Result<Snapshot, String> {
     let key = of.service.to_string();
-    let service = stores.services.get(&key).ok_or("no such Service")?;
+    let service = stores.service_of(of).ok_or("no such Service")?;
     let slices = stores
         .slices
         .get(&key)

@@ -1,7 +1,7 @@
 //! Follows the cluster, serves it, and reports in the objects' status.
 //!
-//! - `stores`: the objects, and what has changed;
-//! - `endpoints`: the backends of an upstream, from the stores;
+//! - `stores`: the objects of a cluster, and what has changed; `clusters`: those of all clusters;
+//! - `endpoints`: the backends of an upstream, from the stores; `settle`: how long they stay without one;
 //! - `decide`: what is served and reported, from the stores. Pure;
 //! - `run`: the loop; `look` decides once, for the commands that only show;
 //! - `reports`: which writes are missing; `shown`: what the metrics show;
@@ -11,6 +11,7 @@
 //! - `lease`: which replica leads.
 
 mod answer;
+mod clusters;
 mod decide;
 mod endpoints;
 mod events;
@@ -26,9 +27,9 @@ mod time;
 mod write_queue;
 mod writer;
 
+pub use clusters::{ClusterReport, Clusters, Connect};
 pub use decide::{Decision, LastValid, decide};
-pub use endpoints::backends;
 pub use look::{Look, LookError, look};
-pub use requests::{PERMISSIONS, Permission, PermissionScope};
+pub use requests::{PERMISSIONS, Permission, PermissionScope, REMOTE_PERMISSIONS};
 pub use run::{Controller, ControllerError};
-pub use stores::{Stores, Watches};
+pub use stores::{ClusterRole, Stores, Watches};

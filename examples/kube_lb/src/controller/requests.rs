@@ -33,9 +33,9 @@ pub enum PermissionScope {
 }
 
 macro_rules! permissions {
-    ($($group:literal $resource:literal [$($verb:literal)*] $scope:ident $purpose:literal;)*) => {
-        /// All permissions. Every request of the program is covered by one of them, and none is wider than what is asked.
-        pub const PERMISSIONS: &[Permission] = &[$(Permission {
+    ($(#[$doc:meta])* $table:ident: $($group:literal $resource:literal [$($verb:literal)*] $scope:ident $purpose:literal;)*) => {
+        $(#[$doc])*
+        pub const $table: &[Permission] = &[$(Permission {
             group: $group,
             resource: $resource,
             verbs: &[$($verb),*],
@@ -46,6 +46,9 @@ macro_rules! permissions {
 }
 
 permissions! {
+    /// All permissions in the primary cluster. Every request of the program is covered by one of them, and none is wider than what
+    /// is asked.
+    PERMISSIONS:
     "" "services" ["list" "watch" "patch"] Cluster "which Services to serve; their finalizer";
     "" "services/status" ["patch"] Cluster "their addresses and conditions";
     "discovery.k8s.io" "endpointslices" ["list" "watch"] Cluster "their pods";
@@ -67,6 +70,14 @@ permissions! {
     "kube-lb.internal" "connectionpolicies/status" ["patch"] Cluster "their conditions";
     "events.k8s.io" "events" ["create"] Cluster "Events about these objects";
     "coordination.k8s.io" "leases" ["get" "create" "update"] LeaseNamespace "which replica writes";
+}
+
+permissions! {
+    /// All permissions in another cluster, in which nothing is written.
+    REMOTE_PERMISSIONS:
+    "" "services" ["list" "watch"] Cluster "which Services add endpoints to those of the primary cluster";
+    "discovery.k8s.io" "endpointslices" ["list" "watch"] Cluster "their pods";
+    "" "nodes" ["list" "watch"] Cluster "the nodes, where a Service is served through node ports";
 }
 
 const APPLY: ApiMethod = ApiMethod::Patch("application/apply-patch+yaml");

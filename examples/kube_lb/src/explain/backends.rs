@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::lines::Lines;
-use crate::controller::{Look, backends};
+use crate::clusters::{JoinedSet, join};
+use crate::controller::Look;
 use crate::plan::UpstreamPlan;
 
 /// Adds the upstreams of the plan that `is_wanted` accepts, with their backends.
@@ -17,7 +18,11 @@ pub(super) fn upstreams(
     for (name, plan) in upstreams.filter(|(name, plan)| is_wanted(name, plan)) {
         lines.line(1, format_args!("upstream {name} {plan}"));
         let mut line = |line: fmt::Arguments<'_>| lines.line(2, line);
-        match backends(&look.stores, &plan.backends) {
+        let JoinedSet { set, problems } = join(look.clusters.sets(&plan.backends));
+        for (cluster, problem) in problems.iter().filter(|_| set.is_ok()) {
+            line(format_args!("problem in the cluster {cluster}: {problem}"));
+        }
+        match set {
             Err(reason) => line(format_args!("problem: {reason}")),
             Ok(set) if set.is_empty() => line(format_args!("no backend: no pod is ready")),
             Ok(set) => {
@@ -26,8 +31,12 @@ pub(super) fn upstreams(
                     let name = backend.name.as_deref().unwrap_or("-");
                     let node = backend.node.as_deref().unwrap_or("-");
                     let weight = backend.weight.get();
+                    let priority = match backend.priority.get() {
+                        0 => String::new(),
+                        priority => format!("priority {priority}, "),
+                    };
                     line(format_args!(
-                        "{addr} {name} on node {node}, weight {weight}, {:?}",
+                        "{addr} {name} on node {node}, {priority}weight {weight}, {:?}",
                         backend.admin
                     ));
                 }

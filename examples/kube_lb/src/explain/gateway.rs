@@ -13,7 +13,7 @@ use crate::services::Feedback;
 
 /// What the objects of the Gateway API mean.
 pub(super) fn evaluate<'a>(look: &'a Look, config: &'a Config) -> Evaluation<'a> {
-    let stores = &look.stores;
+    let stores = look.stores();
     let policies = look.last_valid.policies();
     let controller = &config.gateway_controller;
     Evaluation::new(&stores.gateway, &stores.services, policies, controller)
@@ -34,7 +34,7 @@ pub(super) fn report<T>(
 }
 
 pub(super) fn gateway(look: &Look, config: &Config, name: &ObjectName) -> Result<Lines, String> {
-    let object = look.stores.gateway.gateways.get(&name.to_string());
+    let object = look.stores().gateway.gateways.get(&name.to_string());
     let object = object.ok_or_else(|| format!("there is no Gateway {name}"))?;
     let class = &object.spec.gateway_class_name;
     let evaluation = evaluate(look, config);
@@ -75,7 +75,7 @@ pub(super) fn listener_set(
     config: &Config,
     name: &ObjectName,
 ) -> Result<Lines, String> {
-    let object = look.stores.gateway.listener_sets.get(&name.to_string());
+    let object = look.stores().gateway.listener_sets.get(&name.to_string());
     let object = object.ok_or_else(|| format!("there is no ListenerSet {name}"))?;
     let evaluation = evaluate(look, config);
     let mut sets = evaluation.view.sets.iter();

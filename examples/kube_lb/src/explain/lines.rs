@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Write};
 
+use lb_proxy::lb_core::Escaped;
+
 use crate::gateway::Reported;
 
 /// Lines, indented by what they belong to.
@@ -10,13 +12,13 @@ pub(super) struct Lines(String);
 
 impl Lines {
     pub(super) fn new(title: impl Display) -> Self {
-        Self(format!("{title}\n"))
+        Self(format!("{}\n", Escaped(title)))
     }
 
-    /// Adds a line.
+    /// Adds a line. Objects may hold any text: it cannot control the terminal.
     pub(super) fn line(&mut self, depth: usize, line: impl Display) {
         // Writing to a text cannot fail.
-        let _ = writeln!(self.0, "{:1$}{line}", "", 2 * depth);
+        let _ = writeln!(self.0, "{:1$}{2}", "", 2 * depth, Escaped(line));
     }
 
     /// Adds a line for each condition that is a problem, or that has something to say.

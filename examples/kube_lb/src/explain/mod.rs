@@ -49,6 +49,9 @@ pub fn explain(
         ExplainedKind::TcpRoute => route::route(look, config, RouteKind::Tcp, name)?,
         ExplainedKind::TlsRoute => route::route(look, config, RouteKind::Tls, name)?,
     };
+    for cluster in look.about_clusters() {
+        text.line(1, cluster);
+    }
     for (kind, problem) in &look.unread {
         text.line(
             1,

@@ -18,7 +18,7 @@ pub(super) fn route(
     kind: RouteKind,
     name: &ObjectName,
 ) -> Result<Lines, String> {
-    let (objects, key) = (&look.stores.gateway, name.to_string());
+    let (objects, key) = (&look.stores().gateway, name.to_string());
     let exists = match kind {
         RouteKind::Tcp => objects.tcp_routes.contains_key(&key),
         RouteKind::Tls => objects.tls_routes.contains_key(&key),

@@ -5,11 +5,12 @@ use super::lines::Lines;
 use crate::addresses::Owner;
 use crate::config::Config;
 use crate::controller::Look;
+use crate::names::GLOBAL;
 use crate::objects::ObjectName;
 use crate::services::check_ours;
 
 pub(super) fn service(look: &Look, config: &Config, name: &ObjectName) -> Result<Lines, String> {
-    let service = look.stores.services.get(&name.to_string());
+    let service = look.stores().services.get(&name.to_string());
     let service = service.ok_or_else(|| format!("there is no Service {name}"))?;
     if let Err(reason) = check_ours(service, config) {
         return Ok(Lines::new(format_args!(
@@ -20,6 +21,10 @@ pub(super) fn service(look: &Look, config: &Config, name: &ObjectName) -> Result
     let mut lines = Lines::new(format_args!("Service {name} is served"));
     let status = &service.status.load_balancer.ingress;
     let known: Vec<&str> = status.iter().map(|ingress| &*ingress.ip).collect();
+    if service.is_global() && config.clusters.len() == 1 {
+        let text = "its label has no effect: the configuration has one cluster";
+        lines.line(1, format_args!("note: {GLOBAL}: {text}"));
+    }
     addresses(&mut lines, look, config, &owner, &known);
     let decision = &look.decision;
     let planned = decision

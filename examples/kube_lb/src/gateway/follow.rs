@@ -68,11 +68,12 @@ pub struct GatewayWatches {
 }
 
 impl GatewayWatches {
-    /// Begins to look for the kinds, and reports in `health` how their watches go. Needs the context of a Tokio runtime.
-    pub fn follow(cluster: &Cluster, health: WatchHealth) -> Self {
+    /// Begins to look for the kinds, of whose objects `known` are known already, and reports in `health` how their watches go. Needs
+    /// the context of a Tokio runtime.
+    pub fn follow(cluster: &Cluster, known: GatewayObjects, health: WatchHealth) -> Self {
         let (sender, events) = mpsc::channel(BUFFER);
         let mut tasks = JoinSet::new();
-        tasks.spawn(look_for_kinds(cluster.clone(), sender));
+        tasks.spawn(look_for_kinds(cluster.clone(), known, sender));
         Self {
             events,
             are_known: false,
@@ -130,10 +131,15 @@ struct Definition {
 }
 
 /// Asks for the definitions, again and again, and follows the kinds that have one.
-async fn look_for_kinds(cluster: Cluster, events: mpsc::Sender<GatewayEvent>) {
+async fn look_for_kinds(
+    cluster: Cluster,
+    known: GatewayObjects,
+    events: mpsc::Sender<GatewayEvent>,
+) {
     let requests = ApiRequests::new(&cluster);
     let mut follower = Follower {
         cluster,
+        known,
         events,
         followed: BTreeSet::new(),
         tasks: JoinSet::new(),
@@ -157,6 +163,8 @@ async fn look_for_kinds(cluster: Cluster, events: mpsc::Sender<GatewayEvent>) {
 
 struct Follower {
     cluster: Cluster,
+    /// What the watches that are to come begin with.
+    known: GatewayObjects,
     events: mpsc::Sender<GatewayEvent>,
     followed: BTreeSet<&'static str>,
     tasks: JoinSet<()>,
@@ -245,7 +253,8 @@ impl Follower {
         collection: Collection,
         store: fn(&mut GatewayObjects) -> &mut BTreeMap<String, Arc<T>>,
     ) {
-        let mut watch = ObjectWatch::<T>::follow(&self.cluster, collection);
+        let known = std::mem::take(store(&mut self.known));
+        let mut watch = ObjectWatch::<T>::begin_with(&self.cluster, collection, known);
         let events = self.events.clone();
         self.tasks.spawn(async move {
             loop {

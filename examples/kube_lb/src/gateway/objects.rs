@@ -3,23 +3,34 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::api::namespace::{NAMESPACES, Namespace};
 use super::api::{
     Gateway, GatewayClass, GatewayKind, ListenerSet, ReferenceGrant, TcpRoute, TlsRoute,
 };
 use super::policy::object::{ConnectionPolicy, PLURAL};
-use crate::objects::Service;
+use crate::objects::{Service, by_key};
 
 /// The objects of the Gateway API, by their keys: `namespace/name`, or the name of those without a namespace.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct GatewayObjects {
+    #[serde(with = "by_key")]
     pub(crate) classes: BTreeMap<String, Arc<GatewayClass>>,
+    #[serde(with = "by_key")]
     pub(crate) gateways: BTreeMap<String, Arc<Gateway>>,
+    #[serde(with = "by_key")]
     pub(crate) listener_sets: BTreeMap<String, Arc<ListenerSet>>,
+    #[serde(with = "by_key")]
     pub(crate) tcp_routes: BTreeMap<String, Arc<TcpRoute>>,
+    #[serde(with = "by_key")]
     pub(crate) tls_routes: BTreeMap<String, Arc<TlsRoute>>,
+    #[serde(with = "by_key")]
     pub(crate) grants: BTreeMap<String, Arc<ReferenceGrant>>,
+    #[serde(with = "by_key")]
     pub(crate) policies: BTreeMap<String, Arc<ConnectionPolicy>>,
+    #[serde(with = "by_key")]
     pub(crate) namespaces: BTreeMap<String, Arc<Namespace>>,
     /// The releases that the definitions of the kinds name, by the names of the definitions.
     pub(crate) releases: BTreeMap<String, Option<String>>,

@@ -1,5 +1,6 @@
 //! The objects of the cluster, reduced to the fields that are read.
 
+pub(crate) mod by_key;
 mod condition;
 mod null;
 mod object_name;

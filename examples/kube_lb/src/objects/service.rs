@@ -1,14 +1,14 @@
 //! The fields of a Service that are read.
 
 use lb_discovery::kubernetes::controller::{ApiObject, Metadata, ServiceOutline};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::condition::Condition;
 use super::null::or_default;
-use crate::names::DOMAIN;
+use crate::names::{DOMAIN, GLOBAL};
 
 /// A Service.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Service {
     /// Its metadata, without the labels and annotations of other programs.
@@ -22,7 +22,7 @@ pub struct Service {
 }
 
 /// `spec` of a Service.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServiceSpec {
     /// `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
@@ -54,7 +54,7 @@ pub struct ServiceSpec {
 }
 
 /// A port of a Service.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServicePort {
     /// Its name; the only port of a Service may have none.
@@ -69,7 +69,7 @@ pub struct ServicePort {
 }
 
 /// `status` of a Service.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServiceStatus {
     /// Its addresses.
@@ -81,7 +81,7 @@ pub struct ServiceStatus {
 }
 
 /// `status.loadBalancer` of a Service.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct LoadBalancerStatus {
     /// Its addresses.
@@ -124,7 +124,7 @@ impl ApiObject for Service {
     }
 
     fn trim(&mut self) {
-        self.metadata.labels.clear();
+        self.metadata.labels.retain(|key, _| key == GLOBAL);
         let is_ours = |key: &String| key.starts_with(DOMAIN);
         self.metadata.annotations.retain(|key, _| is_ours(key));
     }
@@ -144,6 +144,14 @@ impl Service {
                 let node_port = port.node_port.and_then(number);
                 Some((port.name.as_str(), number(port.port)?, node_port))
             }))
+    }
+
+    /// Whether the Services of its name in other clusters feed it, or it feeds theirs.
+    pub fn is_global(&self) -> bool {
+        self.metadata
+            .labels
+            .get(GLOBAL)
+            .is_some_and(|value| value == "true")
     }
 
     /// When it was created, as the API writes it.

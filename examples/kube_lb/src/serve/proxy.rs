@@ -29,6 +29,8 @@ pub struct RunningProxy {
     nowhere: Upstream,
     /// The addresses that are listened on.
     open: BTreeSet<SocketAddr>,
+    /// Why the others could not be listened on.
+    failing: BTreeMap<SocketAddr, String>,
     settings: ServerSettings,
 }
 
@@ -80,6 +82,7 @@ impl RunningProxy {
             listeners: Listeners::default(),
             nowhere: Upstream::builder("nowhere").fixed(&Snapshot::default())?,
             open: BTreeSet::new(),
+            failing: BTreeMap::new(),
             settings,
         })
     }
@@ -91,8 +94,8 @@ impl RunningProxy {
 
     /// Serves `plan`. `backends` has the sets of upstreams that are new. Returns why an address and port is not listened on.
     ///
-    /// An address that cannot be listened on does not affect the others. It is tried again with the next plan: calling this with the
-    /// same plan is cheap, and right where addresses come and go.
+    /// An address that cannot be listened on does not affect the others. It is tried again with the next plan, or with the same one once
+    /// [`has_news`](Self::has_news) says so.
     ///
     /// # Errors
     ///
@@ -105,36 +108,39 @@ impl RunningProxy {
         self.upstreams.update(plan, backends)?;
         self.listeners
             .retain(|addr| plan.listeners().contains_key(addr));
-        let mut problems = BTreeMap::new();
+        let mut failing = BTreeMap::new();
         for addr in plan
             .listeners()
             .keys()
             .filter(|addr| !self.open.contains(*addr))
         {
             if let Err(error) = probe(*addr) {
-                problems.insert(*addr, explain(&error));
+                failing.insert(*addr, explain(&error));
             }
         }
-        loop {
-            let proxy = self.describe(plan, &mut problems)?;
+        let mut problems = loop {
+            let mut wrong = BTreeMap::new();
+            let proxy = self.describe(plan, &failing, &mut wrong)?;
             match self.handle.reload(proxy).await {
                 Ok(report) => {
                     for addr in &report.listeners.added {
                         info!(listener = %addr, "Listening");
                     }
-                    break;
+                    break wrong;
                 }
                 Err(ReloadError::Ended) => return Err(ApplyError::Ended),
                 Err(ReloadError::Bind(error)) => match failed(&error) {
                     // Taken since it was probed.
-                    Some((addr, problem)) if !problems.contains_key(&addr) => {
-                        problems.insert(addr, problem);
+                    Some((addr, problem)) if !failing.contains_key(&addr) => {
+                        failing.insert(addr, problem);
                     }
                     _ => return Err(error.into()),
                 },
                 Err(_) => return Err(ApplyError::Ended),
             }
-        }
+        };
+        problems.extend(failing.clone());
+        self.failing = failing;
         let open = plan
             .listeners()
             .keys()
@@ -143,15 +149,31 @@ impl RunningProxy {
         Ok(problems)
     }
 
+    /// Whether an address could not be listened on, which may change at any time.
+    pub fn must_try_again(&self) -> bool {
+        !self.failing.is_empty()
+    }
+
+    /// Whether such an address can be listened on now, or fails for another reason than before: then [`apply`](Self::apply) may do
+    /// more than last time. Some system calls for each address.
+    pub fn has_news(&self) -> bool {
+        let mut failing = self.failing.iter();
+        failing.any(|(addr, known)| match probe(*addr) {
+            Ok(()) => true,
+            Err(error) => explain(&error) != *known,
+        })
+    }
+
     fn describe(
         &mut self,
         plan: &Plan,
-        problems: &mut BTreeMap<SocketAddr, String>,
+        failing: &BTreeMap<SocketAddr, String>,
+        wrong: &mut BTreeMap<SocketAddr, String>,
     ) -> Result<Proxy, ApplyError> {
         let upstreams = self.upstreams.by_name();
         let mut builder = self.settings.builder();
         for (addr, listener) in plan.listeners() {
-            if problems.contains_key(addr) {
+            if failing.contains_key(addr) {
                 continue;
             }
             match self
@@ -164,7 +186,7 @@ impl RunningProxy {
                         builder = builder.upstream(upstream);
                     }
                 }
-                Err(error) => drop(problems.insert(*addr, error.to_string())),
+                Err(error) => drop(wrong.insert(*addr, error.to_string())),
             }
         }
         Ok(builder.build()?)
@@ -173,11 +195,6 @@ impl RunningProxy {
     /// Sets the backends of the upstream `name`. Sessions of removed backends end as its plan says.
     pub fn set_backends(&self, name: &str, backends: Snapshot) {
         self.upstreams.set(name, backends);
-    }
-
-    /// The backends of the upstream `name`.
-    pub fn backends(&self, name: &str) -> Option<Snapshot> {
-        self.upstreams.snapshot(name)
     }
 
     /// Accepts for the delay of the settings, in which routes go elsewhere; then stops accepting, lets sessions end for the time of the

@@ -59,11 +59,6 @@ impl Upstreams {
         }
     }
 
-    /// The backends of the upstream `name`.
-    pub(super) fn snapshot(&self, name: &str) -> Option<Snapshot> {
-        Some(self.known.get(name)?.handle.snapshot())
-    }
-
     /// All upstreams by name.
     pub(super) fn by_name(&self) -> BTreeMap<Arc<str>, Upstream> {
         let known = self.known.iter();

@@ -8,7 +8,7 @@ use super::settings::ServiceSettings;
 use crate::addresses::{AddressRequest, Family, Held, Owner};
 use crate::config::Config;
 use crate::names::{DOMAIN, FINALIZER};
-use crate::objects::Service;
+use crate::objects::{Service, ServicePort};
 
 /// Why a Service is not served.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -88,17 +88,23 @@ pub fn address_request(
         owner: Owner::service(namespace, metadata.name.clone()),
         created: service.created().to_owned(),
         families: families(service),
-        ports: tcp_ports(service, max_ports).collect(),
+        ports: tcp_ports(service, max_ports)
+            .map(|(_, number)| number)
+            .collect(),
         wanted: wanted(service, settings),
         pool: settings.pool.clone(),
         held: held(service),
     }
 }
 
-/// The TCP ports that are served, in the order of the specification.
-pub(super) fn tcp_ports(service: &Service, max_ports: usize) -> impl Iterator<Item = u16> {
+/// The TCP ports that are served and their numbers, in the order of the specification.
+pub(super) fn tcp_ports(
+    service: &Service,
+    max_ports: usize,
+) -> impl Iterator<Item = (&ServicePort, u16)> {
     let tcp = service.spec.ports.iter().filter(|port| port.is_tcp());
-    tcp.filter_map(|port| port.number()).take(max_ports)
+    let numbered = tcp.filter_map(|port| Some((port, port.number()?)));
+    numbered.take(max_ports)
 }
 
 fn families(service: &Service) -> Vec<Family> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use lb_proxy::lb_core::policy::PolicyKind;
 
 use super::annotations::{self, AnnotationProblem};
@@ -48,6 +49,24 @@ pub struct Feedback {
     pub listening: BTreeMap<SocketAddr, String>,
     /// Why an upstream has no backends, if that is not simply that no pod is ready.
     pub backends: BTreeMap<Arc<str>, String>,
+    /// What is wrong with an upstream in single clusters, by their names.
+    pub in_clusters: BTreeMap<Arc<str>, BTreeMap<String, String>>,
+    /// The clusters besides the primary one, and why they are not followed.
+    pub clusters: BTreeMap<String, Option<String>>,
+}
+
+impl Feedback {
+    /// Notes what is wrong with the upstream `name` in single clusters. Returns whether that has changed.
+    pub fn note_clusters(&mut self, name: &Arc<str>, problems: BTreeMap<String, String>) -> bool {
+        match problems.is_empty() {
+            true => self.in_clusters.remove(name).is_some(),
+            false if self.in_clusters.get(name) == Some(&problems) => false,
+            false => {
+                self.in_clusters.insert(Arc::clone(name), problems);
+                true
+            }
+        }
+    }
 }
 
 impl ReadServices {
@@ -111,15 +130,8 @@ impl ServiceRules<'_> {
 
     /// Adds the listeners and upstreams of `planned` that `grant` allows.
     pub fn plan(&self, planned: &PlannedService, grant: &Grant, plan: &mut Plan) {
-        let served = tcp_ports(&planned.service, self.0.max_ports);
-        for (port, number) in planned
-            .service
-            .spec
-            .ports
-            .iter()
-            .filter(|p| p.is_tcp())
-            .zip(served)
-        {
+        let sources = source_ranges(&planned.service.spec.load_balancer_source_ranges).0;
+        for (port, number) in tcp_ports(&planned.service, self.0.max_ports) {
             let granted = grant.addresses.iter().filter(|ip| grant.has(**ip, number));
             let mut granted = granted.peekable();
             if granted.peek().is_none() {
@@ -128,7 +140,7 @@ impl ServiceRules<'_> {
             let name = upstream_name(&planned.request.owner, number);
             plan.upstream(Arc::clone(&name), self.upstream(planned, number));
             for ip in granted {
-                let listener = planned.listener(port, Arc::clone(&name));
+                let listener = planned.listener(port, Arc::clone(&name), sources.clone());
                 let listened = plan.listen(SocketAddr::new(*ip, number), listener);
                 debug_assert!(listened.is_ok(), "grants give a port to one object");
             }
@@ -154,9 +166,14 @@ impl ServiceRules<'_> {
 }
 
 impl PlannedService {
-    fn listener(&self, port: &ServicePort, upstream: Arc<str>) -> ListenerPlan {
+    fn listener(
+        &self,
+        port: &ServicePort,
+        upstream: Arc<str>,
+        sources: Option<Vec<IpNet>>,
+    ) -> ListenerPlan {
         let mut sessions = SessionPlan {
-            sources: source_ranges(&self.service.spec.load_balancer_source_ranges).0,
+            sources,
             ..SessionPlan::default()
         };
         self.settings.apply_to_sessions(&mut sessions);

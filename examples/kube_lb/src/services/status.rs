@@ -6,7 +6,7 @@ use super::ours::tcp_ports;
 use super::planner::{Feedback, PlannedService, upstream_name};
 use super::port_error::{NOT_LISTENING, PORT_CONFLICT, TOO_MANY, UNSUPPORTED};
 use crate::addresses::Grant;
-use crate::names::qualified;
+use crate::names::{DOMAIN, qualified};
 use crate::objects::{Condition, ConditionStatus, Ingress, PortStatus, Service, ServicePort};
 
 /// The longest message of a condition.
@@ -30,7 +30,8 @@ pub fn report(
     now: &str,
 ) -> ServiceReport {
     let service = &planned.service;
-    let served: Vec<_> = tcp_ports(service, max_ports).collect();
+    let served = tcp_ports(service, max_ports).map(|(_, number)| number);
+    let served: Vec<_> = served.collect();
     let ports = Ports {
         planned,
         grant,
@@ -55,10 +56,11 @@ pub fn report(
         ports.backends(),
         settings_valid(planned),
     ];
+    let conditions = conditions.into_iter().chain(ports.joined());
     let conditions = conditions.map(|condition| dated(condition, service, now));
     ServiceReport {
         ingress: ingress.collect(),
-        conditions: conditions.into(),
+        conditions: conditions.collect(),
     }
 }
 
@@ -70,7 +72,13 @@ impl ServiceReport {
             let mut known = status.conditions.iter();
             known.any(|known| known == wanted)
         };
-        status.load_balancer.ingress == self.ingress && self.conditions.iter().all(known)
+        let is_wanted = |known: &Condition| {
+            let mut wanted = self.conditions.iter();
+            !known.kind.starts_with(DOMAIN) || wanted.any(|wanted| wanted.kind == known.kind)
+        };
+        status.load_balancer.ingress == self.ingress
+            && self.conditions.iter().all(known)
+            && status.conditions.iter().all(is_wanted)
     }
 }
 
@@ -218,6 +226,43 @@ impl Ports<'_> {
                 problems.join("; "),
             ),
         }
+    }
+}
+
+impl Ports<'_> {
+    /// Whether every cluster feeds it, if there are several and it asks for that.
+    fn joined(&self) -> Option<Condition> {
+        let clusters = &self.feedback.clusters;
+        if clusters.is_empty() || !self.planned.service.is_global() {
+            return None;
+        }
+        let stale = clusters.iter().filter_map(|(name, stale)| {
+            let stale = stale.as_ref()?;
+            Some(format!("{name}: {stale}"))
+        });
+        let of_ports = self.served.iter().flat_map(|port| {
+            let name = upstream_name(&self.planned.request.owner, *port);
+            let problems = self.feedback.in_clusters.get(&name);
+            let problems = problems.into_iter().flatten();
+            problems.map(move |(cluster, problem)| format!("{cluster}, port {port}: {problem}"))
+        });
+        let problems: Vec<_> = stale.chain(of_ports).collect();
+        Some(match problems.is_empty() {
+            true => {
+                let names: Vec<_> = clusters.keys().map(String::as_str).collect();
+                let text = format!(
+                    "the Services of this name in these clusters count as well: {}",
+                    names.join(", ")
+                );
+                condition("ClustersJoined", true, "Joined", text)
+            }
+            false => condition(
+                "ClustersJoined",
+                false,
+                "ClusterProblem",
+                problems.join("; "),
+            ),
+        })
     }
 }
 

@@ -240,6 +240,7 @@ fn what_cannot_be_listened_on_or_found_is_reported() {
             "no such address".to_owned(),
         )]),
         backends: BTreeMap::from([("default/web:80".into(), "no slice".to_owned())]),
+        ..Feedback::default()
     };
     let (_, reason, message) = planned.condition_with("Serving", &feedback);
     assert_eq!(
@@ -256,6 +257,54 @@ fn what_cannot_be_listened_on_or_found_is_reported() {
     );
     let port = &planned.report(&feedback).ingress[0].ports[0];
     assert!(port_error::is_held(port), "{port:?}");
+}
+
+#[test]
+fn clusters_are_reported_for_services_that_they_feed() {
+    let global = || {
+        let mut object = object(json!({}));
+        object["metadata"]["labels"] = json!({"kube-lb.internal/global": "true", "other": "x"});
+        object
+    };
+    let conditions = |object: Value, feedback: &Feedback| {
+        let report = plan(&service(object), &config("")).report(feedback);
+        report
+            .conditions
+            .into_iter()
+            .find(|condition| condition.kind.ends_with("ClustersJoined"))
+    };
+    let mut feedback = Feedback::default();
+    // One cluster.
+    assert_eq!(conditions(global(), &feedback), None);
+    feedback.clusters = BTreeMap::from([("east".to_owned(), None), ("north".to_owned(), None)]);
+    assert_eq!(conditions(object(json!({})), &feedback), None);
+    let joined = conditions(global(), &feedback).unwrap();
+    assert_eq!(
+        (joined.status, joined.reason.as_str()),
+        (ConditionStatus::True, "Joined")
+    );
+    assert!(
+        joined.message.ends_with("east, north"),
+        "{}",
+        joined.message
+    );
+    feedback
+        .clusters
+        .insert("north".to_owned(), Some("away".to_owned()));
+    let problems = BTreeMap::from([("east".to_owned(), "no port".to_owned())]);
+    let name: Arc<str> = "default/web:80".into();
+    assert!(feedback.note_clusters(&name, problems.clone()));
+    assert!(!feedback.note_clusters(&name, problems));
+    let joined = conditions(global(), &feedback).unwrap();
+    assert_eq!(joined.message, "north: away; east, port 80: no port");
+    assert!(feedback.note_clusters(&name, BTreeMap::new()));
+    // A Service that loses its label loses the condition.
+    let mut object = object(json!({}));
+    let report = plan(&service(object.clone()), &config("")).report(&feedback);
+    let mut kept: Vec<_> = report.conditions.clone();
+    kept.push(joined);
+    object["status"] = json!({"loadBalancer": {"ingress": report.ingress}, "conditions": kept});
+    assert!(!report.is_written(&service(object)));
 }
 
 #[test]

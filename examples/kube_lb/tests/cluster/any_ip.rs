@@ -167,9 +167,10 @@ async fn serve(
         });
     let [ipv4, ipv6] = POOL;
     let text = format!(
-        "pools: [{{name: edge, addresses: [{ipv4}, \"{ipv6}\"]}}]\nworkers: 1\ndrain_timeout: 1s"
+        "cluster: {{kubeconfig: {}}}\npools: [{{name: edge, addresses: [{ipv4}, \"{ipv6}\"]}}]\nworkers: 1\ndrain_timeout: 1s",
+        world.kubeconfig().display()
     );
-    let running = Running::start(Config::parse(&text).unwrap(), world.cluster()).await;
+    let running = Running::start(Config::parse(&text).unwrap()).await;
     // The pool is not local yet.
     eventually("the advice", || {
         let serving = world.condition("tcp-echo", "Serving");

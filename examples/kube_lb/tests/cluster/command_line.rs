@@ -305,6 +305,16 @@ async fn explain_says_what_gateways_listener_sets_and_routes_do_and_lack() {
         explain("gateway", "default/other").await,
         "Gateway default/other is not served: no GatewayClass nginx has the controllerName \"kube-lb.internal/gateway\"\n"
     );
+    // Text of objects does not control the terminal.
+    let listener = json!({"name": "a", "protocol": "X\u{1b}[2J\nlisten", "port": 1});
+    world.api.put(
+        "gateways",
+        json!({"metadata": metadata("hostile", 0),
+            "spec": {"gatewayClassName": "lb", "listeners": [listener]}}),
+    );
+    let hostile = explain("gateway", "default/hostile").await;
+    assert!(hostile.contains("X\\u{1b}[2J\\nlisten port 1"), "{hostile}");
+    assert!(!hostile.contains('\u{1b}'), "{hostile}");
     let missing = output(&["explain", "tlsroute", "default/x", "--config", &config]).await;
     assert_eq!(
         text(&missing.stderr),

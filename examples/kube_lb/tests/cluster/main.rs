@@ -12,6 +12,8 @@ mod leader;
 mod operations;
 mod permissions;
 mod random;
+mod several;
+mod state;
 mod status;
 mod support;
 mod traffic;

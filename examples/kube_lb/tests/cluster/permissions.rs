@@ -12,7 +12,7 @@ use test_support::kubernetes::objects::node;
 use crate::support::{World, free_port, pods, service};
 
 /// The group, the resource and the verb that the API server asks RBAC for.
-fn asked(request: &Request) -> (String, String, String) {
+pub(crate) fn asked(request: &Request) -> (String, String, String) {
     let mut parts = request.path.trim_start_matches('/').split('/');
     let group = match parts.next() {
         Some("apis") => parts.next().unwrap().to_owned(),

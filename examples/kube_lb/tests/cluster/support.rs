@@ -4,9 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kube_lb::clusters::ClusterPlace;
 use kube_lb::config::Config;
 use kube_lb::controller::Controller;
 use kube_lb::metrics::ControllerMetrics;
+use kube_lb::names::GLOBAL;
 use lb_discovery::kubernetes::Cluster;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,6 +18,7 @@ use test_support::kubernetes::objects::{endpoint, on_node, slice};
 use test_support::nodes::serve;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -63,49 +66,19 @@ impl World {
         Config::parse(&self.config_text(more)).unwrap()
     }
 
-    /// The cluster with watches that end soon, so that failures are noticed soon.
-    pub(crate) fn cluster(&self) -> Cluster {
-        Cluster::kubeconfig(self.kubeconfig())
-            .watch_timeout(Duration::from_secs(5))
-            .request_timeout(Duration::from_secs(2))
-    }
-
     /// Starts the program with `more` in its configuration.
     pub(crate) async fn run(&self, more: &str) -> Running {
-        Running::start(self.config(more), self.cluster()).await
+        Running::start(self.config(more)).await
     }
 
     /// Creates a Service of type LoadBalancer, or changes its ports, and makes a slice with `pods` behind all of them.
     pub(crate) fn serve(&self, name: &str, ports: &[u16], pods: &[SocketAddr]) {
-        let new = service(name, ports);
-        match self.api.find("services", "default", name) {
-            None => self.api.put("services", new),
-            Some(_) => self.api.change("services", "default", name, |known| {
-                known["spec"] = new["spec"].clone();
-            }),
-        }
-        self.endpoints(name, ports, pods);
+        put_served(&self.api, service(name, ports), pods);
     }
 
     /// Sets the endpoints of a Service. All pods listen on one port.
     pub(crate) fn endpoints(&self, name: &str, ports: &[u16], pods: &[SocketAddr]) {
-        let endpoints: Vec<_> = pods
-            .iter()
-            .map(|pod| {
-                on_node(
-                    endpoint(&pod.ip().to_string(), &pod.to_string()),
-                    &format!("node-{}", pod.ip()),
-                )
-            })
-            .collect();
-        let mut slice = slice(&format!("{name}-1"), &endpoints);
-        slice["metadata"]["labels"]["kubernetes.io/service-name"] = json!(name);
-        let number = pods.first().map_or(1, SocketAddr::port);
-        let ports = ports
-            .iter()
-            .map(|port| json!({"name": port_name(*port), "port": number, "protocol": "TCP"}));
-        slice["ports"] = ports.collect();
-        self.api.put("endpointslices", slice);
+        put_endpoints(&self.api, name, ports, pods);
     }
 
     pub(crate) fn service(&self, name: &str) -> Value {
@@ -143,6 +116,63 @@ impl World {
     }
 }
 
+/// Creates `service`, or changes its specification, and makes a slice with `pods` behind all its ports.
+pub(crate) fn put_served(api: &ApiServer, service: Value, pods: &[SocketAddr]) {
+    let name = service["metadata"]["name"].as_str().unwrap().to_owned();
+    let ports = service["spec"]["ports"].as_array().unwrap().iter();
+    let ports: Vec<u16> = ports
+        .map(|port| port["port"].as_u64().unwrap().try_into().unwrap())
+        .collect();
+    match api.find("services", "default", &name) {
+        None => api.put("services", service),
+        Some(_) => api.change("services", "default", &name, |known| {
+            known["spec"] = service["spec"].clone();
+        }),
+    }
+    put_endpoints(api, &name, &ports, pods);
+}
+
+/// Sets the endpoints of a Service. All pods listen on one port. The slice has the labels of the Service, as controllers make it.
+pub(crate) fn put_endpoints(api: &ApiServer, name: &str, ports: &[u16], pods: &[SocketAddr]) {
+    let endpoints: Vec<_> = pods
+        .iter()
+        .map(|pod| {
+            on_node(
+                endpoint(&pod.ip().to_string(), &pod.to_string()),
+                &format!("node-{}", pod.ip()),
+            )
+        })
+        .collect();
+    let mut slice = slice(&format!("{name}-1"), &endpoints);
+    slice["metadata"]["labels"]["kubernetes.io/service-name"] = json!(name);
+    let service = api.find("services", "default", name);
+    if let Some(value) =
+        service.and_then(|service| service["metadata"]["labels"].get(GLOBAL).cloned())
+    {
+        slice["metadata"]["labels"][GLOBAL] = value;
+    }
+    let number = pods.first().map_or(1, SocketAddr::port);
+    let ports = ports
+        .iter()
+        .map(|port| json!({"name": port_name(*port), "port": number, "protocol": "TCP"}));
+    slice["ports"] = ports.collect();
+    api.put("endpointslices", slice);
+}
+
+/// A Service that those of its name in other clusters feed.
+pub(crate) fn global(mut service: Value) -> Value {
+    service["metadata"]["labels"] = json!({GLOBAL: "true"});
+    service
+}
+
+/// The API server of a cluster with watches that end soon, so that failures are noticed soon.
+pub(crate) fn connect(place: &ClusterPlace) -> Cluster {
+    place
+        .cluster()
+        .watch_timeout(Duration::from_secs(5))
+        .request_timeout(Duration::from_secs(2))
+}
+
 /// The name of a port.
 pub(crate) fn port_name(port: u16) -> String {
     format!("p{port}")
@@ -175,14 +205,16 @@ pub(crate) fn service(name: &str, ports: &[u16]) -> Value {
 /// The running program.
 pub(crate) struct Running {
     pub(crate) stop: CancellationToken,
+    pub(crate) settings: mpsc::Sender<Config>,
     pub(crate) metrics: ControllerMetrics,
     task: JoinHandle<()>,
 }
 
 impl Running {
-    pub(crate) async fn start(config: Config, cluster: Cluster) -> Self {
+    pub(crate) async fn start(config: Config) -> Self {
         let stop = CancellationToken::new();
-        let controller = Controller::start(config, cluster).await.unwrap();
+        let controller = Controller::start(config, Box::new(connect)).await.unwrap();
+        let settings = controller.settings();
         let metrics = controller.metrics().clone();
         let run = controller.run(stop.clone());
         let task = tokio::spawn(async move {
@@ -190,6 +222,7 @@ impl Running {
         });
         Self {
             stop,
+            settings,
             metrics,
             task,
         }

@@ -1,7 +1,7 @@
 //! The built-in scenarios.
 
 /// Names and texts, in the order of `--list`.
-pub(super) const ALL: [(&str, &str); 11] = [
+pub(super) const ALL: [(&str, &str); 12] = [
     ("even", include_str!("../../scenarios/even.toml")),
     (
         "mixed-weights",
@@ -22,6 +22,7 @@ pub(super) const ALL: [(&str, &str); 11] = [
         include_str!("../../scenarios/slow-start.toml"),
     ),
     ("outliers", include_str!("../../scenarios/outliers.toml")),
+    ("restart", include_str!("../../scenarios/restart.toml")),
     ("panic", include_str!("../../scenarios/panic.toml")),
     ("two-sites", include_str!("../../scenarios/two-sites.toml")),
     ("hot-key", include_str!("../../scenarios/hot-key.toml")),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use lb_core::BalancerConfig;
 
 use super::Scenario;
-use super::balancer::BalancerTable;
+use super::balancer::Given;
 use super::change::{BackendSpec, Change, ChangeKind};
 use super::file::{Action, EventTable, File, Group};
 use super::problem::{Problem, problem};
@@ -19,8 +19,8 @@ const MAX_BACKENDS: usize = 500;
 const MAX_CHANGES: usize = 500;
 const MAX_CLIENTS: u32 = 1_000_000;
 
-/// Turns a file into a scenario.
-pub(super) fn check(origin: &str, file: File) -> Result<Scenario, Problem> {
+/// Turns a file into a scenario. `given` has the names of the balancer's settings that each variant gives.
+pub(super) fn check(origin: &str, file: File, given: &[Given]) -> Result<Scenario, Problem> {
     let duration = file.duration.get();
     let warm_up = match &file.warm_up {
         Some(warm_up) if *warm_up.get_ref() >= duration => {
@@ -53,11 +53,12 @@ pub(super) fn check(origin: &str, file: File) -> Result<Scenario, Problem> {
     let (groups, backends) = expand(file.backends)?;
     let events = changes(&groups, &backends, duration, file.events)?;
     let tables = file.variants.iter().map(|table| &table.balancer);
-    for around in std::iter::once(&file.balancer).chain(tables) {
+    for around in std::iter::once(&file.balancer).chain(tables).flatten() {
         known_zone(around, &groups)?;
     }
-    let config = file.balancer.over(&BalancerConfig::default());
-    let variants = variants(file.variants, &config)?;
+    let config = file.balancer.map(toml::Spanned::into_inner);
+    let config = config.unwrap_or_default();
+    let variants = variants(file.variants, &config, given)?;
     Ok(Scenario {
         title: file.title.unwrap_or_else(|| origin.to_owned()),
         description: file.description,
@@ -75,12 +76,12 @@ pub(super) fn check(origin: &str, file: File) -> Result<Scenario, Problem> {
 }
 
 /// Checks that a preferred zone is the zone of some group.
-fn known_zone(around: &BalancerTable, groups: &[Group]) -> Result<(), Problem> {
-    let Some(zone) = around.zone() else {
+fn known_zone(around: &toml::Spanned<BalancerConfig>, groups: &[Group]) -> Result<(), Problem> {
+    let Some(zone) = around.get_ref().zone.as_ref().map(|zone| &*zone.zone) else {
         return Ok(());
     };
     let zones = || groups.iter().filter_map(|group| group.zone.as_ref());
-    if zones().any(|known| known.get_ref() == zone.get_ref()) {
+    if zones().any(|known| known.get_ref() == zone) {
         return Ok(());
     }
     let known: BTreeSet<&str> = zones().map(|known| known.get_ref().as_str()).collect();
@@ -89,8 +90,8 @@ fn known_zone(around: &BalancerTable, groups: &[Group]) -> Result<(), Problem> {
     } else {
         format!("the zones are {}", Vec::from_iter(known).join(", "))
     };
-    let message = format!("no backend is in the zone \"{}\": {fix}", zone.get_ref());
-    problem(zone.span(), message)
+    let message = format!("no backend is in the zone \"{zone}\": {fix}");
+    problem(around.span(), message)
 }
 
 type Groups = toml::Spanned<Vec<toml::Spanned<Group>>>;

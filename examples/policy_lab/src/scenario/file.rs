@@ -2,10 +2,11 @@
 
 use std::num::NonZeroU32;
 
+use lb_core::BalancerConfig;
+use lb_core::policy::PolicySettings;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::balancer::BalancerTable;
 use super::units::{Alpha, Factor, Positive, Probability, Rate, Sigma, Time, Zipf};
 
 /// A scenario file; [`Scenario`](super::Scenario) documents the fields.
@@ -22,8 +23,7 @@ pub(crate) struct File {
     pub(crate) clients: Clients,
     #[serde(default)]
     pub(crate) retry: Retry,
-    #[serde(default)]
-    pub(crate) balancer: BalancerTable,
+    pub(crate) balancer: Option<Spanned<BalancerConfig>>,
     #[serde(default)]
     pub(crate) variants: Vec<VariantTable>,
     pub(crate) backends: Spanned<Vec<Spanned<Group>>>,
@@ -168,24 +168,14 @@ pub(crate) enum Distribution {
     Pareto { least: Time, alpha: Alpha },
 }
 
-/// A policy with settings. `variant.rs` checks which settings the policy has.
+/// A policy with settings, and the settings of the balancer that replace those of the file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct VariantTable {
     pub(crate) label: Spanned<String>,
-    pub(crate) policy: Spanned<String>,
-    #[serde(alias = "hash_balance_factor")]
-    pub(crate) balance_factor: Setting,
-    pub(crate) max_points: Setting,
-    pub(crate) maximum_ring_size: Setting,
-    pub(crate) minimum_ring_size: Setting,
-    pub(crate) table_size: Setting,
-    #[serde(default)]
-    pub(crate) balancer: BalancerTable,
+    pub(crate) policy: Spanned<PolicySettings>,
+    pub(crate) balancer: Option<Spanned<BalancerConfig>>,
 }
-
-/// A number that a policy may have, and its place in the file.
-pub(crate) type Setting = Option<Spanned<u32>>;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

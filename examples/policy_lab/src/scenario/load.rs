@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::error::{Place, ScenarioError};
-use super::{Scenario, builtin, check};
+use super::{Scenario, balancer, builtin, check};
 
 impl Scenario {
     /// Parses a scenario. `origin` is its name in errors and, without a title, on the page.
@@ -19,10 +19,12 @@ impl Scenario {
             place: Place::of(text, error.span()),
             message: error.message().to_owned(),
         })?;
-        check::check(origin, file).map_err(|problem| ScenarioError::Invalid {
-            origin: origin.to_owned(),
-            place: Place::of(text, Some(problem.span)),
-            message: problem.message,
+        check::check(origin, file, &balancer::given(text)).map_err(|problem| {
+            ScenarioError::Invalid {
+                origin: origin.to_owned(),
+                place: Place::of(text, Some(problem.span)),
+                message: problem.message,
+            }
         })
     }
 

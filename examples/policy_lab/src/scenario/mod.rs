@@ -28,7 +28,7 @@ pub use variant::Variant;
 /// A scenario that can be simulated.
 ///
 /// The format is TOML. Only `duration`, `arrivals.rate` and, for each group of backends, `name` and `service` are
-/// required. A time is a number with one of the units `us`, `ms`, `s`, `m`, `h`.
+/// required. Times are numbers with units, such as `250us`, `1.5s` or `1h 30m`.
 ///
 /// ```toml
 /// title = "Two kinds of backends"   # default: the file's name
@@ -80,11 +80,15 @@ pub use variant::Variant;
 ///
 /// A scenario may have variants: policies with settings, each under a label, so that a policy can be compared with
 /// itself. It may also set lb-core's [`BalancerConfig`]: `[balancer]` applies to all policies, and the `balancer` of a
-/// variant replaces single settings of `[balancer]` as a whole. Every setting is off by default, and `false` switches off
-/// a setting of `[balancer]`. A field that a setting leaves out has lb-core's default, which is Envoy's.
+/// variant replaces single settings of `[balancer]` as a whole. `false` switches a setting off. What is left out has
+/// lb-core's default. Policies and settings have the form that lb-core's feature `serde` gives them.
 ///
 /// ```toml
 /// [balancer]
+/// fail_limits = { all = { max_fails = 3, fail_timeout = "10s" } } # default: "of_each", the group's
+/// on_all_ejected = "try"            # default; or "refuse", as nginx
+/// common_outage = { window = "10s", trial_interval = "100ms" } # default
+/// initial_health = "healthy"        # default
 /// outlier_detection = { consecutive_failures = 5, base_ejection = "30s", max_ejection = "300s", max_jitter = "0s", max_ejected_percent = 10, interval = "10s" }
 /// overprovisioning = 140            # percent; spill between priorities
 /// panic_threshold = 50              # percent; 0 is off
@@ -94,20 +98,15 @@ pub use variant::Variant;
 ///
 /// [[variants]]
 /// label = "maglev, large table"
-/// policy = "maglev"                 # any that `policy_lab --list` names
-/// table_size = 655373               # maglev; default: 65537
-/// balance_factor = 125              # ketama, maglev, rendezvous, ring_hash; default: 0, no bound
+/// policy = { maglev = { table_size = 655373, balance_factor = 125 } } # any that `policy_lab --list` names
 ///
 /// [[variants]]
 /// label = "ring_hash, large ring"
-/// policy = "ring_hash"
-/// minimum_ring_size = 65536         # ring_hash; default: 1024
-/// maximum_ring_size = 1000000       # ring_hash; default: 8388608
+/// policy = { ring_hash = { min_size = 65536, max_size = 1000000 } }
 ///
 /// [[variants]]
 /// label = "ketama, few points"
-/// policy = "ketama"
-/// max_points = 1000                 # ketama; default: 2097152
+/// policy = { ketama = { max_points = 1000 } }
 ///
 /// [[variants]]
 /// label = "p2c, warm at once"
@@ -117,7 +116,8 @@ pub use variant::Variant;
 ///
 /// The names are lb-core's. These names of Envoy and HAProxy mean the same: `overprovisioning_factor`,
 /// `healthy_panic_threshold`, `consecutive_5xx`, `base_ejection_time`, `max_ejection_time`, `max_ejection_time_jitter`,
-/// `max_ejection_percent`, `slow_start_config` with `slow_start_window` and `min_weight_percent`, `hash_balance_factor`.
+/// `max_ejection_percent`, `slow_start_config` with `slow_start_window` and `min_weight_percent`, `minimum_ring_size`,
+/// `maximum_ring_size`, `hash_balance_factor`.
 ///
 /// Outlier detection counts beside `max_fails`. The default of `max_fails`, one failure, ejects first: set it to 0 to
 /// leave ejections to outlier detection.

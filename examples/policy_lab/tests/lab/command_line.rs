@@ -43,7 +43,7 @@ fn variants_are_compared_with_the_policies_that_are_named() {
     let text = r#"
         duration = "1s"
         arrivals = { rate = 100 }
-        variants = [{ label = "bounded", policy = "maglev", balance_factor = 125 }]
+        variants = [{ label = "bounded", policy = { maglev = { balance_factor = 125 } } }]
         backends = [{ name = "a", count = 3, service = { constant = "1ms" } }]
     "#;
     std::fs::write(&file, text).unwrap();

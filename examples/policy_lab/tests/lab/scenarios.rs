@@ -32,15 +32,11 @@ slow_start = { window = "500ms", min_percent = 5, aggression = 2 }
 
 [[variants]]
 label = "bounded"
-policy = "maglev"
-table_size = 251
-balance_factor = 150
+policy = { maglev = { table_size = 251, balance_factor = 150 } }
 
 [[variants]]
 label = "of zone x"
-policy = "ring_hash"
-minimum_ring_size = 64
-maximum_ring_size = 128
+policy = { ring_hash = { min_size = 64, max_size = 128 } }
 balancer = { slow_start = false, subset = { index = 3, size = 2 }, zone = { zone = "x" } }
 
 [[backends]]
@@ -105,7 +101,7 @@ fn errors_name_the_place_and_the_fix() {
         (
             "duration = \"2s\"",
             "duration = \"2\"",
-            "lab.toml:3:12: \"2\" is not a time: write a number with a unit",
+            "lab.toml:3:12: \"2\" is not a time: write a number with its unit",
         ),
         (
             "duration = \"2s\"",
@@ -128,16 +124,16 @@ fn errors_name_the_place_and_the_fix() {
             "rat = 50",
             "lab.toml:7:1: unknown field `rat`, expected `rate` or `burst`",
         ),
-        ("count = 3", "count = 0", "lab.toml:40:9: invalid value"),
+        ("count = 3", "count = 0", "lab.toml:36:9: invalid value"),
         (
             "count = 3",
             "count = 501",
-            "lab.toml:40:9: use at most 500 backends",
+            "lab.toml:36:9: use at most 500 backends",
         ),
         (
             "weight = 2",
             "weight = 65536",
-            "lab.toml:41:10: invalid value",
+            "lab.toml:37:10: invalid value",
         ),
         (
             "connect_fails = 0.1",
@@ -185,12 +181,12 @@ fn errors_name_the_place_and_the_fix() {
         (
             "each = \"100ms\"",
             "each = \"1.5s\"",
-            "lab.toml:60:1: no connection arrives after 2 s, the duration, but the last backend's turn comes then",
+            "lab.toml:56:1: no connection arrives after 2 s, the duration, but the last backend's turn comes then",
         ),
         (
             "at = \"1.8s\"",
             "at = \"2s\"",
-            "lab.toml:89:6: no connection arrives after 2 s, the duration: let this happen earlier",
+            "lab.toml:85:6: no connection arrives after 2 s, the duration: let this happen earlier",
         ),
         (
             "zone = { zone = \"x\" }",

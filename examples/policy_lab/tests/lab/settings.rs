@@ -9,9 +9,15 @@ fn run(world: &str, variant: &str) -> Run {
     simulate_variant(&scenario, &scenario.variants()[0], 1)
 }
 
-/// Asserts that `figure` under `policy` grows from each of the lines in `settings` to the next.
+/// Asserts that `figure` under `policy` grows from each of `settings` to the next: those of the policy, or of the balancer.
 fn grows(world: &str, policy: &str, settings: &[&str], figure: impl Fn(&Run) -> f64) {
-    let with = |lines: &&str| figure(&run(world, &format!("policy = \"{policy}\"\n{lines}")));
+    let with = |settings: &&str| {
+        let variant = match settings.strip_prefix("balancer") {
+            Some(_) => format!("policy = \"{policy}\"\n{settings}"),
+            None => format!("policy = {{ {policy} = {{ {settings} }} }}"),
+        };
+        figure(&run(world, &variant))
+    };
     let figures: Vec<f64> = settings.iter().map(with).collect();
     let grows = figures.windows(2).all(|pair| pair[0] < pair[1]);
     assert!(grows, "{policy}: {settings:?} gave {figures:?}");
@@ -33,9 +39,9 @@ fn sizes_make_the_shares_more_exact() {
     let settings = ["table_size = 655373", "table_size = 61"];
     grows(KEYS, "maglev", &settings, error);
     let settings = [
-        "minimum_ring_size = 65536",
-        "minimum_ring_size = 64",
-        "minimum_ring_size = 0\nmaximum_ring_size = 10",
+        "min_size = 65536",
+        "min_size = 64",
+        "min_size = 0, max_size = 10",
     ];
     grows(KEYS, "ring_hash", &settings, error);
     grows(KEYS, "ketama", &["", "max_points = 20"], error);
@@ -232,4 +238,31 @@ fn the_scenarios_settings_apply_unless_a_variant_has_its_own() {
         run.sent_elsewhere
     });
     assert_eq!(run(world, "policy = \"random\"").sent_elsewhere, 0.0);
+}
+
+/// Both backends fail for two seconds at once, and are ejected for ten.
+#[test]
+fn failure_limits_and_what_happens_while_all_are_ejected_apply_to_all_groups() {
+    let restart = r#"
+        duration = "30s"
+        warm_up = "0s"
+        arrivals = { rate = 50 }
+        backends = [{ name = "node", count = 2, service = { constant = "1ms" } }]
+        events = [
+            { at = "5s", action = "fail", target = "node" },
+            { at = "7s", action = "recover", target = "node" },
+        ]
+    "#;
+    let unserved = |run: &Run| run.lost as f64;
+    let settings = [
+        "balancer = { on_all_ejected = \"try\" }",
+        "balancer = { on_all_ejected = \"refuse\" }",
+    ];
+    grows(restart, "random", &settings, unserved);
+    let settings = [
+        "balancer = { on_all_ejected = \"refuse\", fail_limits = { all = false } }",
+        "balancer = { on_all_ejected = \"refuse\", fail_limits = { all = { fail_timeout = \"4s\" } } }",
+        "balancer = { on_all_ejected = \"refuse\", fail_limits = \"of_each\" }",
+    ];
+    grows(restart, "random", &settings, unserved);
 }

@@ -42,7 +42,9 @@ fn every_arrival_ends_exactly_once_and_nothing_stays_in_flight() {
             assert!(run.arrivals > 1000, "{about}");
             assert_eq!(run.arrivals, run.served + run.lost, "{about}");
             assert_eq!(run.left_in_flight, 0, "{about}");
-            assert_eq!(run.lost, 0, "{about}");
+            // The one in which all backends fail at once.
+            let all_fail = scenario.title() == "restart";
+            assert_eq!(run.lost > 0, all_fail, "{about}");
             assert!(run.p50 <= run.p99 && run.p99 <= run.p999, "{about}");
         }
     }

@@ -1,5 +1,9 @@
 //! Points on a circle of 32-bit hashes, each with an owner.
 
+mod edit;
+
+pub(crate) use edit::RingEdit;
+
 use crate::policy::parts::indices::Indices;
 use crate::tiers::tier::BackendIndex;
 
@@ -20,6 +24,8 @@ pub(crate) struct Ring {
     starts: Indices,
     /// How far to shift a hash to get the number of its arc.
     shift: u32,
+    /// Points at the hash of another one with a lower owner, sorted: they count once that one has gone.
+    shadowed: Box<[u64]>,
 }
 
 /// After the last point is one more at the highest hash, with the owner of the first. So a search never runs past the
@@ -42,30 +48,35 @@ impl Ring {
     /// The same, with `owners(k)` in the place of owner k once the points are sorted.
     pub(crate) fn with_owners(mut points: Vec<u64>, owners: impl Fn(u32) -> BackendIndex) -> Self {
         points.sort_unstable();
-        points.dedup_by_key(|point| hash_of(*point));
-        for point in &mut points {
+        let mut shadowed = Vec::new();
+        points.dedup_by(|later, kept| {
+            let is_shadowed = hash_of(*later) == hash_of(*kept);
+            if is_shadowed && later != kept {
+                shadowed.push(*later);
+            }
+            is_shadowed
+        });
+        shadowed.dedup();
+        for point in points.iter_mut().chain(&mut shadowed) {
             *point = Self::point(hash_of(*point), owners(*point as u32).get());
         }
-        let arcs = match points.len() {
-            few @ ..=FEW_POINTS => few,
-            many => (many / SHARERS).max(MANY_ARCS),
-        };
-        let bits = arcs.next_power_of_two().trailing_zeros();
-        let shift = 32 - bits;
-        let mut starts = Vec::with_capacity((1 << bits) + 1);
+        let shift = shift_of(points.len());
+        let arcs = 1 << (32 - shift);
+        let mut starts = Vec::with_capacity(arcs + 1);
         for (at, &point) in (0..).zip(&points) {
             let arc = u64::from(hash_of(point)) >> shift;
             while starts.len() as u64 <= arc {
                 starts.push(at);
             }
         }
-        starts.resize((1 << bits) + 1, points.len() as u32);
+        starts.resize(arcs + 1, points.len() as u32);
         let first = points.first().map_or(0, |&first| first as u32);
         points.push(Self::point(u32::MAX, first));
         Self {
             points: Points::new(points, shift),
             starts: Indices::new(&starts),
             shift,
+            shadowed: shadowed.into(),
         }
     }
 
@@ -99,7 +110,8 @@ impl Ring {
         })
     }
 
-    fn len(&self) -> usize {
+    /// How many points there are.
+    pub(crate) fn len(&self) -> usize {
         self.starts.get(self.starts.len() - 1) as usize
     }
 
@@ -163,6 +175,18 @@ const fn hash_of(point: u64) -> u32 {
     (point >> 32) as u32
 }
 
+/// How far to shift a hash to get the number of its arc, in a ring of `points` points.
+const fn shift_of(points: usize) -> u32 {
+    let arcs = if points <= FEW_POINTS {
+        points
+    } else if points / SHARERS > MANY_ARCS {
+        points / SHARERS
+    } else {
+        MANY_ARCS
+    };
+    32 - arcs.next_power_of_two().trailing_zeros()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +245,43 @@ mod tests {
             let edges = [0, 1 << 16, (7 << 16) - 1, u32::MAX];
             for hash in (0..200).map(|i| mix(i << 32 | 7) as u32).chain(edges) {
                 assert_eq!(Some(ring.owner(hash)), owner(&points, hash), "{hash}");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        /// Hashes of 18 bits, so that many points collide, in a ring that is large enough to be edited.
+        #[test]
+        #[cfg_attr(miri, ignore = "arithmetic alone: Miri is slow and finds nothing there")]
+        fn an_edited_ring_is_the_one_of_its_points(
+            seed in any::<u64>(),
+            gone in proptest::collection::btree_set(0..300_u32, 0..5),
+            new in 0..5_u32,
+            permutes in any::<bool>(),
+        ) {
+            let hash_of = |owner: u32, i: u32| mix(seed ^ u64::from(owner) << 32 ^ u64::from(i)) as u32;
+            let points_of = |owner: u32, name: u32| {
+                (0..100).map(move |i| (hash_of(owner, i) & 0xffff_c000 | hash_of(owner, i) & 0xf, name))
+            };
+            let former: Vec<(u32, u32)> = (0..300).flat_map(|owner| points_of(owner, owner)).collect();
+            let renamed: Vec<u32> = (0..300).map(|owner| if permutes { 299 - owner } else { owner }).collect();
+            let stay = (0..300).filter(|owner| !gone.contains(owner));
+            let stay = stay.flat_map(|owner| points_of(owner, renamed[owner as usize]));
+            let come = (300..300 + new).flat_map(|owner| points_of(owner, owner));
+            let after: Vec<(u32, u32)> = stay.chain(come.clone()).collect();
+            let point = |(hash, owner)| Ring::point(hash, owner);
+            let edit = RingEdit {
+                gone: gone.iter().flat_map(|&owner| points_of(owner, owner)).map(point).collect(),
+                new: come.map(point).collect(),
+                renamed: permutes.then_some(renamed),
+            };
+            let (edited, expected) = (ring(&former).edit(edit).unwrap(), ring(&after));
+            prop_assert!(edited.points().eq(expected.points()));
+            prop_assert_eq!(&edited.shadowed, &expected.shadowed);
+            for hash in after.iter().flat_map(|point| [point.0, point.0.wrapping_add(1)]) {
+                prop_assert_eq!(edited.owner(hash), expected.owner(hash));
             }
         }
     }

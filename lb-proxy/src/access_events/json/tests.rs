@@ -126,7 +126,7 @@ fn the_fields_of_an_event_are_those_of_the_document() {
         assert!(document.contains(&format!("| `{field}` |")), "{field}");
     }
     for reason in CloseReason::ALL {
-        assert!(document.contains(&format!("`{}`", reason.name())));
+        assert!(document.contains(&format!("`{}`", reason.as_str())));
     }
 }
 

@@ -8,7 +8,7 @@ pub(super) fn ready(context: &RouteContext, _: &RouteRequest<'_>) -> Answered {
     let readiness = context.handle.readiness();
     let lines = readiness.conditions().iter().map(|condition| {
         let mark = if condition.ok { '+' } else { '-' };
-        let check = condition.check.name();
+        let check = condition.check.as_str();
         format!("[{mark}] {check}: {}\n", condition.detail)
     });
     let lines: String = lines.collect();

@@ -106,7 +106,7 @@ impl ListedSession {
         let shown = |addr| ShownClient(addr).to_string();
         Self {
             id: session.id.get(),
-            phase: session.phase.name(),
+            phase: session.phase.as_str(),
             listener: listener.map_or_else(|| shown(session.listener), Endpoint::to_string),
             client: shown(session.client),
             upstream: session.upstream.as_deref().map(str::to_owned),

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lb_core::{AdminState, Backend, BackendStatus, ExplainedBackend, Health, Timestamp, Verdict};
+use lb_core::{AdminState, Backend, BackendStatus, ExplainedBackend, Timestamp, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::counters::BackendCountersReport;
 use super::server::{as_micros, as_millis, millis};
-use crate::balancing::{ActiveOverride, Override, OverrideOrigin};
+use crate::balancing::{ActiveOverride, Override};
 use crate::health::CheckStatus;
 
 /// A backend of an upstream.
@@ -162,7 +162,7 @@ impl BackendReport {
             priority: backend.priority.get(),
             in_flight: status.in_flight,
             max_conns: backend.max_conns.map(std::num::NonZeroU32::get),
-            health: health_name(status.health).to_owned(),
+            health: status.health.as_str().to_owned(),
             checks,
             fails: status.fails,
             ejected_ms: status
@@ -216,7 +216,7 @@ impl OverrideReport {
             backend: active.endpoint.to_string(),
             setting: setting.to_owned(),
             value,
-            origin: origin_name(active.origin).to_owned(),
+            origin: active.origin.as_str().to_owned(),
             by: (*active.by).to_owned(),
             since_ms: millis(active.since),
             in_force: active.in_force,
@@ -233,24 +233,6 @@ pub(crate) fn admin_name(admin: AdminState) -> &'static str {
     match admin {
         AdminState::Drain => "drain",
         _ => "ready",
-    }
-}
-
-/// `healthy`, `unchecked` or `unhealthy`.
-fn health_name(health: Health) -> &'static str {
-    match health {
-        Health::Healthy => "healthy",
-        Health::Unchecked => "unchecked",
-        _ => "unhealthy",
-    }
-}
-
-/// `operator`, `health_check` or `agent_check`.
-fn origin_name(origin: OverrideOrigin) -> &'static str {
-    match origin {
-        OverrideOrigin::AgentCheck => "agent_check",
-        OverrideOrigin::HealthCheck => "health_check",
-        OverrideOrigin::Operator => "operator",
     }
 }
 

@@ -12,7 +12,7 @@ use super::server::{
 use super::upstream::UpstreamReport;
 use super::{Status, VERSION};
 use crate::admin::program::Program;
-use crate::reports::{DetailedMetrics, Phase, Readiness};
+use crate::reports::{DetailedMetrics, Readiness};
 use crate::{Handle, Upstream};
 
 /// The status of the server of `handle`. O(backends + workers), and allocates.
@@ -79,7 +79,7 @@ fn server(handle: &Handle, program: &Program) -> ServerReport {
         program_version: program.version.clone(),
         pid: std::process::id(),
         started_ms: millis(handle.started()),
-        phase: phase_name(handle.phase()).to_owned(),
+        phase: handle.phase().as_str().to_owned(),
         ready: readiness.is_ready(),
         reasons: reasons(&readiness),
         descriptors: DescriptorsReport {
@@ -103,20 +103,9 @@ fn reasons(readiness: &Readiness) -> Vec<ReadinessReason> {
     let conditions = readiness.conditions().iter();
     conditions
         .map(|condition| ReadinessReason {
-            check: condition.check.name().to_owned(),
+            check: condition.check.as_str().to_owned(),
             ok: condition.ok,
             detail: condition.detail.clone(),
         })
         .collect()
-}
-
-fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Starting => "starting",
-        Phase::Serving => "serving",
-        Phase::Leaving => "leaving",
-        Phase::Draining => "draining",
-        Phase::Closing => "closing",
-        Phase::Ended => "ended",
-    }
 }

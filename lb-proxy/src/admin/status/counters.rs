@@ -16,7 +16,7 @@ pub struct ListenerCountersReport {
     pub accepted: u64,
     /// Connections that are open now.
     pub active: u64,
-    /// Connections that ended, by the [name](crate::events::CloseReason::name) of the reason.
+    /// Connections that ended, by the [name](crate::events::CloseReason::as_str) of the reason.
     pub ends: BTreeMap<String, u64>,
     /// Bytes from clients to backends, those of open sessions included.
     pub bytes_to_backends: u64,
@@ -32,7 +32,7 @@ pub struct UpstreamCountersReport {
     pub sessions: u64,
     /// Those that are open now.
     pub active: u64,
-    /// Those that ended, by the [name](crate::events::CloseReason::name) of the reason.
+    /// Those that ended, by the [name](crate::events::CloseReason::as_str) of the reason.
     pub ends: BTreeMap<String, u64>,
     /// Attempts to connect that did not connect, by outcome.
     pub failures: BTreeMap<String, u64>,
@@ -113,7 +113,9 @@ impl From<&BackendMetrics> for BackendCountersReport {
 
 /// The reasons that occurred.
 fn ends(counts: &EndCounts) -> BTreeMap<String, u64> {
-    let named = counts.iter().map(|(reason, count)| (reason.name(), count));
+    let named = counts
+        .iter()
+        .map(|(reason, count)| (reason.as_str(), count));
     occurred(named)
 }
 

@@ -44,7 +44,7 @@ pub struct ServerReport {
 #[non_exhaustive]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ReadinessReason {
-    /// The [name](crate::reports::ReadinessCheck::name) of the condition.
+    /// The [name](crate::reports::ReadinessCheck::as_str) of the condition.
     pub check: String,
     /// Whether it is met.
     pub ok: bool,

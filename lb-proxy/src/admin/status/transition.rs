@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::server::millis;
-use crate::reports::{Transition, TransitionKind};
+use crate::reports::Transition;
 
 /// An ejection or a change of health of a backend.
 #[non_exhaustive]
@@ -22,16 +22,11 @@ pub struct TransitionReport {
 
 impl TransitionReport {
     pub(super) fn of(transition: &Transition) -> Self {
-        let change = match transition.kind {
-            TransitionKind::Ejected => "ejected",
-            TransitionKind::Healthy => "healthy",
-            TransitionKind::Unhealthy => "unhealthy",
-        };
         Self {
             time_ms: millis(transition.at),
             backend: transition.backend.to_string(),
             name: transition.name.as_deref().map(str::to_owned),
-            change: change.to_owned(),
+            change: transition.kind.as_str().to_owned(),
         }
     }
 }

@@ -49,6 +49,7 @@ impl Pump<'_> {
                 return Ok((DirectionState::Ending, 0));
             }
             self.note_read(n);
+            self.prepare_sink();
             let bytes = &scratch[..n];
             let step = self.count(write_some(self.sink, bytes));
             self.held = HeldBytes::copy_of(&bytes[step.1..]);
@@ -65,6 +66,7 @@ impl Pump<'_> {
         match pipe.fill(self.source, self.limit.most().min(most)) {
             Ok(n) if n > 0 => {
                 self.note_read(n);
+                self.prepare_sink();
                 let step = self.count(pipe.drain(self.sink));
                 self.held = HeldBytes::rest_of(pipe);
                 Ok(step)
@@ -102,6 +104,7 @@ impl Pump<'_> {
             if ready!(self.sink.poll_write_ready(cx)).is_err() {
                 return Poll::Ready((DirectionState::SinkReset, 0));
             }
+            self.prepare_sink();
             match self.held.write_to(self.sink) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(self.count(written)),

@@ -26,7 +26,9 @@ fn shares(upstream: &Upstream, picks: usize) -> [usize; 2] {
     let (key, tried) = (HashKey::none(), Tried::new());
     let mut shares = [0, 0];
     for _ in 0..picks {
-        let lease = upstream.pick(&key, &tried).expect("a backend");
+        let lease = upstream
+            .pick(&key, &tried, upstream.now())
+            .expect("a backend");
         shares[usize::from(lease.addr().port()) - 1] += 1;
     }
     shares

@@ -139,7 +139,7 @@ async fn sessions_without_a_backend_are_counted_by_cause() {
         expected.sort();
         assert_eq!(ended, expected, "{name}");
         for &(cause, n) in &ended {
-            let cause = cause.name();
+            let cause = cause.as_str();
             let series =
                 format!("lb_upstream_no_backend_total{{upstream=\"{name}\",cause=\"{cause}\"}}");
             assert_eq!(value(&scrape, &series), Some(n as f64), "{series}");

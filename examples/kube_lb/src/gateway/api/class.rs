@@ -7,7 +7,7 @@ use super::kind::kind;
 use crate::objects::Condition;
 
 /// A class of Gateways.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct GatewayClass {
     pub(crate) metadata: Metadata,
@@ -17,7 +17,7 @@ pub(crate) struct GatewayClass {
 
 kind!(GatewayClass, "GatewayClass", "gatewayclasses", metadata);
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct GatewayClassSpec {
     pub(crate) controller_name: String,
@@ -26,7 +26,7 @@ pub(crate) struct GatewayClassSpec {
 }
 
 /// A reference to parameters.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct ParametersReference {
     pub(crate) group: String,

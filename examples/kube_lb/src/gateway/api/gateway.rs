@@ -9,7 +9,7 @@ use super::selector::LabelSelector;
 use crate::objects::Condition;
 
 /// A Gateway.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct Gateway {
     pub(crate) metadata: Metadata,
@@ -19,7 +19,7 @@ pub(crate) struct Gateway {
 
 kind!(Gateway, "Gateway", "gateways", metadata);
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct GatewaySpec {
     pub(crate) gateway_class_name: String,
@@ -41,14 +41,14 @@ pub(crate) struct GatewayAddress {
 }
 
 /// Which ListenerSets may add listeners.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct AllowedListeners {
     pub(crate) namespaces: NamespaceRule,
 }
 
 /// From which namespaces an object may be attached.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct NamespaceRule {
     /// `All`, `Same`, `Selector` or `None`. The default depends on what is attached.
@@ -56,14 +56,14 @@ pub(crate) struct NamespaceRule {
     pub(crate) selector: Option<LabelSelector>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Infrastructure {
     pub(crate) parameters_ref: Option<ParametersReference>,
 }
 
 /// A listener of a Gateway or a ListenerSet.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct ListenerSpec {
     pub(crate) name: String,
@@ -74,7 +74,7 @@ pub(crate) struct ListenerSpec {
     pub(crate) allowed_routes: AllowedRoutes,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct ListenerTls {
     /// `Terminate`, also if it is absent, or `Passthrough`.
@@ -82,7 +82,7 @@ pub(crate) struct ListenerTls {
 }
 
 /// Which routes may be attached to a listener.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct AllowedRoutes {
     pub(crate) namespaces: NamespaceRule,

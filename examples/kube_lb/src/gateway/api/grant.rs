@@ -1,12 +1,12 @@
 //! ReferenceGrant: which references into a namespace are permitted.
 
 use lb_discovery::kubernetes::controller::Metadata;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::kind::kind;
 
 /// Permits references from other namespaces into its own.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct ReferenceGrant {
     pub(crate) metadata: Metadata,
@@ -20,7 +20,7 @@ kind!(
     metadata
 );
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct ReferenceGrantSpec {
     /// Any of these may refer.
@@ -29,7 +29,7 @@ pub(crate) struct ReferenceGrantSpec {
     pub(crate) to: Vec<GrantTo>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct GrantFrom {
     pub(crate) group: String,
@@ -37,7 +37,7 @@ pub(crate) struct GrantFrom {
     pub(crate) namespace: String,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct GrantTo {
     pub(crate) group: String,

@@ -8,7 +8,7 @@ use super::kind::kind;
 use crate::objects::Condition;
 
 /// A set of listeners that is attached to a Gateway.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct ListenerSet {
     pub(crate) metadata: Metadata,
@@ -18,7 +18,7 @@ pub(crate) struct ListenerSet {
 
 kind!(ListenerSet, "ListenerSet", "listenersets", metadata);
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct ListenerSetSpec {
     pub(crate) parent_ref: ParentGateway,
@@ -26,7 +26,7 @@ pub(crate) struct ListenerSetSpec {
 }
 
 /// The Gateway of a ListenerSet.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct ParentGateway {
     pub(crate) group: Option<String>,

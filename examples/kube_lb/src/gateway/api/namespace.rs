@@ -1,13 +1,13 @@
 //! Namespace: its labels, which selectors select.
 
 use lb_discovery::kubernetes::controller::{ApiObject, Collection, Metadata};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The plural name of namespaces.
 pub(crate) const NAMESPACES: &str = "namespaces";
 
 /// A namespace.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct Namespace {
     pub(crate) metadata: Metadata,

@@ -7,12 +7,12 @@ use super::kind::kind;
 use crate::objects::Condition;
 
 /// A TCPRoute.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct TcpRoute(pub(crate) RouteObject);
 
 /// A TLSRoute.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct TlsRoute(pub(crate) RouteObject);
 
@@ -20,7 +20,7 @@ kind!(TcpRoute, "TCPRoute", "tcproutes", 0.metadata);
 kind!(TlsRoute, "TLSRoute", "tlsroutes", 0.metadata);
 
 /// What the routes have in common; a TCPRoute has no host names.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct RouteObject {
     pub(crate) metadata: Metadata,
@@ -28,7 +28,7 @@ pub(crate) struct RouteObject {
     pub(crate) status: RouteStatus,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct RouteSpec {
     pub(crate) parent_refs: Vec<ParentReference>,
@@ -54,14 +54,14 @@ pub(crate) struct ParentReference {
     pub(crate) port: Option<i32>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct RouteRule {
     pub(crate) backend_refs: Vec<BackendRef>,
 }
 
 /// A reference to a backend with its weight.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct BackendRef {
     pub(crate) group: Option<String>,

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Selects objects by their labels. All requirements must be met; without any, every object is selected.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct LabelSelector {
     pub(crate) match_labels: BTreeMap<String, String>,
     pub(crate) match_expressions: Vec<LabelRequirement>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct LabelRequirement {
     pub(crate) key: String,

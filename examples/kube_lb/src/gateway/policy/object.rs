@@ -20,7 +20,7 @@ pub(crate) const PLURAL: &str = "connectionpolicies";
 pub(crate) const KIND: &str = "ConnectionPolicy";
 
 /// Settings of listeners and routes.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct ConnectionPolicy {
     pub(crate) metadata: Metadata,
@@ -28,7 +28,7 @@ pub(crate) struct ConnectionPolicy {
     pub(crate) status: PolicyStatus,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct ConnectionPolicySpec {
     pub(crate) target_refs: Vec<PolicyTarget>,
@@ -39,7 +39,7 @@ pub(crate) struct ConnectionPolicySpec {
 }
 
 /// An object of the policy's namespace, or a listener of it.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct PolicyTarget {
     pub(crate) group: String,

@@ -9,7 +9,7 @@ pub(super) const VARIABLES: &[Builtin] = &[
         bytes(context.summary?.backend_source()?, out)
     }),
     Builtin::new("lb_reason", End, |context, out| {
-        bytes(context.summary?.reason.name(), out)
+        bytes(context.summary?.reason.as_str(), out)
     }),
     Builtin::new("lb_termination", End, |context, out| {
         display(context.summary?.termination(), out)

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::error::DiscoveryError;
+use crate::sources::kubernetes::api::answer::ApiAnswer;
 use crate::sources::kubernetes::api::authenticated_client::AuthenticatedClient;
 #[cfg(doc)]
 use crate::sources::kubernetes::config::kubeconfig::ClusterConfig;
@@ -52,15 +53,6 @@ pub(crate) struct RequestLimits {
     pub(crate) watch_timeout: Duration,
     pub(crate) relist_interval: Duration,
     pub(crate) page_size: u32,
-}
-
-/// The answer to a single request.
-#[derive(Debug)]
-pub(crate) struct Exchanged {
-    pub(crate) code: u16,
-    pub(crate) body: Vec<u8>,
-    /// Seconds.
-    pub(crate) retry_after: Option<u32>,
 }
 
 /// Selects the objects of one kind.
@@ -152,33 +144,23 @@ impl ApiClient {
         what: &str,
         request: http::Request<Vec<u8>>,
         limit: Duration,
-    ) -> Result<Exchanged, DiscoveryError> {
+    ) -> Result<ApiAnswer, DiscoveryError> {
         let limit = limit.min(self.limits.request_timeout);
         let answer = async {
-            let (client, authorization) = self.access.get().await?;
-            let mut request = request.map(Body::from);
-            if let Some(value) = authorization {
-                request.headers_mut().insert(AUTHORIZATION, value);
-            }
-            let answer = client.send(request).await;
-            let answer = answer.map_err(|e| error::of_client(what, &e).into_error(what))?;
-            if answer.status().is_redirection() {
-                let code = answer.status().as_u16();
-                return Err(error::redirected(what, code, None).into_error(what));
-            }
+            let access = self.access.get().await?;
+            let answer = answer(what, access, request.map(Body::from)).await;
+            let answer = answer.map_err(|error| error.into_error(what))?;
             let code = answer.status().as_u16();
-            let retry_after = answer.headers().get(RETRY_AFTER);
-            let retry_after =
-                retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            let retry_after = retry_after(&answer);
             let body = Limited::new(answer.into_body(), MAX_EVENT).collect().await;
             let body = body.map(Collected::to_bytes).map_err(|e| {
                 let problem = format!("the answer was cut off: {}", error::root_cause(&*e));
                 error::unavailable(what, &problem)
             })?;
-            Ok(Exchanged {
+            Ok(ApiAnswer {
                 code,
                 body: body.to_vec(),
-                retry_after,
+                retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.into())),
             })
         };
         timeout(limit, answer).await.unwrap_or_else(|_| {
@@ -266,31 +248,46 @@ impl ApiClient {
 /// it is.
 async fn send(
     query: &Query,
-    (client, authorization): (Client, Option<HeaderValue>),
-    mut request: http::Request<Body>,
+    access: (Client, Option<HeaderValue>),
+    request: http::Request<Body>,
 ) -> Result<Body, ApiError> {
-    if let Some(value) = authorization {
-        request.headers_mut().insert(AUTHORIZATION, value);
-    }
-    let answer = client.send(request).await;
-    let answer = answer.map_err(|e| error::of_client(&query.what, &e))?;
+    let answer = answer(&query.what, access, request).await?;
     let status = answer.status();
-    if status.is_redirection() {
-        let location = answer.headers().get(LOCATION);
-        let location = location.and_then(|value| value.to_str().ok());
-        return Err(error::redirected(&query.what, status.as_u16(), location));
-    }
     if !status.is_client_error() && !status.is_server_error() {
         return Ok(answer.into_body());
     }
-    let retry_after = answer.headers().get(RETRY_AFTER);
-    // A date, which HTTP also allows, is ignored, as in client-go.
-    let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let retry_after = retry_after(&answer);
     let mut said = Vec::new();
     let body = read(answer.into_body()).take(MAX_ERROR);
     drop(pin!(body).read_to_end(&mut said).await); // a part is enough for the message
     let code = status.as_u16();
     Err(error::of_answer(&query.what, code, &said, retry_after))
+}
+
+/// Sends `request`, and returns the answer, whatever its status, unless it is a redirection.
+async fn answer(
+    what: &str,
+    (client, authorization): (Client, Option<HeaderValue>),
+    mut request: http::Request<Body>,
+) -> Result<http::Response<Body>, ApiError> {
+    if let Some(value) = authorization {
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+    let answer = client.send(request).await;
+    let answer = answer.map_err(|e| error::of_client(what, &e))?;
+    let status = answer.status();
+    if status.is_redirection() {
+        let location = answer.headers().get(LOCATION);
+        let location = location.and_then(|value| value.to_str().ok());
+        return Err(error::redirected(what, status.as_u16(), location));
+    }
+    Ok(answer)
+}
+
+/// The seconds that the server asks to wait. A date, which HTTP also allows, is ignored, as in client-go.
+fn retry_after(answer: &http::Response<Body>) -> Option<u32> {
+    let value = answer.headers().get(RETRY_AFTER)?;
+    value.to_str().ok()?.trim().parse().ok()
 }
 
 /// The answer to a watch request: one event a line.

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::{core, discovery};
 use lb_core::Snapshot;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::metadata::{ApiObject, Metadata};
 use crate::sources::kubernetes::endpoint_slices::snapshot;
@@ -19,7 +19,9 @@ use crate::sources::kubernetes::objects::slice::Slice;
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// An EndpointSlice: a part of the endpoints of a Service.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Two are equal whatever their versions, so that a controller's heartbeat is no change.
+#[derive(Clone, Debug)]
 pub struct EndpointSlice {
     metadata: Metadata,
     slice: Slice,
@@ -32,9 +34,23 @@ impl EndpointSlice {
     }
 }
 
+impl PartialEq for EndpointSlice {
+    fn eq(&self, other: &Self) -> bool {
+        self.slice == other.slice && self.metadata.is_same_object(&other.metadata)
+    }
+}
+
 impl ApiObject for EndpointSlice {
     fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+}
+
+/// As the API has it, with the fields that are read.
+impl Serialize for EndpointSlice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let written = self.slice.written(self.metadata.clone());
+        written.serialize(serializer)
     }
 }
 
@@ -60,15 +76,31 @@ impl<'de> Deserialize<'de> for EndpointSlice {
 }
 
 /// A node of the cluster.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Two are equal whatever their versions, so that a kubelet's heartbeat is no change.
+#[derive(Clone, Debug)]
 pub struct ClusterNode {
     metadata: Metadata,
     node: objects::node::Node,
 }
 
+impl PartialEq for ClusterNode {
+    fn eq(&self, other: &Self) -> bool {
+        self.node == other.node && self.metadata.is_same_object(&other.metadata)
+    }
+}
+
 impl ApiObject for ClusterNode {
     fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+}
+
+/// As the API has it, with the fields that are read.
+impl Serialize for ClusterNode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let written = self.node.written(self.metadata.clone());
+        written.serialize(serializer)
     }
 }
 

@@ -31,8 +31,9 @@ mod object_watch;
 mod requests;
 mod wire;
 
+pub use crate::sources::kubernetes::api::answer::ApiAnswer;
 pub use collection::Collection;
 pub use endpoints::{ClusterNode, EndpointSlice, ServiceOutline, nodes, pods};
 pub use metadata::{ApiObject, Metadata};
 pub use object_watch::{ObjectEvent, ObjectWatch};
-pub use requests::{ApiAnswer, ApiMethod, ApiRequest, ApiRequests};
+pub use requests::{ApiMethod, ApiRequest, ApiRequests};

@@ -63,13 +63,34 @@ pub struct ObjectWatch<T> {
 impl<T: ApiObject> ObjectWatch<T> {
     /// Begins to follow the objects. Needs the context of a Tokio runtime with I/O and time enabled.
     pub fn follow(cluster: &Cluster, collection: Collection) -> Self {
+        Self::begin(cluster, collection, None)
+    }
+
+    /// Begins to follow objects of which the program knows `objects` already, as from a file, by their
+    /// [keys](super::Metadata::key). The first list is reported as its difference from them, and if it is empty it needs to last
+    /// as any later one.
+    pub fn begin_with(
+        cluster: &Cluster,
+        collection: Collection,
+        objects: BTreeMap<String, Arc<T>>,
+    ) -> Self {
+        let objects = objects.into_iter();
+        let objects = objects.map(|(key, object)| (key, SharedObject(object)));
+        Self::begin(cluster, collection, Some(objects.collect()))
+    }
+
+    fn begin(
+        cluster: &Cluster,
+        collection: Collection,
+        objects: Option<BTreeMap<String, SharedObject<T>>>,
+    ) -> Self {
         let (sender, events) = mpsc::channel(BUFFER);
         let follower = ObjectFollower {
             history: WatchHistory::new(cluster.confirm_empty),
             cluster: cluster.clone(),
             collection,
             sender,
-            objects: None,
+            objects,
             has_listed: false,
             has_failed: false,
         };
@@ -142,6 +163,11 @@ impl<T: ApiObject> ObjectFollower<T> {
             Err(error) => return Ok(error),
         };
         let query = api.query_of(&self.collection);
+        if let Some(known) = self.objects.as_ref().filter(|_| !self.has_listed) {
+            let destination = api.destination();
+            self.history
+                .begin_with(known.len(), &query.what, destination);
+        }
         let mut store = ObjectStore::resume(&api, query, &self.history, self.objects.take());
         let failure = loop {
             if let Err(error) = store.changed().await {

@@ -7,7 +7,8 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use tokio::sync::Mutex;
 
 use crate::error::DiscoveryError;
-use crate::sources::kubernetes::api::api_client::{ApiClient, Exchanged};
+use crate::sources::kubernetes::api::answer::ApiAnswer;
+use crate::sources::kubernetes::api::api_client::ApiClient;
 use crate::sources::kubernetes::cluster::Cluster;
 use crate::sources::kubernetes::error;
 
@@ -69,25 +70,6 @@ impl ApiRequest {
     }
 }
 
-/// An answer of the API server, whatever its status.
-#[non_exhaustive]
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ApiAnswer {
-    /// The HTTP status.
-    pub code: u16,
-    /// The body: an object, or a `Status` if the request failed.
-    pub body: Vec<u8>,
-    /// How long the server asks to wait before the next request.
-    pub retry_after: Option<Duration>,
-}
-
-impl ApiAnswer {
-    /// Whether the request succeeded.
-    pub const fn is_success(&self) -> bool {
-        self.code >= 200 && self.code < 300
-    }
-}
-
 /// Sends single requests with the credentials of a [`Cluster`].
 ///
 /// Credentials are read when the first request is sent, and again after the server could not be reached or refused them. It
@@ -123,16 +105,7 @@ impl ApiRequests {
         if !matches!(&answer, Ok(answer) if answer.code != 401) {
             *self.client.lock().await = None;
         }
-        let Exchanged {
-            code,
-            body,
-            retry_after,
-        } = answer?;
-        Ok(ApiAnswer {
-            code,
-            body,
-            retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.into())),
-        })
+        answer
     }
 
     async fn client(&self) -> Result<ApiClient, DiscoveryError> {

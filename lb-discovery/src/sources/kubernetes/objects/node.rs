@@ -7,6 +7,8 @@ use k8s_openapi::api::core::v1;
 
 use crate::sources::kubernetes::objects::projection::Projection;
 
+pub(crate) mod written;
+
 /// The type of a node's address.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

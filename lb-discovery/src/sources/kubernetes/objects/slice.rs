@@ -14,6 +14,14 @@ use crate::sources::kubernetes::objects::port;
 use crate::sources::kubernetes::objects::projection::Projection;
 use crate::sources::kubernetes::objects::service::Service;
 
+pub(crate) mod written;
+
+/// The label of the slices that a controller makes from the pods that their Service selects.
+const OF_SELECTOR: (&str, &str) = (
+    "endpointslice.kubernetes.io/managed-by",
+    "endpointslice-controller.k8s.io",
+);
+
 /// The fields of an EndpointSlice that sources use.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Slice {
@@ -68,7 +76,7 @@ impl Projection for Slice {
 /// controller no longer updates the slice, and neither the copy that another controller mirrors from Endpoints.
 fn is_of_selector(metadata: &ObjectMeta) -> bool {
     let label = |name| metadata.labels.as_ref()?.get(name).map(String::as_str);
-    label("endpointslice.kubernetes.io/managed-by") == Some("endpointslice-controller.k8s.io")
+    label(OF_SELECTOR.0) == Some(OF_SELECTOR.1)
         || label("endpoints.kubernetes.io/managed-by") == Some("endpoint-controller")
 }
 

@@ -58,6 +58,19 @@ impl WatchHistory {
         listed.or_else(|| self.configured.get_or_init(read).clone())
     }
 
+    /// Records the number of objects that were known before the first list, unless there was a list.
+    pub(crate) fn begin_with(&self, count: usize, what: &str, destination: &Arc<str>) {
+        let mut last = self.lock();
+        if last.what.is_empty() {
+            *last = LastList {
+                what: what.into(),
+                destination: Some(Arc::clone(destination)),
+                count,
+                empty_since: None,
+            };
+        }
+    }
+
     /// Records the length of a list that came from `destination`. Fails if the list is not accepted yet.
     pub(crate) fn listed(
         &self,

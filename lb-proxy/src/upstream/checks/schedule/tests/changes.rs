@@ -138,7 +138,7 @@ async fn a_backend_that_returns_unhealthy_is_freed_by_the_check_that_found_it() 
     let pick = || {
         scene
             .upstream
-            .pick(&HashKey::none(), &Tried::new())
+            .pick(&HashKey::none(), &Tried::new(), scene.upstream.now())
             .unwrap()
     };
     let leases = [pick(), pick()];

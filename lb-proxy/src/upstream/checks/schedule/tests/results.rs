@@ -11,7 +11,11 @@ async fn a_backend_that_waits_gets_no_session_before_its_first_probe() {
     check.play(2, Answer::Takes(Duration::from_secs(60)));
     let settings = every(10).initial(InitialState::Down);
     let scene = Scene::new([1, 2], |u| u.health_check(check.clone(), settings)).await;
-    let pick = || scene.upstream.pick(&HashKey::none(), &Tried::new());
+    let pick = || {
+        scene
+            .upstream
+            .pick(&HashKey::none(), &Tried::new(), scene.upstream.now())
+    };
     assert_eq!(scene.health(1), Health::Unchecked);
     assert_eq!(pick().err(), Some(PickError::Exhausted));
     sleep(Duration::from_secs(3)).await;
@@ -102,7 +106,9 @@ async fn all_down_is_an_upstream_without_backends_or_a_panic() {
         };
         let scene = Scene::new([1, 2, 3], describe).await;
         sleep(Duration::from_secs(6)).await;
-        let pick = scene.upstream.pick(&HashKey::none(), &Tried::new());
+        let pick = scene
+            .upstream
+            .pick(&HashKey::none(), &Tried::new(), scene.upstream.now());
         assert_eq!(pick.is_ok(), picked, "{threshold:?}");
     }
 }
@@ -120,7 +126,9 @@ async fn the_initial_state_says_whether_sessions_come_before_the_first_probe() {
         check.play(1, Answer::Takes(Duration::from_secs(3)));
         let settings = every(10).initial(initial);
         let scene = Scene::new([1], |u| u.health_check(check.clone(), settings)).await;
-        let pick = scene.upstream.pick(&HashKey::none(), &Tried::new());
+        let pick = scene
+            .upstream
+            .pick(&HashKey::none(), &Tried::new(), scene.upstream.now());
         assert_eq!(pick.is_ok(), picked, "{initial:?}");
         assert_eq!(scene.status(1).probes, 0);
     }
