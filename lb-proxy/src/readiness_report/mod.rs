@@ -8,12 +8,13 @@
 //!
 //! # async fn example(server: lb_proxy::Server) -> std::io::Result<()> {
 //! let settings = ReadyFileSettings::new("/run/balancer/ready".into());
-//! let file = SharedReadyFile::create(Some(&settings), Default::default())?;
+//! let file = SharedReadyFile::create(Some(&settings))?;
 //! let reporter = ReadinessReporter::new(server.handle(), file.clone(), false);
 //! tokio::spawn(reporter.run());
 //! server.run(std::future::pending()).await;
 //! # Ok(())
 //! # }
+//! # let _ = example;
 //! ```
 
 mod notify;
