@@ -34,6 +34,10 @@ struct BackendData {
 type EqualsFn = fn(&dyn Any, &dyn Any) -> bool;
 
 impl Extras {
+    pub(crate) const fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub(crate) fn of_unix(socket: UnixSocket) -> Self {
         let unix = Some(socket);
         Self(Some(Arc::new(Parts { unix, data: None })))
