@@ -9,7 +9,7 @@ use lb_proxy::reports::{RelayEnd, RelayReport};
 use lb_proxy::settings::{Bandwidth, HalfClose};
 use lb_proxy::{Relay, Timeouts};
 use test_support::bytes::noise;
-use test_support::deadline::{ms, secs};
+use test_support::deadline::secs;
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
 };
