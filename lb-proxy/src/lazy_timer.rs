@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -18,6 +18,8 @@ pin_project! {
     pub(crate) struct LazyTimer {
         #[pin]
         sleep: Sleep,
+        // What the timer wakes.
+        waker: Option<Waker>,
     }
 }
 
@@ -26,6 +28,7 @@ impl LazyTimer {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             sleep: sleep_until(now + FAR),
+            waker: None,
         }
     }
 
@@ -35,7 +38,11 @@ impl LazyTimer {
         deadline: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let mut sleep = self.project().sleep;
+        let this = self.project();
+        let mut sleep = this.sleep;
+        if !is_same(this.waker.as_ref(), cx) {
+            *this.waker = Some(cx.waker().clone());
+        }
         loop {
             if deadline < sleep.deadline() {
                 sleep.as_mut().reset(deadline);
@@ -47,6 +54,16 @@ impl LazyTimer {
             sleep.as_mut().reset(deadline);
         }
     }
+
+    /// Whether the timer has not fired at `now`, and will wake this task. Then a deadline that only moved away since the last
+    /// poll needs no other.
+    pub(crate) fn is_set_after(&self, now: Instant, cx: &Context<'_>) -> bool {
+        now < self.sleep.deadline() && is_same(self.waker.as_ref(), cx)
+    }
+}
+
+fn is_same(waker: Option<&Waker>, cx: &Context<'_>) -> bool {
+    waker.is_some_and(|waker| waker.will_wake(cx.waker()))
 }
 
 #[cfg(test)]
@@ -77,5 +94,21 @@ mod tests {
         let deadline = begin + SECOND * 9;
         poll_fn(|cx| timer.as_mut().poll_until(deadline, cx)).await;
         assert_eq!(begin.elapsed(), SECOND * 9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_set_until_it_fires_for_the_task_that_polled_it() {
+        let begin = Instant::now();
+        let mut timer = pin!(LazyTimer::new(begin));
+        poll_fn(|cx| {
+            assert!(!timer.is_set_after(begin, cx), "no task has polled it");
+            assert!(timer.as_mut().poll_until(begin + SECOND, cx).is_pending());
+            assert!(timer.is_set_after(begin, cx));
+            assert!(!timer.is_set_after(begin + SECOND, cx), "it may have fired");
+            let other = Context::from_waker(Waker::noop());
+            assert!(!timer.is_set_after(begin, &other));
+            Poll::Ready(())
+        })
+        .await;
     }
 }

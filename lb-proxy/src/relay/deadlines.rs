@@ -61,6 +61,13 @@ pub(super) struct WaitState {
     pub(super) is_delivering: bool,
 }
 
+impl WaitState {
+    /// Whether both directions are open, and nothing is held.
+    pub(super) fn is_open(self) -> bool {
+        self == Self::default()
+    }
+}
+
 impl<'a> Deadlines<'a> {
     /// Counts from `begin`.
     pub(super) fn new(timeouts: &'a Timeouts, begin: Instant) -> Self {
@@ -119,7 +126,7 @@ impl<'a> Deadlines<'a> {
     }
 
     /// The moment of the last progress, or the begin.
-    fn last_moved(&self) -> Instant {
+    pub(super) fn last_moved(&self) -> Instant {
         self.last_progress.unwrap_or(self.begin)
     }
 

@@ -1,7 +1,6 @@
 //! The main loop of a relay: both directions, the time-outs, the cut and the close.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::select;
@@ -19,7 +18,6 @@ use super::setup::{BytesAhead, CutReason, CutSignals, RelaySettings, TrafficCoun
 use super::totals::RelayTotals;
 use crate::close_request::CloseRequest;
 use crate::config::HalfClose;
-use crate::lazy_timer::LazyTimer;
 use crate::metrics::Direction::{ToBackend, ToClient};
 use crate::net::stream::Stream;
 use crate::or_never::or_never;
@@ -69,6 +67,7 @@ where
         cuts,
         backend_left: Some(backend_left),
         is_cut: false,
+        is_timed: false,
         totals: traffic.totals,
     };
     run.run()
@@ -83,6 +82,8 @@ struct Run<'a, F, L> {
     /// `None` once it was called.
     backend_left: Option<L>,
     is_cut: bool,
+    /// Whether the timer was set since both directions are [open](WaitState::is_open), and nothing was cut.
+    is_timed: bool,
     totals: Option<&'a RelayTotals>,
 }
 
@@ -173,14 +174,47 @@ where
         if !is_drained || (is_paused && !both.is_paused()) {
             return Poll::Ready(None);
         }
-        let timer = self.cuts.timer.as_mut();
-        let end = ready!(poll_expired(both, &mut self.deadlines, timer, cx));
+        let end = ready!(self.poll_expired(moved.is_some(), cx));
         if end == RelayEnd::MaxAge && !self.deadlines.is_cut() {
-            both.cut();
+            self.both.cut();
             self.deadlines.note_cut();
             return Poll::Ready(None);
         }
         Poll::Ready(Some(RelayEvent::Ended(end)))
+    }
+
+    /// Completes when a deadline has passed, with the end of the relay. `has_moved`: there was progress in this step.
+    fn poll_expired(&mut self, has_moved: bool, cx: &mut Context<'_>) -> Poll<RelayEnd> {
+        let waiting = WaitState {
+            is_half_closed: self.both.is_half_closed(),
+            is_holding: self.both.is_holding(),
+            is_delivering: self.both.is_delivering(),
+        };
+        let deadlines = &mut self.deadlines;
+        let mut timer = self.cuts.timer.as_mut();
+        let is_open = waiting.is_open() && !deadlines.is_cut();
+        // Between two open directions progress only moves the deadline away: the timer need not be looked at, which is a
+        // tenth of a step.
+        if has_moved && is_open && self.is_timed && timer.is_set_after(deadlines.last_moved(), cx) {
+            return Poll::Pending;
+        }
+        self.is_timed = is_open;
+        if waiting.is_delivering {
+            deadlines.note_delivering();
+        }
+        loop {
+            let Some((deadline, expired)) = deadlines.next(waiting) else {
+                return Poll::Pending;
+            };
+            ready!(timer.as_mut().poll_until(deadline, cx));
+            if let Some(ago) = self.both.last_sent() {
+                deadlines.note_sent(ago);
+            }
+            match deadlines.next(waiting) {
+                Some((later, _)) if later > deadline => {}
+                _ => return Poll::Ready(expired),
+            }
+        }
     }
 
     /// Delivers the bytes of a session that was cut, and closes it. Does neither if it must not wait.
@@ -260,36 +294,6 @@ async fn must_not_wait(
     }
 }
 
-/// Completes when a deadline has passed, with the end of the relay.
-fn poll_expired(
-    both: &Duplex<'_>,
-    deadlines: &mut Deadlines<'_>,
-    mut timer: Pin<&mut LazyTimer>,
-    cx: &mut Context<'_>,
-) -> Poll<RelayEnd> {
-    let waiting = WaitState {
-        is_half_closed: both.is_half_closed(),
-        is_holding: both.is_holding(),
-        is_delivering: both.is_delivering(),
-    };
-    if waiting.is_delivering {
-        deadlines.note_delivering();
-    }
-    loop {
-        let Some((deadline, expired)) = deadlines.next(waiting) else {
-            return Poll::Pending;
-        };
-        ready!(timer.as_mut().poll_until(deadline, cx));
-        if let Some(ago) = both.last_sent() {
-            deadlines.note_sent(ago);
-        }
-        match deadlines.next(waiting) {
-            Some((later, _)) if later > deadline => {}
-            _ => return Poll::Ready(expired),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::pending;
@@ -299,6 +303,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Splice, Timeouts};
+    use crate::lazy_timer::LazyTimer;
     use crate::metrics::RelayTraffic;
     use tokio::net::{TcpListener, TcpStream};
 
