@@ -20,6 +20,8 @@ use crate::state::virtual_servers::VirtualServers;
 use crate::upstream::Upstream;
 
 /// An address to listen on and what happens to its connections.
+///
+/// It is not `Clone`, because it may own sockets. Describe listeners that are alike in a function.
 #[derive(Debug)]
 #[must_use]
 pub struct Listener {
