@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::{World, ask_until, free_port, pods, service};
+use crate::support::{World, ask_until, echo, free_port, pods, service};
 
 /// How many clients connect at a time.
 const AT_ONCE: usize = 10;
@@ -381,17 +381,7 @@ async fn changes_of_routes_touch_no_open_session_and_a_removed_gateway_refuses()
     let world = World::start(83).await;
     let port = free_port().await;
     world.install_gateway_api();
-    let echo = TcpListener::bind("127.3.93.1:0").await.unwrap();
-    let echo_addr = echo.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = echo.accept().await {
-            tokio::spawn(async move {
-                let (mut reader, mut writer) = stream.split();
-                tokio::io::copy(&mut reader, &mut writer).await
-            });
-        }
-    });
-    world.backend("echo", &[echo_addr]);
+    world.backend("echo", &[echo([127, 3, 93, 1]).await]);
     world.backend("other", &pods([127, 3, 94], &["other"]).await);
     world.gateway(&[tcp("one", port)]);
     world.tcp_route("route", 5, &[("echo", 80, 1)]);
