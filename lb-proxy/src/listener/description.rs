@@ -70,6 +70,7 @@ impl Listener {
                 ipv6_only: false,
                 reuse_port: false,
                 multipath: false,
+                freebind: false,
                 fast_open: None,
             },
             binds: true,
