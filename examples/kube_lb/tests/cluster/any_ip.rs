@@ -173,7 +173,9 @@ async fn serve(
         let serving = world.condition("tcp-echo", "Serving");
         serving.is_some_and(|serving| {
             let message = serving["message"].as_str().unwrap_or_default();
-            serving["reason"] == "NotListening" && message.contains("ip route add local")
+            serving["reason"] == "NotListening"
+                && message.contains("ip route add local")
+                && message.contains("of 2001:db8:1::")
         })
     })
     .await;
