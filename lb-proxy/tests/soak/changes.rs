@@ -51,8 +51,11 @@ impl Field {
         workers: Workers,
         hooks: Arc<dyn Hooks>,
     ) -> Self {
-        let nodes: Vec<Node> = (0..NODES).map(|_| Node::start()).collect();
-        let calm_node = Node::start();
+        let mut nodes = Vec::new();
+        for _ in 0..NODES {
+            nodes.push(Node::start().await);
+        }
+        let calm_node = Node::start().await;
         let (manual, members) =
             Manual::new(nodes.iter().map(|node| Backend::new(node.addr)).collect());
         let limit = FailLimit::new(NonZeroU32::new(3).unwrap(), Duration::from_millis(100));
@@ -109,7 +112,7 @@ impl Field {
         let addr = node.addr;
         match below(rng, 12) {
             0 | 1 => node.kill(),
-            2..=4 => node.revive(),
+            2..=4 => node.revive().await,
             5 | 6 => node.set_mood(MOODS[below(rng, 4) as usize]),
             7 => _ = self.members.remove(addr),
             8 => self
@@ -130,7 +133,7 @@ impl Field {
     pub(crate) async fn restore(&mut self) {
         for node in &mut self.nodes {
             node.set_mood(Mood::Echo);
-            node.revive();
+            node.revive().await;
         }
         let all = self.nodes.iter().map(|node| Backend::new(node.addr));
         self.members.set(all.collect());

@@ -1,5 +1,6 @@
 //! A backend that can be killed, revived and made to misbehave.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
@@ -7,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
+use test_support::deadline::eventually;
 use test_support::sockets::loopback;
 use test_support::streams::reset;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,8 +42,8 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn start() -> Self {
-        let reserved = socket(loopback());
+    pub(crate) async fn start() -> Self {
+        let reserved = bound(loopback()).unwrap();
         let addr = reserved.local_addr().unwrap().as_socket().unwrap();
         let mut node = Self {
             addr,
@@ -49,7 +51,7 @@ impl Node {
             _reserved: reserved,
             alive: None,
         };
-        node.revive();
+        node.revive().await;
         node
     }
 
@@ -67,11 +69,19 @@ impl Node {
     }
 
     /// Listens again on the same port.
-    pub(crate) fn revive(&mut self) {
+    pub(crate) async fn revive(&mut self) {
         if self.is_alive() {
             return;
         }
-        let listener = socket(self.addr);
+        let addr = self.addr;
+        let mut listener = None;
+        // A node that was killed just now may not have closed its port.
+        eventually("the port", || {
+            listener = bound(addr).ok();
+            listener.is_some()
+        })
+        .await;
+        let listener = listener.unwrap();
         listener.listen(1024).unwrap();
         listener.set_nonblocking(true).unwrap();
         let listener = TcpListener::from_std(listener.into()).unwrap();
@@ -82,11 +92,11 @@ impl Node {
     }
 }
 
-fn socket(addr: SocketAddr) -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_reuse_address(true).unwrap();
-    socket.bind(&addr.into()).unwrap();
-    socket
+fn bound(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket)
 }
 
 async fn serve(listener: TcpListener, mood: Arc<AtomicU8>, killed: CancellationToken) {
@@ -102,13 +112,13 @@ async fn serve(listener: TcpListener, mood: Arc<AtomicU8>, killed: CancellationT
 }
 
 /// Returns an error for a connection that has to be reset.
-async fn talk(stream: &mut TcpStream, mood: &AtomicU8) -> std::io::Result<()> {
+async fn talk(stream: &mut TcpStream, mood: &AtomicU8) -> io::Result<()> {
     let mut buffer = [0; 8192];
     loop {
         let n = stream.read(&mut buffer).await?;
         match mood.load(Relaxed) {
             mood if mood == Mood::Resetting as u8 => {
-                return Err(std::io::ErrorKind::ConnectionReset.into());
+                return Err(io::ErrorKind::ConnectionReset.into());
             }
             mood if mood == Mood::Slow as u8 => sleep(Duration::from_millis(5)).await,
             // Until the peer's reset shows at the write.
