@@ -72,6 +72,7 @@ impl Listener {
                 ipv6_only: false,
                 reuse_port: false,
                 multipath: false,
+                freebind: false,
                 fast_open: None,
             },
             binds: true,
