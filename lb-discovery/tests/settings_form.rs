@@ -259,7 +259,7 @@ async fn the_status_of_a_driver_is_written() {
     let expected = serde_json::json!({
         "sources": [{
             "label": "static", "backends": 0, "last_success": null, "is_restored": false, "stale_for": null,
-            "next_attempt": 0.0, "expired": false, "last_error": null, "failures": 0, "panics": 0, "updates": 0,
+            "next_attempt": null, "expired": false, "last_error": null, "failures": 0, "panics": 0, "updates": 0,
         }],
     });
     assert_eq!(written, expected);

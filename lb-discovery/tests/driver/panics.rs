@@ -159,7 +159,7 @@ impl Lookup for FragileLookup {
 
     async fn lookup(&self) -> Result<Resolved, DiscoveryError> {
         self.0.burn("lookup");
-        Ok(Resolved::new(set(&[1])))
+        Ok(Resolved::new(set(&[1]), None))
     }
 }
 
