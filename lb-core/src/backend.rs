@@ -1,6 +1,5 @@
 //! The description of one backend.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -309,24 +308,10 @@ pub enum AdminState {
     Ready,
 }
 
-impl AdminState {
-    /// Both states.
-    pub const ALL: [Self; 2] = [Self::Drain, Self::Ready];
-
-    /// `drain` or `ready`, as in settings.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Drain => "drain",
-            Self::Ready => "ready",
-        }
-    }
-}
-
-impl fmt::Display for AdminState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
+crate::names::names!(AdminState {
+    Drain = "drain",
+    Ready = "ready",
+});
 
 /// What an active check found of a backend. A backend without checks is healthy.
 #[doc(alias = "health check", alias = "active check")]
@@ -346,25 +331,11 @@ pub enum Health {
     Unhealthy,
 }
 
-impl Health {
-    /// All states.
-    pub const ALL: [Self; 3] = [Self::Healthy, Self::Unchecked, Self::Unhealthy];
-
-    /// `healthy`, `unchecked` or `unhealthy`, as in settings.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Unchecked => "unchecked",
-            Self::Unhealthy => "unhealthy",
-        }
-    }
-}
-
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
+crate::names::names!(Health {
+    Healthy = "healthy",
+    Unchecked = "unchecked",
+    Unhealthy = "unhealthy",
+});
 
 /// The tier of a backend: 0 is used first, 1 when no backend of 0 is eligible, and so on.
 ///

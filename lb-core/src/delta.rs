@@ -9,6 +9,7 @@ use crate::snapshot::Snapshot;
 /// The changes of one update, by address.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Delta {
     /// Addresses that were not there before.
     pub added: Vec<SocketAddr>,

@@ -85,6 +85,7 @@ mod load_index;
 #[cfg(all(test, loom))]
 mod loom_models;
 mod membership;
+mod names;
 mod pick;
 pub mod policy;
 #[cfg(feature = "serde")]

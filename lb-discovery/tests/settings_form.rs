@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::Snapshot;
@@ -15,7 +16,7 @@ use lb_discovery::settings::{
     SystemDnsSettings,
 };
 use lb_discovery::{
-    Dns, DriverConfig, File, FileFormat, OnEmpty, Resolver, Source, Static, SystemDns,
+    Dns, Driver, DriverConfig, File, FileFormat, OnEmpty, Resolver, Source, Static, SystemDns,
 };
 use proptest::prelude::*;
 use serde::Serialize;
@@ -247,6 +248,21 @@ fn mistakes_are_named_with_their_place() {
     let resolver = Resolver::try_system().unwrap();
     let said = Dns::try_new(resolver, "a b", 1).unwrap_err().to_string();
     assert_eq!(builder.build(&wrong).unwrap_err().to_string(), said);
+}
+
+#[tokio::test]
+async fn the_status_of_a_driver_is_written() {
+    let set = Snapshot::try_from_backends(["10.0.0.1:1"]).unwrap();
+    let source: Arc<dyn Source> = Arc::new(Static::new(set));
+    let (_driver, handle) = Driver::new(vec![source], DriverConfig::new());
+    let written = serde_json::to_value(handle.status()).unwrap();
+    let expected = serde_json::json!({
+        "sources": [{
+            "label": "static", "backends": 0, "last_success": null, "is_restored": false, "stale_for": null,
+            "next_attempt": null, "expired": false, "last_error": null, "failures": 0, "panics": 0, "updates": 0,
+        }],
+    });
+    assert_eq!(written, expected);
 }
 
 proptest! {

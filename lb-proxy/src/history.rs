@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "serde")]
+use std::time::{Duration, SystemTime};
 
 /// The last `KEPT` entries, the oldest first.
 #[derive(Debug)]
@@ -31,4 +33,14 @@ impl<T: Clone, const KEPT: usize> History<T, KEPT> {
     fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes when an entry was added, in seconds since 1970.
+#[cfg(feature = "serde")]
+pub(crate) fn serialize_time<S: serde::Serializer>(
+    at: &SystemTime,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    lb_core::serde_form::seconds(&since.unwrap_or(Duration::ZERO), serializer)
 }

@@ -8,7 +8,7 @@ mod progress;
 mod refusal;
 mod summary;
 mod termination;
-#[cfg(feature = "test-util")]
+#[cfg(any(test, feature = "test-util"))]
 mod test_util;
 
 use std::fmt;

@@ -156,13 +156,20 @@ impl Drop for Pick {
 
 /// What a reported failure did to the backend.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum FailureEffect {
     /// It stays eligible.
     Counted,
     /// It gets no new connections for its `fail_timeout`, or for as long as outlier detection says.
     Ejected,
 }
+
+crate::names::names!(FailureEffect {
+    Counted = "counted",
+    Ejected = "ejected",
+});
 
 impl FailureEffect {
     const fn of(ejects: bool) -> Self {

@@ -61,7 +61,9 @@ impl<'a> PickRequest<'a> {
 
 /// Why there is no backend for a connection.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum PickError {
     /// No backend takes connections: none is known, or all are draining or of weight 0.
     #[error("no backend takes connections")]
@@ -76,3 +78,10 @@ pub enum PickError {
     #[error("the policy panicked")]
     Panicked,
 }
+
+crate::names::list!(PickError {
+    Empty = "empty",
+    Exhausted = "exhausted",
+    NotReady = "not_ready",
+    Panicked = "panicked",
+});

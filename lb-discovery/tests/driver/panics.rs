@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
 use lb_core::Snapshot;
-use lb_discovery::{DiscoveryError, Driver, DriverConfig, SnapshotStream, Source};
+use lb_discovery::{
+    DiscoveryError, Driver, DriverConfig, Lookup, Polled, Resolved, SnapshotStream, Source,
+};
 use tokio::time::sleep;
 
 use crate::{now, secs};
@@ -144,4 +146,45 @@ async fn an_identity_that_panics_later_costs_the_last_set_alone() {
     let first = run.next().await;
     assert!(ports(&first).contains(&2));
     run.stop().await;
+}
+
+#[derive(Clone, Debug)]
+struct FragileLookup(Arc<Fuse>);
+
+#[async_trait]
+impl Lookup for FragileLookup {
+    fn label(&self) -> Arc<str> {
+        "fragile".into()
+    }
+
+    async fn lookup(&self) -> Result<Resolved, DiscoveryError> {
+        self.0.burn("lookup");
+        Ok(Resolved::new(set(&[1]), None))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lookup_that_panics_keeps_its_set_and_is_asked_again() {
+    for call in [1, 2, 100] {
+        let lookup = FragileLookup(Fuse::armed("lookup", call));
+        let polled = Polled::new(lookup).interval(secs(1));
+        let steady = Script::new([now(set(&[2]))]);
+        let mut run = RunningDriver::start(vec![Arc::new(polled), steady], DriverConfig::new());
+        run.until_ports(&[1, 2]).await;
+        while run.handle.status().sources[0].panics == 0 {
+            sleep(secs(1)).await;
+        }
+        let updates = run.handle.status().sources[0].updates;
+        while run.handle.status().sources[0].updates == updates {
+            sleep(secs(1)).await;
+        }
+        assert!(run.quiet_for(secs(60)).await, "{call}");
+        let status = run.handle.status();
+        assert_eq!(
+            (status.sources[0].panics, status.sources[0].backends),
+            (1, 1)
+        );
+        assert_eq!(status.sources[1].failures, 0);
+        run.stop().await;
+    }
 }

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::attempts::last_attempts;
 use crate::connection::Connection;
-use crate::hooks::{AttemptReport, PrereadFailure, Progress, RefusalDetail, Summary};
+use crate::hooks::{AttemptReport, Progress, RefusalDetail, Summary};
 
 /// The longest text from outside, in bytes. A longer one is cut.
 const MAX_TEXT: usize = 256;
@@ -212,21 +212,11 @@ impl<'a> EndRecord<'a> {
 
 /// The name of the detail, and the text of a route that refused the client.
 fn detail(refusal: &RefusalDetail) -> (Option<&'static str>, Option<&str>) {
-    let name = match refusal {
-        RefusalDetail::ClientLimit { .. } => "client_limit",
-        RefusalDetail::NoBackend(cause) => cause.as_str(),
-        RefusalDetail::Preread(refusal) => match refusal.failure {
-            PrereadFailure::Ended => "ended",
-            PrereadFailure::Invalid => "invalid",
-            PrereadFailure::Socket(_) => "socket",
-            PrereadFailure::Timeout => "timeout",
-            PrereadFailure::TooLong => "too_long",
-        },
-        RefusalDetail::NoListener(_) => "no_listener",
-        RefusalDetail::PassedTooOften => "passed_too_often",
-        RefusalDetail::Route(text) => return (Some("route"), Some(cut(text))),
+    let text = match refusal {
+        RefusalDetail::Route(text) => Some(cut(text)),
+        _ => None,
     };
-    (Some(name), None)
+    (Some(refusal.as_str()), text)
 }
 
 /// The beginning of `text`, at most [`MAX_TEXT`] bytes.

@@ -103,6 +103,8 @@ impl AsyncRead for Connected {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(self.poll_header(cx))?;
+        // A read that asks for nothing tells nothing about the backend.
+        let asks = buf.remaining() > 0;
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
             match read_some(&self.stream, buf.initialize_unfilled()) {
@@ -110,7 +112,7 @@ impl AsyncRead for Connected {
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(read) => {
                     buf.advance(read);
-                    if let Some(times) = self.first_byte.take() {
+                    if asks && let Some(times) = self.first_byte.take() {
                         times.first_byte();
                     }
                     return Poll::Ready(Ok(()));
@@ -170,11 +172,13 @@ impl Relay {
         let Connected {
             stream,
             header,
+            first_byte,
             mut lease,
             ..
         } = backend;
         let left = || lease.end();
-        self.run_sockets(client.into(), stream, header, left).await
+        self.run_sockets(client.into(), stream, header, first_byte, left)
+            .await
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use lb_core::{Backend, Timestamp};
 
-/// The status of one check of one backend.
+/// The status of one check of one backend. As data, [`Timestamp`]s are nanoseconds and durations seconds.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct CheckStatus {
     /// The backend, as its source reports it.
     pub backend: Arc<Backend>,
@@ -63,6 +64,7 @@ crate::names::names!(ProbeOutcome {
 /// A probe that ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LastProbe {
     /// What it found.
     pub outcome: ProbeOutcome,
@@ -71,6 +73,10 @@ pub struct LastProbe {
     /// When it ended, in the time of [`Upstream::now`](crate::Upstream::now).
     pub at: Timestamp,
     /// How long it took.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::seconds")
+    )]
     pub duration: Duration,
 }
 

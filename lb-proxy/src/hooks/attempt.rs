@@ -12,20 +12,13 @@ use crate::net::connect::{AttemptStep, ConnectError};
 use crate::net::stream::Stream;
 use crate::upstream::Upstream;
 
-#[cfg(feature = "serde")]
-fn serialize_error<S: serde::Serializer>(
-    error: &Option<AttemptError>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let text = error.as_ref().map(ToString::to_string);
-    serde::Serialize::serialize(&text, serializer)
-}
-
 /// One attempt to connect to a backend, when it has ended.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Attempt<'a> {
     /// The upstream that the backend was picked from.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "Upstream::serialize_name"))]
     pub upstream: &'a Upstream,
     /// The backend.
     pub backend: &'a Backend,
@@ -36,7 +29,12 @@ pub struct Attempt<'a> {
     /// Whether the failure ejected the backend: it gets no new connections for a while.
     pub ejects: bool,
     /// How long it took.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::seconds")
+    )]
     pub elapsed: Duration,
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) socket: Option<&'a Stream>,
 }
 
@@ -117,6 +115,14 @@ impl fmt::Display for AttemptError {
     }
 }
 
+/// As it displays.
+#[cfg(feature = "serde")]
+impl serde::Serialize for AttemptError {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// One attempt to connect to a backend, at the end of its session.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
@@ -127,7 +133,6 @@ pub struct AttemptReport {
     /// The outcome of the attempt.
     pub outcome: AttemptOutcome,
     /// Why it failed. `None` if it was connected or abandoned.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_error"))]
     pub error: Option<AttemptError>,
     /// From accepting to the begin of the attempt. `None` for a connected one unless the hooks observe
     /// [everything](crate::events::Observation::Everything).

@@ -1,7 +1,10 @@
 //! Details of the ends before the relay.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::SocketAddr;
+
+use lb_core::Escaped;
 
 use crate::no_backend_cause::NoBackendCause;
 use crate::preread::PrereadError;
@@ -57,4 +60,89 @@ pub enum PrereadFailure {
     Timeout,
     /// They were longer than the reader's [limit](crate::first_bytes::Preread::limit).
     TooLong,
+}
+
+impl PrereadFailure {
+    /// The name in access events and JSON, in snake case. Never changes.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Invalid => "invalid",
+            Self::Socket(_) => "socket",
+            Self::Timeout => "timeout",
+            Self::TooLong => "too_long",
+        }
+    }
+}
+
+crate::names::text!(PrereadFailure);
+
+impl RefusalDetail {
+    /// The name in access events and JSON, in snake case: that of the [cause](NoBackendCause) or of the
+    /// [failure](PrereadFailure), if it has one. Never changes.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::ClientLimit { .. } => "client_limit",
+            Self::NoBackend(cause) => cause.as_str(),
+            Self::Preread(refusal) => refusal.failure.as_str(),
+            Self::NoListener(_) => "no_listener",
+            Self::PassedTooOften => "passed_too_often",
+            Self::Route(_) => "route",
+        }
+    }
+}
+
+/// The [name](RefusalDetail::as_str), and what is known besides: `full`, `route: tenant is suspended`.
+impl fmt::Display for RefusalDetail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
+        match self {
+            Self::ClientLimit { limit } => write!(f, ": number {limit}"),
+            Self::NoListener(addr) => write!(f, ": {addr}"),
+            Self::Preread(PrereadRefusal {
+                error: Some(error), ..
+            }) => write!(f, ": {error}"),
+            Self::Route(text) => write!(f, ": {}", Escaped(text)),
+            Self::NoBackend(_) | Self::PassedTooOften | Self::Preread(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+#[derive(Default, serde::Serialize)]
+struct RefusalForm<'a> {
+    detail: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reader: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listener: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'a str>,
+}
+
+/// The [name](RefusalDetail::as_str) as `detail`, as in access events, with `limit`, `reader` and `error`, `listener`, or the
+/// `refusal` of the route.
+#[cfg(feature = "serde")]
+impl serde::Serialize for RefusalDetail {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut form = RefusalForm {
+            detail: self.as_str(),
+            ..RefusalForm::default()
+        };
+        match self {
+            Self::ClientLimit { limit } => form.limit = Some(*limit),
+            Self::NoListener(addr) => form.listener = Some(*addr),
+            Self::Preread(refusal) => {
+                form.reader = Some(refusal.reader);
+                form.error = refusal.error.as_ref().map(ToString::to_string);
+            }
+            Self::Route(text) => form.refusal = Some(text),
+            Self::NoBackend(_) | Self::PassedTooOften => {}
+        }
+        form.serialize(serializer)
+    }
 }

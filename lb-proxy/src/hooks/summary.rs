@@ -12,7 +12,7 @@ use crate::live_sessions::SessionPhase;
 use crate::session_id::SessionId;
 use crate::upstream::Upstream;
 
-/// The summary of a connection that ended. As data it has no [`refusal`](field@Self::refusal).
+/// The summary of a connection that ended.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -24,13 +24,14 @@ pub struct Summary<'a> {
     /// How far it had come. A session that was refused at once is in the first phase.
     pub phase: SessionPhase,
     /// More about the reason, if it ended before the relay and there is more.
-    #[cfg_attr(feature = "serde", serde(skip))]
     pub refusal: Option<&'a RefusalDetail>,
     /// The limit that would have refused it but for a [dry run](crate::Listener::limit_dry_run).
-    #[cfg_attr(feature = "serde", serde(skip))]
     pub observed: Option<&'a RefusalDetail>,
     /// The upstream that was to serve it, if the connection got as far as the choice.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_upstream"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "Upstream::serialize_optional_name")
+    )]
     pub upstream: Option<&'a Upstream>,
     /// The backend that it was connected to, if any.
     pub backend: Option<&'a Backend>,
@@ -69,15 +70,6 @@ pub struct Summary<'a> {
         serde(serialize_with = "lb_core::serde_form::optional_seconds")
     )]
     pub backend_ended_after: Option<Duration>,
-}
-
-/// By its name.
-#[cfg(feature = "serde")]
-fn serialize_upstream<S: serde::Serializer>(
-    upstream: &Option<&Upstream>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serde::Serialize::serialize(&upstream.map(Upstream::name), serializer)
 }
 
 impl Summary<'_> {

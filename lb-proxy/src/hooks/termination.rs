@@ -130,6 +130,14 @@ fn step(summary: &Summary<'_>) -> char {
     }
 }
 
+/// As it displays.
+#[cfg(feature = "serde")]
+impl serde::Serialize for TerminationCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl fmt::Display for TerminationCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.cause, self.step)

@@ -15,6 +15,7 @@ pub(crate) struct BindConfig {
     pub(crate) ipv6_only: bool,
     pub(crate) reuse_port: bool,
     pub(crate) multipath: bool,
+    pub(super) freebind: bool,
     pub(super) fast_open: Option<u32>,
 }
 
@@ -95,6 +96,9 @@ impl BindConfig {
         if reuse_port {
             socket.set_reuse_port(true)?;
         }
+        if self.freebind {
+            set_freebind(&socket, self.addr)?;
+        }
         socket.bind(&self.addr.into())?;
         Ok(socket)
     }
@@ -164,6 +168,20 @@ fn set_fast_open(_: &Socket, _: u32) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Lets the socket bind an address that the machine does not have.
+#[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+fn set_freebind(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+    match addr.is_ipv6() {
+        true => socket.set_freebind_v6(true),
+        false => socket.set_freebind_v4(true),
+    }
+}
+
+#[cfg(not(any(target_os = "android", target_os = "fuchsia", target_os = "linux")))]
+fn set_freebind(_: &Socket, _: SocketAddr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 fn addr_of(socket: &Socket) -> io::Result<SocketAddr> {
     let addr = socket.local_addr()?.as_socket();
     addr.ok_or_else(|| io::ErrorKind::Unsupported.into())
@@ -189,6 +207,7 @@ mod tests {
             ipv6_only,
             reuse_port: false,
             multipath: false,
+            freebind: false,
             fast_open: None,
         };
         let dual = config("[::]:1", false);
@@ -233,6 +252,7 @@ mod tests {
             ipv6_only: false,
             reuse_port: false,
             multipath: false,
+            freebind: false,
             fast_open: Some(7),
         };
         let open = |config: BindConfig| {
@@ -251,6 +271,36 @@ mod tests {
                 assert_eq!(protocol, Some(Protocol::MPTCP));
             }
             Err(error) => eprintln!("skipped: this kernel has no multipath TCP: {error}"),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn only_with_freebind_an_address_of_another_machine_can_be_bound() {
+        // Of the networks for documentation and for benchmarks.
+        for addr in ["198.18.77.1:0", "[2001:db8:77::1]:0"] {
+            let mut config = BindConfig {
+                addr: addr.parse().unwrap(),
+                backlog: 1,
+                ipv6_only: true,
+                reuse_port: false,
+                multipath: false,
+                freebind: false,
+                fast_open: None,
+            };
+            match config.open(2, false) {
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+                other => {
+                    eprintln!("skipped: this machine lets any address be bound: {other:?}");
+                    continue;
+                }
+            }
+            config.freebind = true;
+            let opened = config.open(2, false).unwrap();
+            for socket in &opened.listening {
+                assert_eq!(socket.local_addr().unwrap().ip(), config.addr.ip());
+            }
+            assert!(opened.guard.is_some());
         }
     }
 }

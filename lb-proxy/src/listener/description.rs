@@ -20,6 +20,8 @@ use crate::state::virtual_servers::VirtualServers;
 use crate::upstream::Upstream;
 
 /// An address to listen on and what happens to its connections.
+///
+/// It is not `Clone`, because it may own sockets. Describe listeners that are alike in a function.
 #[derive(Debug)]
 #[must_use]
 pub struct Listener {
@@ -70,6 +72,7 @@ impl Listener {
                 ipv6_only: false,
                 reuse_port: false,
                 multipath: false,
+                freebind: false,
                 fast_open: None,
             },
             binds: true,

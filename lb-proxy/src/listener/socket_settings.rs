@@ -57,6 +57,18 @@ impl Listener {
         self
     }
 
+    /// Sets whether the address may be one that this machine does not have (`IP_FREEBIND`, `IPV6_FREEBIND`). Default: no.
+    ///
+    /// The kernel delivers connections once the address is local: assigned to a link, or part of a local route of a
+    /// whole network (AnyIP, `ip -6 route add local`), whose IPv6 addresses cannot be bound otherwise unless
+    /// `net.ipv6.ip_nonlocal_bind` is 1. A mistyped address is not noticed. Needs no rights. Linux alone has it; elsewhere
+    /// binding fails. A reload that changes it keeps open sockets.
+    #[doc(alias = "IP_FREEBIND", alias = "nonlocal", alias = "AnyIP")]
+    pub fn freebind(mut self, freebind: bool) -> Self {
+        self.bind.freebind = freebind;
+        self
+    }
+
     /// Sets whether clients may use several paths at a time (multipath TCP, RFC 8684). Default: no. Other clients are
     /// served as with TCP. Linux alone has it, if it is built in and `net.mptcp.enabled` is 1; otherwise binding fails. A
     /// reload that changes it opens other sockets.

@@ -64,9 +64,49 @@ impl SessionReport {
     }
 }
 
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize)]
+struct SessionForm<'a> {
+    id: SessionId,
+    phase: SessionPhase,
+    listener: String,
+    peer: String,
+    client: String,
+    upstream: Option<&'a str>,
+    backend: Option<&'a Backend>,
+    server_name: Option<&'a str>,
+    #[serde(serialize_with = "lb_core::serde_form::seconds")]
+    age: Duration,
+    bytes_to_backend: u64,
+    bytes_to_client: u64,
+}
+
+/// Its fields and the [server name](Self::server_name). The key of a unix socket is written as `unix:`, without the path.
+#[cfg(feature = "serde")]
+impl serde::Serialize for SessionReport {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let shown = |addr| crate::net::unix::ShownClient(addr).to_string();
+        let form = SessionForm {
+            id: self.id,
+            phase: self.phase,
+            listener: shown(self.listener),
+            peer: shown(self.peer),
+            client: shown(self.client),
+            upstream: self.upstream.as_deref(),
+            backend: self.backend.as_deref(),
+            server_name: self.server_name(),
+            age: self.age,
+            bytes_to_backend: self.bytes_to_backend,
+            bytes_to_client: self.bytes_to_client,
+        };
+        form.serialize(serializer)
+    }
+}
+
 /// The sessions that a [`SessionFilter`](super::SessionFilter) selects.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct SessionList {
     /// How many sessions the filter matches, those above its limit included.
     pub matched: usize,

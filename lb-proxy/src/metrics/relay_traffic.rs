@@ -23,8 +23,8 @@ pub(crate) struct RelayTraffic {
 /// What the counters of one session have besides the counts.
 #[derive(Debug)]
 struct SessionPart {
-    /// The worker's, which include these.
-    worker: Arc<Counters>,
+    /// The worker's, which include these. `None` for a relay without a server.
+    worker: Option<Arc<Counters>>,
     /// What else includes them, if the proxy counts in detail.
     counted: Option<SessionCounters>,
     /// Present if the session is observed, once it is connected.
@@ -43,12 +43,27 @@ impl RelayTraffic {
     pub(crate) fn of_session(worker: &Arc<Counters>, counted: Option<SessionCounters>) -> Self {
         Self {
             session: Some(SessionPart {
-                worker: Arc::clone(worker),
+                worker: Some(Arc::clone(worker)),
                 counted,
                 records: OnceLock::new(),
             }),
             ..Self::default()
         }
+    }
+
+    /// The counters of a relay without a server, which notifies `first_byte` of the first byte of the backend.
+    pub(crate) fn of_relay(first_byte: Option<Arc<AttemptTimes>>) -> Self {
+        let session = first_byte.is_some().then(|| SessionPart {
+            worker: None,
+            counted: None,
+            records: OnceLock::new(),
+        });
+        let traffic = Self {
+            session,
+            ..Self::default()
+        };
+        traffic.begin_records(first_byte);
+        traffic
     }
 
     /// What the session is counted in, if the proxy counts in detail.
@@ -123,7 +138,9 @@ impl SessionPart {
     /// Adds to what includes the counters.
     #[inline(never)]
     fn add(&self, direction: Direction, n: u64) {
-        self.worker.relayed.count(direction).add(n);
+        if let Some(worker) = &self.worker {
+            worker.relayed.count(direction).add(n);
+        }
         if let Some(counted) = &self.counted {
             counted.add_bytes(direction, n);
         }

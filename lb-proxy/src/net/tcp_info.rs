@@ -8,11 +8,20 @@ use super::stream::Stream;
 /// What the kernel reports of a TCP connection at one moment (`TCP_INFO`). Segments are counted by the kernel.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[doc(alias = "tcpinfo_rtt")]
 pub struct TcpInfo {
     /// The smoothed round-trip time.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::seconds")
+    )]
     pub rtt: Duration,
     /// The variation of the round-trip time.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "lb_core::serde_form::seconds")
+    )]
     pub rtt_variation: Duration,
     /// The congestion window, in segments.
     pub congestion_window: u32,
@@ -26,10 +35,13 @@ pub struct TcpInfo {
     /// answer.
     pub timeouts: u8,
     /// Unanswered probes of a window of zero bytes.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) probes: u8,
     /// How long ago the kernel last sent new bytes.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) last_sent: Duration,
     /// Bytes that wait in the kernel's queue for their first transmission.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) unsent: u32,
 }
 

@@ -18,8 +18,10 @@ use std::sync::Arc;
 
 use lb_core::Endpoint;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use tracing::error;
 
 use super::options::SocketOptions;
+use crate::embedder_code::catch;
 
 /// Connects to the socket at `path`. That never waits: with a full queue of connections it fails (`EAGAIN`).
 ///
@@ -91,7 +93,9 @@ pub(crate) fn listen(
             None => access.mode,
             Some(_) => access.mode & !0o077,
         };
-        let socket = opener.open(path, mode)?;
+        let opened = catch("UnixSocketOpener::open", || opener.open(path, mode));
+        let socket =
+            opened.unwrap_or_else(|panicked| Err(io::Error::other(panicked.to_string())))?;
         let file = file(Some(Arc::clone(opener)));
         if access.group.is_some() {
             access.set(path)?;
@@ -117,11 +121,11 @@ pub trait UnixSocketOpener: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// What prevents it. The listener then cannot be opened; `AddrInUse` is tried again.
+    /// What prevents it. The listener then cannot be opened; `AddrInUse` is tried again. A panic is such an error.
     fn open(&self, path: &Path, mode: u32) -> io::Result<UnixListener>;
 
     /// Removes the file of a socket that was opened, because its listener is closed. It should leave another file of that name. Runs on the thread that closes the
-    /// listener, which may carry sessions, so it must not block for long.
+    /// listener, which may carry sessions, so it must not block for long. A panic is logged.
     fn remove(&self, path: &Path);
 }
 
@@ -177,7 +181,12 @@ impl Drop for SocketFile {
             return;
         }
         match &self.opener {
-            Some(opener) => opener.remove(&self.path),
+            Some(opener) => {
+                let removed = catch("UnixSocketOpener::remove", || opener.remove(&self.path));
+                if let Err(panicked) = removed {
+                    error!(path = %self.path.display(), error = %panicked, "Code of the embedder panicked");
+                }
+            }
             // Another program may have removed it, or listen there now.
             None if FileId::of(&self.path).ok() == self.id => drop(fs::remove_file(&self.path)),
             None => {}
@@ -235,5 +244,41 @@ mod tests {
         }
         assert_ne!(a, b);
         assert_eq!(peer_key(Some(b"a name")), unnamed);
+    }
+
+    #[derive(Debug)]
+    struct Fragile(&'static str);
+
+    impl UnixSocketOpener for Fragile {
+        fn open(&self, path: &Path, _: u32) -> io::Result<UnixListener> {
+            assert_ne!(self.0, "open", "no right");
+            UnixListener::bind(path)
+        }
+
+        fn remove(&self, _: &Path) {
+            panic!("no right");
+        }
+    }
+
+    #[test]
+    fn an_opener_that_panics_opens_nothing_and_a_close_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let access = SocketAccess {
+            mode: 0o600,
+            group: None,
+        };
+        let open = |opener: Fragile| {
+            let opener = Arc::new(opener) as Arc<dyn UnixSocketOpener>;
+            listen(&path, 1, access, Some(&opener))
+        };
+        let error = open(Fragile("open")).unwrap_err().to_string();
+        assert!(
+            error.starts_with("UnixSocketOpener::open panicked: ") && error.contains("no right"),
+            "{error}"
+        );
+        let (_socket, file) = open(Fragile("remove")).unwrap();
+        drop(file);
+        assert!(path.exists());
     }
 }

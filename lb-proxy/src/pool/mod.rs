@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::embedder_code::{PICKER, catch};
+use crate::embedder_code::PICKER;
 use crate::error::BuildError;
 use crate::upstream::Upstream;
 use crate::upstream::checks::resources::ProbeResources;
@@ -147,13 +147,9 @@ impl Pool {
 
     pub(crate) fn pick_hashed(&self, key: &HashKey, tried: &Tried) -> Result<PoolLease, PickError> {
         let pick = || self.upstream.pick(key, tried, self.upstream.now());
-        match catch(PICKER, pick) {
-            Ok(picked) => Ok(PoolLease::new(picked?, self.upstream.clone())),
-            Err(panicked) => {
-                self.upstream.note_policy_panic(&panicked);
-                Err(PickError::Panicked)
-            }
-        }
+        let picked = self.upstream.catch_policy(PICKER, pick);
+        let lease = picked.map_err(|_| PickError::Panicked)??;
+        Ok(PoolLease::new(lease, self.upstream.clone()))
     }
 
     /// Explains which backend a [`pick`](Self::pick) with this key would get now, and why each could or could not be picked.

@@ -44,3 +44,26 @@ impl PoolStatus {
         self.backends().filter(eligible).count()
     }
 }
+
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize)]
+struct StatusForm<'a> {
+    is_ready: bool,
+    eligible: usize,
+    sources: &'a [SourceStatus],
+    backends: Vec<BackendStatus<'a>>,
+}
+
+/// `is_ready`, `eligible`, `sources` and `backends`.
+#[cfg(feature = "serde")]
+impl serde::Serialize for PoolStatus {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let form = StatusForm {
+            is_ready: self.is_ready,
+            eligible: self.eligible(),
+            sources: &self.sources,
+            backends: self.backends().collect(),
+        };
+        form.serialize(serializer)
+    }
+}

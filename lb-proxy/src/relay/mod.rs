@@ -48,10 +48,12 @@ mod transfer_mode;
 
 use std::future::pending;
 use std::pin::pin;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::attempt_times::AttemptTimes;
 use crate::bandwidth::Bandwidth;
 use crate::config::{HalfClose, Splice, Timeouts};
 use crate::lazy_timer::LazyTimer;
@@ -133,21 +135,22 @@ impl Relay {
     /// sender sends before the relay has read them, all but the last are part of the stream.
     pub async fn run(&self, client: TcpStream, backend: TcpStream) -> RelayReport {
         let backend = Stream::from(backend);
-        self.run_sockets(client.into(), backend, Vec::new(), || {})
+        self.run_sockets(client.into(), backend, Vec::new(), None, || {})
             .await
     }
 
-    /// Sends `header` to the backend, and relays. Calls `backend_left` if the backend's connection ends while the client still
-    /// has bytes to read.
+    /// Sends `header` to the backend, and relays. Notifies `first_byte` of the backend's first byte, and calls `backend_left`
+    /// if its connection ends while the client still has bytes to read.
     pub(crate) async fn run_sockets(
         &self,
         client: Stream,
         backend: Stream,
         header: Vec<u8>,
+        first_byte: Option<Arc<AttemptTimes>>,
         backend_left: impl FnOnce(),
     ) -> RelayReport {
         let begin = Instant::now();
-        let bytes = RelayTraffic::default();
+        let bytes = RelayTraffic::of_relay(first_byte);
         let traffic = TrafficCounters {
             bytes: &bytes,
             totals: None,

@@ -135,6 +135,8 @@ impl Proxy {
 }
 
 /// Describes a [`Proxy`].
+///
+/// It is not `Clone`, because its [listeners](Listener) may own sockets: a reload describes the proxy again.
 #[derive(Debug)]
 #[must_use]
 pub struct ProxyBuilder {

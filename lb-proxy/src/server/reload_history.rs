@@ -10,7 +10,8 @@ use crate::history::History;
 /// How many reloads are kept.
 const KEPT: usize = 32;
 
-/// A reload that was applied, or that failed. Displays as one line.
+/// A reload that was applied, or that failed. Displays as one line. As data it has `at` in seconds
+/// since 1970, and a `report` or an `error`.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct ReloadRecord {
@@ -56,6 +57,27 @@ impl fmt::Display for ReloadRecord {
             }
             Err(error) => f.write_str(error),
         }
+    }
+}
+
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize)]
+struct RecordForm<'a> {
+    #[serde(serialize_with = "crate::history::serialize_time")]
+    at: SystemTime,
+    report: Option<&'a ReloadReport>,
+    error: Option<&'a str>,
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for ReloadRecord {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let form = RecordForm {
+            at: self.at,
+            report: self.outcome.as_ref().ok(),
+            error: self.outcome.as_ref().err().map(|error| &**error),
+        };
+        form.serialize(serializer)
     }
 }
 

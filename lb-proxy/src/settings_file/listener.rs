@@ -43,6 +43,9 @@ pub struct ListenerSettings {
     /// Whether other processes may listen on the same address. Default: false.
     #[serde(default)]
     pub reuse_port: bool,
+    /// Whether the address may be one that this machine does not have (`IP_FREEBIND`). Default: false.
+    #[serde(default)]
+    pub freebind: bool,
     /// Whether clients may use several paths at a time (multipath TCP). Default: false.
     #[serde(default)]
     pub multipath: bool,
@@ -146,6 +149,7 @@ impl ListenerSettings {
             backlog: backlog(),
             ipv6_only: false,
             reuse_port: false,
+            freebind: false,
             multipath: false,
             fast_open: None,
             mode: mode(),
@@ -176,6 +180,7 @@ impl ListenerSettings {
             .backlog(self.backlog)
             .ipv6_only(self.ipv6_only)
             .reuse_port(self.reuse_port)
+            .freebind(self.freebind)
             .multipath(self.multipath)
             .fast_open(self.fast_open)
             .mode(self.mode)

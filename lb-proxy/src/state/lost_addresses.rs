@@ -69,15 +69,13 @@ impl LostAddresses {
         if state.timeout.is_none() {
             return false;
         }
-        if state.lost.len() >= MOST {
+        let ip = ip.to_canonical();
+        if state.lost.len() >= MOST && !state.lost.contains_key(&ip) {
             let oldest = state.lost.iter().min_by_key(|(_, since)| **since);
             let oldest = oldest.map(|(ip, _)| *ip);
             oldest.and_then(|ip| state.lost.remove(&ip));
         }
-        state
-            .lost
-            .entry(ip.to_canonical())
-            .or_insert_with(Instant::now);
+        state.lost.entry(ip).or_insert_with(Instant::now);
         self.are_some.store(true, SeqCst);
         drop(state);
         !self.is_asking.swap(true, SeqCst)
@@ -233,6 +231,9 @@ mod tests {
             tokio::time::advance(Duration::from_millis(1)).await;
         }
         assert_eq!(lost.lock().lost.len(), MOST);
+        let newest = u32::try_from(MOST).unwrap();
+        lost.note_lost(IpAddr::from(newest.to_be_bytes()));
+        assert_eq!(lost.lock().lost.len(), MOST, "a known one replaces none");
         assert!(!lost.note_returned(IpAddr::from([0; 4])), "the oldest");
     }
 }

@@ -10,15 +10,21 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 /// How many events wait for a subscriber. The oldest ones are lost then.
 pub(super) const CAPACITY: usize = 256;
 
-/// Something that happened to an upstream; see [`Upstream::events`](crate::Upstream::events).
+/// Something that happened to an upstream; see [`Upstream::events`](crate::Upstream::events). As data it has its name as `event`.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(tag = "event", rename_all = "snake_case"))]
 pub enum UpstreamEvent {
     /// Failures ejected a backend: it gets no connections for some time, unless all are ejected.
     Ejected {
         /// The backend.
         backend: Arc<Backend>,
         /// How long it is ejected. Then the next connection is a trial.
+        #[cfg_attr(
+            feature = "serde",
+            serde(serialize_with = "lb_core::serde_form::seconds")
+        )]
         period: Duration,
     },
     /// Ejections ended before their time, because an outage of this machine had caused them; see
@@ -50,6 +56,20 @@ pub enum UpstreamEvent {
     /// A [reload](crate::Handle::reload) has given it other settings or sources. What they change of the membership comes
     /// after.
     Reloaded,
+}
+
+impl UpstreamEvent {
+    /// The name in JSON, in snake case. Never changes.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ejected { .. } => "ejected",
+            Self::Forgiven { .. } => "forgiven",
+            Self::Health { .. } => "health",
+            Self::Membership { .. } => "membership",
+            Self::Recovered { .. } => "recovered",
+            Self::Reloaded => "reloaded",
+        }
+    }
 }
 
 /// The events of an upstream from [`Upstream::events`](crate::Upstream::events) on, each once, in their order.

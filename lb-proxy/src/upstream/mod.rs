@@ -25,6 +25,8 @@ mod pick;
 mod publish;
 mod readiness;
 mod record_transition;
+#[cfg(feature = "serde")]
+mod report_form;
 mod saved;
 mod send_events;
 pub(crate) mod send_proxy;
@@ -45,7 +47,6 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::embedder_code::catch;
 use crate::metrics::detailed::DetailedCounters;
 use crate::metrics::{BackendCounters, UpstreamCounters};
 use crate::readiness::ReadinessObservers;
@@ -273,11 +274,9 @@ impl Upstream {
     ///
     /// Empty if the policy panics.
     pub fn digests(&self) -> Vec<(Priority, u64)> {
-        let digests = catch("Picker::digest", || self.shared().balancer.digests());
-        digests.unwrap_or_else(|panicked| {
-            self.note_policy_panic(&panicked);
-            Vec::new()
-        })
+        let digests = || self.shared().balancer.digests();
+        self.catch_policy("Picker::digest", digests)
+            .unwrap_or_default()
     }
 
     /// Whether a tier ignores health and ejection; see [`Balancer::is_in_panic`].

@@ -8,7 +8,7 @@ use tracing::{error, info};
 
 use super::Upstream;
 use super::panic_record::LogLine;
-use crate::embedder_code::{PICKER, Panicked};
+use crate::embedder_code::{PICKER, Panicked, catch};
 
 impl Upstream {
     /// How often its policy has panicked: while it compiled, picked, explained or computed a digest.
@@ -48,6 +48,15 @@ impl Upstream {
             let (upstream, policy) = (self.name(), self.policy_name());
             info!(upstream, policy, "Policy recovered");
         }
+    }
+
+    /// Runs `code` of the policy outside of a session, and counts and logs its panic.
+    pub(crate) fn catch_policy<T>(
+        &self,
+        name: &'static str,
+        code: impl FnOnce() -> T,
+    ) -> Result<T, Panicked> {
+        catch(name, code).inspect_err(|panicked| self.note_policy_panic(panicked))
     }
 
     /// The policy panicked outside of a session.

@@ -13,7 +13,7 @@ use super::hash_key::HashKey;
 use super::lease::{Lease, LeaseState, RunningTimes, TimedPick};
 use crate::attempt_times::AttemptTimes;
 use crate::connection::Connection;
-use crate::embedder_code::{PICKER, catch, named};
+use crate::embedder_code::{PICKER, named};
 
 thread_local! {
     /// Seeded by the operating system. Not for secrets.
@@ -86,13 +86,10 @@ impl Upstream {
         let tried = Tried::new();
         let request = PickRequest::new(&tried).key(key);
         let balancer = &self.shared().balancer;
-        let explained = catch(PICKER, || {
+        let explained = self.catch_policy(PICKER, || {
             with_rng(|rng| balancer.explain(&request, self.now(), rng))
         });
-        explained.unwrap_or_else(|panicked| {
-            self.note_policy_panic(&panicked);
-            Err(PickError::Panicked)
-        })
+        explained.unwrap_or(Err(PickError::Panicked))
     }
 
     /// Explains which backend a session of `connection` would get now: [`explain`](Self::explain) with the key that its

@@ -10,11 +10,16 @@ use crate::history::History;
 /// How many changes are kept of each upstream.
 const KEPT: usize = 64;
 
-/// A change of a backend.
+/// A change of a backend. As data, its time is in seconds since 1970.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Transition {
     /// When it happened.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "crate::history::serialize_time")
+    )]
     pub at: SystemTime,
     /// The backend's address or path.
     pub backend: Endpoint,

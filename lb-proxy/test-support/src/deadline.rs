@@ -36,6 +36,26 @@ pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Calls `poll` again and again until it returns a value, for states that only a peer can tell.
+///
+/// # Panics
+///
+/// As [`within`].
+pub async fn poll_until<T, F>(what: &str, mut poll: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    within(what, async {
+        loop {
+            if let Some(found) = poll().await {
+                return found;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
+
 /// Milliseconds.
 pub const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

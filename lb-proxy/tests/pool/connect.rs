@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lb_core::policy::WeightedRoundRobin;
+use lb_core::policy::{LeastTime, WeightedRoundRobin};
 use lb_core::{Backend, Snapshot};
 use lb_discovery::Manual;
 use lb_proxy::balancing::{OnBackendLoss, Queue};
@@ -230,4 +230,40 @@ async fn a_relay_to_a_connection_is_that_of_a_session() {
     assert_eq!(report.end, RelayEnd::Finished);
     assert_eq!((report.bytes_to_backend, report.bytes_to_client), (5, 1));
     assert_eq!(in_flight(&upstream), 0);
+}
+
+/// A backend that waits for `first`, sends its `name` and closes.
+async fn answering_after(name: u8, first: Duration) -> SocketAddr {
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::time::sleep(first).await;
+            let _ = stream.write_all(&[name]).await;
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn a_relay_to_a_connection_reports_the_first_byte_of_its_backend() {
+    let backends = [
+        answering_after(b's', ms(400)).await,
+        answering_after(b'f', Duration::ZERO).await,
+    ];
+    let upstream = builder().policy(LeastTime::first_byte());
+    let upstream = fixed(upstream, backends);
+    let mut names = String::new();
+    for _ in 0..6 {
+        let listener = TcpListener::bind(loopback()).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let mut client = client.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let connected = upstream.connect(b"").await.unwrap();
+        let relay = tokio::spawn(async move { Relay::new().run_to(accepted, connected).await });
+        client.shutdown().await.unwrap();
+        client.read_to_string(&mut names).await.unwrap();
+        within("the relay", relay).await.unwrap();
+    }
+    assert_eq!(names, "sfffff");
 }

@@ -15,6 +15,7 @@ use lb_proxy::errors::BuildError;
 use lb_proxy::health::{CheckSettings, TcpCheck};
 use lb_proxy::{Pool, Upstream};
 use test_support::deadline::{eventually, ms, within};
+use test_support::fuse::Fuse;
 use test_support::nodes::named;
 use test_support::proxy::eager;
 use test_support::sockets::refusing;
@@ -169,9 +170,9 @@ async fn a_pool_runs_the_checks_of_its_upstream() {
     eventually("the failed check", || pool.status().eligible() == 1).await;
 }
 
-/// Panics at each pick.
-#[derive(Clone, Copy, Debug)]
-struct Panics;
+/// Panics at one pick, or at each without a fuse.
+#[derive(Clone, Debug)]
+struct Panics(Option<Arc<Fuse>>);
 
 impl Policy for Panics {
     fn name(&self) -> &'static str {
@@ -179,20 +180,24 @@ impl Policy for Panics {
     }
 
     fn compile(&self, _: &Tier) -> Box<dyn Picker> {
-        Box::new(Self)
+        Box::new(self.clone())
     }
 }
 
 impl Picker for Panics {
     fn pick(&self, _: &mut PickContext<'_>) -> Option<BackendIndex> {
-        panic!("no idea");
+        let Some(fuse) = &self.0 else {
+            panic!("no idea");
+        };
+        fuse.burn("Picker::pick");
+        Some(BackendIndex::new(0))
     }
 }
 
 #[tokio::test]
 async fn a_policy_that_panics_is_an_error_of_the_pick() {
     let source = Static::new(Snapshot::from_addrs([addr(1)]));
-    let pool = Pool::spawn(Panics, source).unwrap();
+    let pool = Pool::spawn(Panics(None), source).unwrap();
     pool.ready().await;
     for _ in 0..3 {
         assert_eq!(pool.pick(b"").map(drop), Err(PickError::Panicked));
@@ -206,4 +211,22 @@ async fn a_policy_that_panics_is_an_error_of_the_pick() {
     );
     assert_eq!((error.attempts, error.cause), (0, None));
     assert_eq!(in_flight(&pool), [0]);
+}
+
+#[tokio::test]
+async fn a_pick_that_panics_is_counted_once_and_the_next_one_works() {
+    for call in [1, 2, 100] {
+        let fuse = Fuse::armed("Picker::pick", call);
+        let source = Static::new(Snapshot::from_addrs([addr(1)]));
+        let pool = Pool::spawn(Panics(Some(fuse)), source).unwrap();
+        pool.ready().await;
+        let picks = (0..call + 5).map(|_| pool.pick(b"").map(drop));
+        let failed: Vec<_> = picks
+            .enumerate()
+            .filter(|(_, pick)| pick.is_err())
+            .collect();
+        assert_eq!(failed, [(call - 1, Err(PickError::Panicked))]);
+        assert_eq!(pool.upstream().policy_panics(), 1);
+        assert_eq!(in_flight(&pool), [0]);
+    }
 }

@@ -19,6 +19,7 @@ use lb_discovery::Manual;
 use lb_proxy::tower::{CallError, RequestOutcome};
 use lb_proxy::{Pool, Upstream};
 use test_support::deadline::{eventually, within};
+use test_support::fuse::Fuse;
 use test_support::nodes::named;
 use test_support::proxy::in_flight;
 use test_support::sockets::{loopback, refusing};
@@ -255,4 +256,37 @@ async fn calls_wait_for_the_first_membership() {
     let picking = Service::call(&mut pool, "");
     let lease = within("the pick", picking).await.unwrap();
     assert_eq!(lease.addr(), addr);
+}
+
+/// The caller gets the panic, as of every service.
+#[tokio::test]
+async fn a_service_that_panics_gives_its_lease_back() {
+    for method in ["MakeService", "Service::call", "Response"] {
+        for call in [1, 2, 100] {
+            let pool = pool([loopback()]);
+            let fuse = Fuse::armed(method, call);
+            let make = service_fn(move |_: Arc<Backend>| {
+                fuse.burn("MakeService");
+                let fuse = Arc::clone(&fuse);
+                ready(Ok::<_, Infallible>(service_fn(move |()| {
+                    fuse.burn("Service::call");
+                    let fuse = Arc::clone(&fuse);
+                    async move {
+                        fuse.burn("Response");
+                        Ok::<_, Infallible>(())
+                    }
+                })))
+            });
+            let balanced = pool.balance(make);
+            let mut panics = 0;
+            for _ in 0..call + 5 {
+                let answer = tokio::spawn(balanced.clone().oneshot(())).await;
+                panics += u64::from(answer.is_err());
+            }
+            // One service is made for the backend, and again only after the panic.
+            let expected = u64::from(method != "MakeService" || call == 1);
+            assert_eq!(panics, expected, "{method} {call}");
+            assert_eq!(in_flight(pool.upstream()), 0, "{method} {call}");
+        }
+    }
 }

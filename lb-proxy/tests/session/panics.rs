@@ -43,7 +43,12 @@ impl Hooks for Fragile {
 
     fn accept(&self, _: &Connection) -> Admission {
         self.0.burn("Hooks::accept");
-        Admission::Admit
+        let later = Arc::clone(&self.0);
+        Admission::later(async move {
+            tokio::task::yield_now().await;
+            later.burn("Admission::Later");
+            Admission::Admit
+        })
     }
 
     fn attempt(&self, _: &Connection, _: &Attempt<'_>) {
@@ -189,6 +194,7 @@ async fn speak(addr: SocketAddr) -> io::Result<Vec<u8>> {
 
 /// Each method that runs once or more in a session that succeeds, and whether its panic ends the session.
 const METHODS: &[&str] = &[
+    "Admission::Later",
     "BindSource::computed",
     "Hooks::accept",
     "Hooks::attempt",

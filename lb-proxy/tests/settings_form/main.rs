@@ -1,4 +1,4 @@
-//! A proxy from a file of settings: defaults, round trips, what is refused, the JSON schema and the list of settings.
+//! A proxy from a file of settings: defaults, round trips, what is refused, the JSON schema and the list of settings. Reports as data.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -6,6 +6,7 @@ mod documents;
 mod forms;
 mod proxies;
 mod refused;
+mod reports;
 
 use std::fmt::Debug;
 

@@ -9,6 +9,7 @@ use super::backends::ResolvedBackends;
 use super::host_pattern::HostPattern;
 use super::listener::GatewayListener;
 use super::objects::{GatewayObjects, Services};
+use super::permissions::Permissions;
 use super::precedence::Precedence;
 use super::protocol::RouteKind;
 use super::view::View;
@@ -48,6 +49,7 @@ pub(crate) fn attach<'a>(
     view: &View<'_>,
 ) -> Vec<Route<'a>> {
     let parents = Parents::of(view);
+    let permissions = Permissions::of(&objects.grants);
     let tcp = objects.tcp_routes.values().map(|route| {
         let TcpRoute(object) = &**route;
         (RouteKind::Tcp, object)
@@ -75,7 +77,7 @@ pub(crate) fn attach<'a>(
                 return None;
             }
             let backends =
-                ResolvedBackends::new(kind, object, &name.namespace, &objects.grants, services);
+                ResolvedBackends::new(kind, object, &name.namespace, &permissions, services);
             Some(Route {
                 kind,
                 object,

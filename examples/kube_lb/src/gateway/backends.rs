@@ -1,11 +1,8 @@
 //! The backends of a route: Services with their weights, and refusals for those that cannot be used.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use super::api::route::{BackendRef, RouteObject, RouteRule};
-use super::api::{GROUP, ReferenceGrant};
 use super::objects::Services;
+use super::permissions::Permissions;
 use super::protocol::RouteKind;
 use crate::objects::{ObjectName, ServicePort};
 
@@ -44,7 +41,7 @@ impl ResolvedBackends {
         kind: RouteKind,
         route: &RouteObject,
         namespace: &str,
-        grants: &BTreeMap<String, Arc<ReferenceGrant>>,
+        permissions: &Permissions<'_>,
         services: &Services,
     ) -> Self {
         let rules = &route.spec.rules;
@@ -59,7 +56,7 @@ impl ResolvedBackends {
         let mut texts: Vec<String> = Vec::new();
         for reference in refs {
             let weight = reference.weight.unwrap_or(DEFAULT_WEIGHT);
-            let target = match from.resolve(reference, grants, services) {
+            let target = match from.resolve(reference, permissions, services) {
                 Ok(port) => BackendTarget::Service(port),
                 Err((reason, text)) => {
                     resolved
@@ -93,7 +90,7 @@ impl ReferenceFrom<'_> {
     fn resolve(
         self,
         reference: &BackendRef,
-        grants: &BTreeMap<String, Arc<ReferenceGrant>>,
+        permissions: &Permissions<'_>,
         services: &Services,
     ) -> Result<ReferencedPort, (&'static str, String)> {
         let group = reference.group.as_deref().unwrap_or_default();
@@ -105,13 +102,7 @@ impl ReferenceFrom<'_> {
             let text = format!("{kind}{dot}{group} {service} is no Service");
             return Err(("InvalidKind", text));
         }
-        let is_permitted = |grant: &ReferenceGrant| self.is_permitted_by(grant, &reference.name);
-        let mut grants = grants.values();
-        if namespace != self.namespace
-            && !grants.any(|grant| {
-                grant.metadata.namespace.as_deref() == Some(namespace) && is_permitted(grant)
-            })
-        {
+        if !permissions.permit(self.kind, self.namespace, &service) {
             let text = format!(
                 "no ReferenceGrant permits {} to refer to Service {service}",
                 self.kind
@@ -142,21 +133,5 @@ impl ReferenceFrom<'_> {
                 Err(("UnsupportedProtocol", text))
             }
         }
-    }
-
-    /// Whether `grant`, which is in the namespace of the Service, permits a reference to the Service `name`.
-    fn is_permitted_by(self, grant: &ReferenceGrant, name: &str) -> bool {
-        let mut from = grant.spec.from.iter();
-        let mut to = grant.spec.to.iter();
-        from.any(|from| {
-            (&*from.group, &*from.kind, &*from.namespace)
-                == (GROUP, self.kind.name(), self.namespace)
-        }) && to.any(|to| {
-            let is_named = to
-                .name
-                .as_deref()
-                .is_none_or(|only| only.is_empty() || only == name);
-            (&*to.group, &*to.kind) == ("", "Service") && is_named
-        })
     }
 }

@@ -27,6 +27,7 @@ mod host_pattern;
 mod listener;
 mod namespace_rule;
 mod objects;
+mod permissions;
 mod planner;
 pub(crate) mod policy;
 mod precedence;

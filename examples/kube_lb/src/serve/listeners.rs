@@ -88,6 +88,8 @@ impl Listeners {
             .label(format!("{}, {}", plan.owner, plan.part));
         // Two listeners may have one port, as [::]:80 and 0.0.0.0:80 would.
         let listener = listener.ipv6_only(addr.is_ipv6());
+        // IPv4 addresses of a local network can be bound without it, and others are reported.
+        let listener = listener.freebind(addr.is_ipv6());
         Ok(DescribedListener { listener, routed })
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - `proxy`: the running server, and how a plan is applied to it;
 //! - `listeners`: descriptions of listeners;
+//! - `local_networks`: the IPv6 networks that are local as a whole;
 //! - `probe`: which addresses this machine can listen on;
 //! - `upstreams`: the upstreams, and the handles that set their backends.
 //!
@@ -9,6 +10,7 @@
 //! endpoints need no reload.
 
 mod listeners;
+mod local_networks;
 mod probe;
 mod proxy;
 mod upstreams;

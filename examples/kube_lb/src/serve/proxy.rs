@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::info;
 
 use super::listeners::Listeners;
-use super::probe::{explain, probe};
+use super::probe::{Probe, explain};
 use super::upstreams::Upstreams;
 use crate::plan::{Plan, UpstreamPlan};
 
@@ -109,12 +109,13 @@ impl RunningProxy {
         self.listeners
             .retain(|addr| plan.listeners().contains_key(addr));
         let mut failing = BTreeMap::new();
+        let probe = Probe::default();
         for addr in plan
             .listeners()
             .keys()
             .filter(|addr| !self.open.contains(*addr))
         {
-            if let Err(error) = probe(*addr) {
+            if let Err(error) = probe.check(*addr) {
                 failing.insert(*addr, explain(&error));
             }
         }
@@ -158,7 +159,8 @@ impl RunningProxy {
     /// more than last time. Some system calls for each address.
     pub fn has_news(&self) -> bool {
         let mut failing = self.failing.iter();
-        failing.any(|(addr, known)| match probe(*addr) {
+        let probe = Probe::default();
+        failing.any(|(addr, known)| match probe.check(*addr) {
             Ok(()) => true,
             Err(error) => explain(&error) != *known,
         })

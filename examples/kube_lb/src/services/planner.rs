@@ -36,6 +36,8 @@ pub struct PlannedService {
     pub service: Arc<Service>,
     /// Its settings.
     pub settings: ServiceSettings,
+    /// The networks whose clients are served. `None`: all.
+    pub sources: Option<Vec<IpNet>>,
     /// What is wrong with its annotations and fields.
     pub problems: Vec<AnnotationProblem>,
     /// What it asks of the pools.
@@ -107,7 +109,8 @@ impl ServiceRules<'_> {
                 format!("{text:?} is no IP address"),
             ));
         }
-        for entry in source_ranges(&service.spec.load_balancer_source_ranges).1 {
+        let (sources, invalid) = source_ranges(&service.spec.load_balancer_source_ranges);
+        for entry in invalid {
             let problem = format!("{entry:?} is no network, and admits no client");
             problems.push(field("spec.loadBalancerSourceRanges", problem));
         }
@@ -124,13 +127,13 @@ impl ServiceRules<'_> {
             request: address_request(service, &settings, self.0.max_ports),
             service: Arc::clone(service),
             settings,
+            sources,
             problems,
         }
     }
 
     /// Adds the listeners and upstreams of `planned` that `grant` allows.
     pub fn plan(&self, planned: &PlannedService, grant: &Grant, plan: &mut Plan) {
-        let sources = source_ranges(&planned.service.spec.load_balancer_source_ranges).0;
         for (port, number) in tcp_ports(&planned.service, self.0.max_ports) {
             let granted = grant.addresses.iter().filter(|ip| grant.has(**ip, number));
             let mut granted = granted.peekable();
@@ -140,7 +143,7 @@ impl ServiceRules<'_> {
             let name = upstream_name(&planned.request.owner, number);
             plan.upstream(Arc::clone(&name), self.upstream(planned, number));
             for ip in granted {
-                let listener = planned.listener(port, Arc::clone(&name), sources.clone());
+                let listener = planned.listener(port, Arc::clone(&name));
                 let listened = plan.listen(SocketAddr::new(*ip, number), listener);
                 debug_assert!(listened.is_ok(), "grants give a port to one object");
             }
@@ -166,14 +169,9 @@ impl ServiceRules<'_> {
 }
 
 impl PlannedService {
-    fn listener(
-        &self,
-        port: &ServicePort,
-        upstream: Arc<str>,
-        sources: Option<Vec<IpNet>>,
-    ) -> ListenerPlan {
+    fn listener(&self, port: &ServicePort, upstream: Arc<str>) -> ListenerPlan {
         let mut sessions = SessionPlan {
-            sources,
+            sources: self.sources.clone(),
             ..SessionPlan::default()
         };
         self.settings.apply_to_sessions(&mut sessions);

@@ -1,5 +1,6 @@
 //! The status of a Service.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::ours::tcp_ports;
@@ -31,7 +32,7 @@ pub fn report(
 ) -> ServiceReport {
     let service = &planned.service;
     let served = tcp_ports(service, max_ports).map(|(_, number)| number);
-    let served: Vec<_> = served.collect();
+    let served: BTreeSet<_> = served.collect();
     let ports = Ports {
         planned,
         grant,
@@ -87,7 +88,7 @@ struct Ports<'a> {
     grant: &'a Grant,
     feedback: &'a Feedback,
     /// The TCP ports that are served.
-    served: &'a [u16],
+    served: &'a BTreeSet<u16>,
 }
 
 impl Ports<'_> {

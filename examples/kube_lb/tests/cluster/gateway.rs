@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use serde_json::{Value, json};
+use test_support::client_hello::asking_for;
 use test_support::deadline::{eventually, within};
 use test_support::streams::{self, answers, counts};
 use test_support::tls::client_hello;
@@ -13,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::{World, ask_until, free_port, pods, service};
+use crate::support::{World, ask_until, echo, free_port, pods, service};
 
 /// How many clients connect at a time.
 const AT_ONCE: usize = 10;
@@ -242,11 +243,17 @@ async fn connections_are_divided_exactly_by_weight_and_refused_in_proportion() {
 
 /// What a client that asks for `name` receives.
 async fn ask_for(addr: SocketAddr, name: &'static str) -> io::Result<String> {
+    let answer = send(addr, &client_hello(name)).await?;
+    Ok(String::from_utf8(answer).unwrap())
+}
+
+/// What a client that sends `bytes` receives.
+async fn send(addr: SocketAddr, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut client = TcpStream::connect(addr).await?;
-    client.write_all(&client_hello(name)).await?;
+    client.write_all(bytes).await?;
     client.shutdown().await?;
-    let mut answer = String::new();
-    within("an answer", client.read_to_string(&mut answer)).await?;
+    let mut answer = Vec::new();
+    within("an answer", client.read_to_end(&mut answer)).await?;
     Ok(answer)
 }
 
@@ -255,16 +262,19 @@ async fn clients_of_tls_get_the_route_of_the_name_that_they_ask_for() {
     let world = World::start(81).await;
     let port = free_port().await;
     world.install_gateway_api();
-    for (name, pod) in [("exact", 1), ("wild", 2)] {
+    for (name, pod) in [("exact", 1), ("wild", 2), ("deep", 3)] {
         world.backend(name, &pods([127, 3, 80 + pod], &[name]).await);
     }
     let listener = |name: &str, hostname: Option<&str>| json!({"name": name, "protocol": "TLS", "port": port, "hostname": hostname, "tls": {"mode": "Passthrough"}});
     world.gateway(&[listener("any", None), listener("own", Some("*.own.test"))]);
     world.tls_route("exact", "www.example.com", &[("exact", 80, 1)]);
     world.tls_route("wild", "*.example.com", &[("wild", 80, 1)]);
+    world.tls_route("deep", "*.deep.example.com", &[("deep", 80, 1)]);
+    world.backend("echo", &[echo([127, 3, 84, 1]).await]);
+    world.tls_route("echo", "echo.test", &[("echo", 80, 1)]);
     let running = world.run("").await;
     let addr = SocketAddr::new(world.ip(1), port);
-    for route in ["exact", "wild"] {
+    for route in ["exact", "wild", "deep", "echo"] {
         world
             .says(
                 "tlsroutes",
@@ -278,9 +288,20 @@ async fn clients_of_tls_get_the_route_of_the_name_that_they_ask_for() {
     assert_eq!(ask_for(addr, "www.example.com").await.unwrap(), "exact");
     assert_eq!(ask_for(addr, "WWW.Example.com").await.unwrap(), "exact");
     assert_eq!(ask_for(addr, "a.b.example.com").await.unwrap(), "wild");
+    assert_eq!(ask_for(addr, "deep.example.com").await.unwrap(), "wild");
+    assert_eq!(ask_for(addr, "a.b.deep.example.com").await.unwrap(), "deep");
+    // The TLS is passed on byte by byte.
+    let hello = client_hello("echo.test");
+    assert_eq!(send(addr, &hello).await.unwrap(), hello);
     for unknown in ["example.com", "other.test", "a.own.test"] {
         // The reset may come before the client has ended its side.
         assert!(ask_for(addr, unknown).await.is_err(), "{unknown}");
+    }
+    for nameless in [
+        &asking_for("")[..],
+        b"GET / HTTP/1.1\r\nhost: www.example.com\r\n\r\n",
+    ] {
+        assert!(send(addr, nameless).await.is_err());
     }
     running.end().await;
 }
@@ -381,17 +402,7 @@ async fn changes_of_routes_touch_no_open_session_and_a_removed_gateway_refuses()
     let world = World::start(83).await;
     let port = free_port().await;
     world.install_gateway_api();
-    let echo = TcpListener::bind("127.3.93.1:0").await.unwrap();
-    let echo_addr = echo.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = echo.accept().await {
-            tokio::spawn(async move {
-                let (mut reader, mut writer) = stream.split();
-                tokio::io::copy(&mut reader, &mut writer).await
-            });
-        }
-    });
-    world.backend("echo", &[echo_addr]);
+    world.backend("echo", &[echo([127, 3, 93, 1]).await]);
     world.backend("other", &pods([127, 3, 94], &["other"]).await);
     world.gateway(&[tcp("one", port)]);
     world.tcp_route("route", 5, &[("echo", 80, 1)]);

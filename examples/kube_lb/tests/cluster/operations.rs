@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use test_support::deadline::{eventually, within};
+use test_support::deadline::{eventually, poll_until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -29,17 +29,11 @@ async fn get(admin: SocketAddr, path: &str) -> Option<String> {
 
 /// Asks until the answer contains `expected`.
 async fn get_until(admin: SocketAddr, path: &str, expected: &str) -> String {
-    let mut last = None;
-    let found = within(expected, async {
-        loop {
-            last = get(admin, path).await;
-            if let Some(answer) = last.take_if(|answer| answer.contains(expected)) {
-                return answer;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    });
-    found.await
+    poll_until(expected, || async {
+        let answer = get(admin, path).await?;
+        answer.contains(expected).then_some(answer)
+    })
+    .await
 }
 
 async fn file_says(path: &Path, expected: &str) {

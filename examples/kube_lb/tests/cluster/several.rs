@@ -6,15 +6,16 @@ use std::net::SocketAddr;
 use kube_lb::config::Config;
 use kube_lb::controller::{Permission, REMOTE_PERMISSIONS};
 use serde_json::{Value, json};
-use test_support::deadline::{eventually, within};
+use test_support::deadline::{eventually, poll_until, within};
 use test_support::kubernetes::objects::node;
 use test_support::kubernetes::{ApiServer, Fault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::permissions::asked;
 use crate::support::{
-    Running, World, ask, ask_until, free_port, global, pods, put_endpoints, put_served, service,
+    Running, World, ask, ask_until, echo, free_port, global, pods, put_endpoints, put_served,
+    service,
 };
 
 /// The primary cluster `west` and the cluster `east`.
@@ -114,6 +115,14 @@ impl TwoClusters {
         })
         .await;
     }
+
+    /// Asks until ten answers in a row are not of `east`.
+    async fn only_west(&self) {
+        poll_until("only answers of west", || async {
+            (!answers(self.addr(), 10).await.contains_key("east")).then_some(())
+        })
+        .await;
+    }
 }
 
 /// The Service `web` of a cluster that serves it to its own pods only.
@@ -198,12 +207,9 @@ async fn weights_divide_connections_between_clusters_exactly_whatever_their_pods
     assert_eq!(found, expected.into());
     // With one pod less the cluster has the same share.
     both.of_east(&east[..3]);
-    within("three pods", async {
-        while !answers(both.addr(), 50)
-            .await
-            .keys()
-            .all(|name| name != "e4" && name != "e5")
-        {}
+    poll_until("three pods", || async {
+        let found = answers(both.addr(), 50).await;
+        (!found.contains_key("e4") && !found.contains_key("e5")).then_some(())
     })
     .await;
     let found = answers(both.addr(), 500).await;
@@ -213,23 +219,6 @@ async fn weights_divide_connections_between_clusters_exactly_whatever_their_pods
         .map(|(_, count)| count)
         .sum();
     assert_eq!(of_east, 150, "{found:?}");
-}
-
-/// A pod that echoes.
-async fn echo(network: [u8; 4]) -> SocketAddr {
-    let listener = TcpListener::bind((std::net::IpAddr::from(network), 0))
-        .await
-        .unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let (mut reader, mut writer) = stream.split();
-                drop(tokio::io::copy(&mut reader, &mut writer).await);
-            });
-        }
-    });
-    addr
 }
 
 async fn echoes(session: &mut TcpStream) {
@@ -290,13 +279,10 @@ async fn an_api_server_that_is_away_and_a_cluster_that_is_removed_touch_no_sessi
         .await
         .unwrap();
     both.joined("True", "east").await;
-    within("a new session of east", async {
-        loop {
-            let mut stream = TcpStream::connect(both.addr()).await.unwrap();
-            if stream.write_all(b"x").await.is_ok() && stream.read_u8().await.ok() == Some(b'x') {
-                return;
-            }
-        }
+    poll_until("a new session of east", || async {
+        let mut stream = TcpStream::connect(both.addr()).await.unwrap();
+        stream.write_all(b"x").await.ok()?;
+        stream.read_u8().await.ok().filter(|echoed| *echoed == b'x')
     })
     .await;
     echoes(&mut session).await;
@@ -367,10 +353,7 @@ async fn both_services_need_the_label_and_the_port() {
     // Without the label in one cluster or the other, the other cluster adds nothing.
     for api in [&both.east, &both.west.api] {
         label(api, "false");
-        within("only answers of west", async {
-            while answers(both.addr(), 10).await.contains_key("east") {}
-        })
-        .await;
+        both.only_west().await;
         label(api, "true");
         both.until("east").await;
     }
@@ -383,10 +366,7 @@ async fn both_services_need_the_label_and_the_port() {
         &format!("east, port {}: the Service has no TCP port", both.port),
     )
     .await;
-    within("only answers of west", async {
-        while answers(both.addr(), 10).await.contains_key("east") {}
-    })
-    .await;
+    both.only_west().await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use kube_lb::names::GLOBAL;
 use lb_discovery::kubernetes::Cluster;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::deadline::within;
+use test_support::deadline::{poll_until, within};
 use test_support::kubernetes::ApiServer;
 use test_support::kubernetes::objects::{endpoint, on_node, slice};
 use test_support::nodes::serve;
@@ -263,6 +263,21 @@ pub(crate) async fn pods(network: [u8; 3], names: &[&'static str]) -> Vec<Socket
     pods
 }
 
+/// Starts a pod that echoes bytes, on an address that only this test uses.
+pub(crate) async fn echo(ip: [u8; 4]) -> SocketAddr {
+    let listener = TcpListener::bind(SocketAddr::from((ip, 0))).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut reader, mut writer) = stream.split();
+                tokio::io::copy(&mut reader, &mut writer).await
+            });
+        }
+    });
+    addr
+}
+
 /// The answer to a new connection. `None` if there is none.
 pub(crate) async fn ask(addr: SocketAddr) -> Option<String> {
     within("an answer", async {
@@ -280,10 +295,8 @@ pub(crate) async fn ask_until(
     addr: SocketAddr,
     accepts: impl Fn(Option<&str>) -> bool,
 ) {
-    within(what, async {
-        while !accepts(ask(addr).await.as_deref()) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    poll_until(what, || async {
+        accepts(ask(addr).await.as_deref()).then_some(())
     })
     .await;
 }

@@ -215,6 +215,7 @@ pub(super) fn close(context: &RouteContext, request: &RouteRequest<'_>) -> Answe
     let handle = &context.handle;
     let parameters = &request.parameters;
     let id = parameters.get("id");
+    let session = parameters.parse("id", "the number of a session")?;
     if id.is_none() {
         parameters.required("backend")?;
     }
@@ -252,7 +253,7 @@ pub(super) fn close(context: &RouteContext, request: &RouteRequest<'_>) -> Answe
     handle.operator_actions().add(OperatorAction {
         upstream: parameters.get("upstream").map(str::to_owned),
         backend: parameters.get("backend").map(str::to_owned),
-        session: parameters.parse("id", "the number of a session")?,
+        session,
         ..OperatorAction::now("close", request.by, effect)
     });
     Ok(AdminAnswer::json(

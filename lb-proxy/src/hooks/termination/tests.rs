@@ -10,25 +10,10 @@ use crate::session_id::SessionId;
 
 const SECOND: Option<Duration> = Some(Duration::from_secs(1));
 
-/// A summary without an upstream, attempts and bytes.
 fn summary(reason: CloseReason, phase: SessionPhase) -> Summary<'static> {
-    Summary {
-        id: SessionId::new(0),
-        reason,
-        phase,
-        refusal: None,
-        observed: None,
-        upstream: None,
-        backend: None,
-        attempts: &[],
-        elapsed: Duration::ZERO,
-        connected_after: None,
-        bytes_from_client: 0,
-        bytes_to_backend: 0,
-        bytes_to_client: 0,
-        client_ended_after: None,
-        backend_ended_after: None,
-    }
+    let mut summary = Summary::new(SessionId::new(0), reason);
+    summary.phase = phase;
+    summary
 }
 
 fn code(reason: CloseReason, phase: SessionPhase) -> String {
@@ -103,17 +88,8 @@ fn the_last_attempt_decides_the_cause_of_a_session_without_a_backend() {
         (AttemptOutcome::Local, 'R'),
         (AttemptOutcome::Timeout, 's'),
     ] {
-        let attempts = [AttemptReport {
-            backend: Arc::new(Backend::new(([127, 0, 0, 1], 80).into())),
-            outcome,
-            error: None,
-            began_after: None,
-            connected_after: None,
-            first_byte_after: None,
-            elapsed: Duration::ZERO,
-            bytes_sent: 0,
-            bytes_received: 0,
-        }];
+        let backend = Backend::new(([127, 0, 0, 1], 80).into());
+        let attempts = [AttemptReport::new(Arc::new(backend), outcome)];
         let mut summary = summary(CloseReason::NoBackend, SessionPhase::Connecting);
         summary.attempts = &attempts;
         assert_eq!(summary.termination().cause(), expected);
@@ -132,13 +108,7 @@ fn a_client_that_leaves_before_its_first_bytes_are_complete_is_the_cause() {
         (PrereadFailure::TooLong, "PR"),
         (PrereadFailure::Timeout, "cR"),
     ] {
-        let refusal = RefusalDetail::Preread(PrereadRefusal {
-            reader: 0,
-            names_client: false,
-            failure,
-            error: None,
-            bytes: Vec::new(),
-        });
+        let refusal = RefusalDetail::Preread(PrereadRefusal::new(0, failure));
         let mut summary = summary(CloseReason::Preread, SessionPhase::Preread);
         summary.refusal = Some(&refusal);
         assert_eq!(summary.termination().to_string(), expected, "{failure:?}");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::object::ConnectionPolicy;
 use super::settings::{PolicySettings, ReadPolicies};
-use super::targets::{Slot, ancestors, find};
+use super::targets::{PolicyTargets, Slot};
 use crate::gateway::api::route::ParentReference;
 use crate::gateway::attach::Route;
 use crate::gateway::listener::ListenerOwner;
@@ -59,6 +59,7 @@ impl<'a> AttachedPolicies<'a> {
             .filter(|(_, policy)| policy.metadata.deletion_timestamp.is_none());
         let mut ordered: Vec<_> = alive.collect();
         ordered.sort_by_cached_key(|(_, policy)| Precedence::of(&policy.metadata));
+        let known = PolicyTargets::of(view, routes);
         let mut attached = Self::default();
         for (key, policy) in ordered {
             let Some(settings) = read.get(key) else {
@@ -67,8 +68,8 @@ impl<'a> AttachedPolicies<'a> {
             let namespace = policy.metadata.namespace.as_deref().unwrap_or_default();
             let targets = policy.spec.target_refs.iter().enumerate();
             let reports = targets.map(|(number, target)| {
-                let found = find(target, namespace, view, routes);
-                let ancestors = ancestors(found.as_ref().ok(), target, namespace, view, routes);
+                let found = known.find(target, namespace);
+                let ancestors = known.ancestors(found.as_ref().ok(), target, namespace);
                 let outcome = found.and_then(|slot| {
                     let attaching = Attached {
                         key,

@@ -1,5 +1,6 @@
 //! The targets of policies.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::object::PolicyTarget;
@@ -18,122 +19,136 @@ pub(super) enum Slot {
     Route(usize),
 }
 
-/// Finds the target of a policy of `namespace`.
-pub(super) fn find(
-    target: &PolicyTarget,
-    namespace: &str,
-    view: &View<'_>,
-    routes: &[Route<'_>],
-) -> Result<Slot, (&'static str, String)> {
-    let PolicyTarget {
-        group,
-        kind,
-        name,
-        section_name: section,
-    } = target;
-    let name = ObjectName::new(namespace, name);
-    let missing = || {
-        (
-            "TargetNotFound",
-            format!("this controller has no {kind} {name}"),
-        )
-    };
-    let has_section = |listeners: &Range<usize>| {
-        let listeners = &view.listeners[listeners.clone()];
-        let found = section.as_ref().is_none_or(|section| {
-            listeners
-                .iter()
-                .any(|listener| listener.spec.name == *section)
-        });
-        let text = || {
-            format!(
-                "{kind} {name} has no listener {}",
-                section.as_deref().unwrap_or_default()
-            )
+/// The objects that policies may have as targets.
+pub(super) struct PolicyTargets<'a> {
+    view: &'a View<'a>,
+    routes: &'a [Route<'a>],
+    /// The indices of the objects, by their names.
+    gateways: BTreeMap<&'a ObjectName, usize>,
+    sets: BTreeMap<&'a ObjectName, usize>,
+    numbers: BTreeMap<(RouteKind, &'a ObjectName), usize>,
+}
+
+impl<'a> PolicyTargets<'a> {
+    pub(super) fn of(view: &'a View<'a>, routes: &'a [Route<'a>]) -> Self {
+        let gateways = view.gateways.iter().enumerate();
+        let sets = view.sets.iter().enumerate();
+        let numbers = routes.iter().enumerate();
+        Self {
+            view,
+            routes,
+            gateways: gateways.map(|(i, gateway)| (&gateway.name, i)).collect(),
+            sets: sets.map(|(i, set)| (&set.name, i)).collect(),
+            numbers: numbers
+                .map(|(i, route)| ((route.kind, &route.name), i))
+                .collect(),
+        }
+    }
+
+    /// Finds the target of a policy of `namespace`.
+    pub(super) fn find(
+        &self,
+        target: &PolicyTarget,
+        namespace: &str,
+    ) -> Result<Slot, (&'static str, String)> {
+        let name = ObjectName::new(namespace, &target.name);
+        let missing = || {
+            let text = format!("this controller has no {} {name}", target.kind);
+            ("TargetNotFound", text)
         };
-        found
-            .then_some(())
-            .ok_or_else(|| ("TargetNotFound", text()))
-    };
-    let route = |kind| {
-        if section.is_some() {
-            return Err((
-                "Invalid",
-                "rules of routes cannot have policies: leave sectionName out".to_owned(),
-            ));
+        let section = &target.section_name;
+        let route = |kind| {
+            if section.is_some() {
+                let text = "rules of routes cannot have policies: leave sectionName out";
+                return Err(("Invalid", text.to_owned()));
+            }
+            let found = self.numbers.get(&(kind, &name)).copied();
+            found.map(Slot::Route).ok_or_else(missing)
+        };
+        match (target.group.as_str(), target.kind.as_str()) {
+            (GROUP, "Gateway") => {
+                let found = *self.gateways.get(&name).ok_or_else(missing)?;
+                self.check_section(target, &name, &self.view.gateways[found].listeners)?;
+                Ok(Slot::Gateway(found, section.clone()))
+            }
+            (GROUP, "ListenerSet") => {
+                let found = *self.sets.get(&name).ok_or_else(missing)?;
+                self.check_section(target, &name, &self.view.sets[found].listeners)?;
+                Ok(Slot::Set(found, section.clone()))
+            }
+            (GROUP, "TCPRoute") => route(RouteKind::Tcp),
+            (GROUP, "TLSRoute") => route(RouteKind::Tls),
+            (_, kind) => {
+                let text = format!("objects of the kind {kind} cannot have this policy");
+                Err(("Invalid", text))
+            }
         }
-        let found = routes
-            .iter()
-            .position(|route| route.kind == kind && route.name == name);
-        found.map(Slot::Route).ok_or_else(missing)
-    };
-    match (group.as_str(), kind.as_str()) {
-        (GROUP, "Gateway") => {
-            let found = view
-                .gateways
-                .iter()
-                .position(|gateway| gateway.name == name);
-            let found = found.ok_or_else(missing)?;
-            has_section(&view.gateways[found].listeners)?;
-            Ok(Slot::Gateway(found, section.clone()))
+    }
+
+    /// Whether one of `listeners` has the name in `target`, if that has one.
+    fn check_section(
+        &self,
+        target: &PolicyTarget,
+        name: &ObjectName,
+        listeners: &Range<usize>,
+    ) -> Result<(), (&'static str, String)> {
+        let Some(section) = &target.section_name else {
+            return Ok(());
+        };
+        let mut listeners = self.view.listeners[listeners.clone()].iter();
+        if listeners.any(|listener| listener.spec.name == *section) {
+            return Ok(());
         }
-        (GROUP, "ListenerSet") => {
-            let found = view.sets.iter().position(|set| set.name == name);
-            let found = found.ok_or_else(missing)?;
-            has_section(&view.sets[found].listeners)?;
-            Ok(Slot::Set(found, section.clone()))
-        }
-        (GROUP, "TCPRoute") => route(RouteKind::Tcp),
-        (GROUP, "TLSRoute") => route(RouteKind::Tls),
-        _ => Err((
-            "Invalid",
-            format!("objects of the kind {kind} cannot have this policy"),
-        )),
+        let text = format!("{} {name} has no listener {section}", target.kind);
+        Err(("TargetNotFound", text))
+    }
+
+    /// The Gateways of a target, each once. Of one that is not known, the target itself.
+    pub(super) fn ancestors(
+        &self,
+        slot: Option<&Slot>,
+        target: &PolicyTarget,
+        namespace: &str,
+    ) -> Vec<ParentReference> {
+        let mut indices: Vec<usize> = match slot {
+            None => {
+                return vec![ParentReference {
+                    group: Some(target.group.clone()),
+                    kind: Some(target.kind.clone()),
+                    namespace: Some(namespace.to_owned()),
+                    name: target.name.clone(),
+                    section_name: target.section_name.clone(),
+                    port: None,
+                }];
+            }
+            Some(Slot::Gateway(index, _)) => vec![*index],
+            Some(Slot::Set(set, _)) => vec![self.view.sets[*set].gateway],
+            Some(Slot::Route(route)) => {
+                let parents = self.routes[*route].parents.iter();
+                let attached = parents
+                    .filter_map(|parent| parent.outcome.as_ref().ok())
+                    .flatten();
+                attached
+                    .map(|attachment| self.view.listeners[attachment.listener].gateway)
+                    .collect()
+            }
+        };
+        indices.sort_unstable();
+        indices.dedup();
+        let gateways = indices
+            .into_iter()
+            .map(|index| &self.view.gateways[index].name);
+        gateways.map(gateway_reference).collect()
     }
 }
 
-/// The Gateways of a target, each once. Of one that is not known, the target itself.
-pub(super) fn ancestors(
-    slot: Option<&Slot>,
-    target: &PolicyTarget,
-    namespace: &str,
-    view: &View<'_>,
-    routes: &[Route<'_>],
-) -> Vec<ParentReference> {
-    let gateway = |index: usize| {
-        let ObjectName { namespace, name } = view.gateways[index].name.clone();
-        ParentReference {
-            group: Some(GROUP.to_owned()),
-            kind: Some("Gateway".to_owned()),
-            namespace: Some(namespace),
-            name,
-            ..ParentReference::default()
-        }
-    };
-    let mut indices: Vec<usize> = match slot {
-        None => {
-            return vec![ParentReference {
-                group: Some(target.group.clone()),
-                kind: Some(target.kind.clone()),
-                namespace: Some(namespace.to_owned()),
-                name: target.name.clone(),
-                section_name: target.section_name.clone(),
-                port: None,
-            }];
-        }
-        Some(Slot::Gateway(index, _)) => vec![*index],
-        Some(Slot::Set(set, _)) => vec![view.sets[*set].gateway],
-        Some(Slot::Route(route)) => {
-            let parents = routes[*route].parents.iter();
-            let attached = parents
-                .filter_map(|parent| parent.outcome.as_ref().ok())
-                .flatten();
-            attached
-                .map(|attachment| view.listeners[attachment.listener].gateway)
-                .collect()
-        }
-    };
-    indices.sort_unstable();
-    indices.dedup();
-    indices.into_iter().map(gateway).collect()
+fn gateway_reference(name: &ObjectName) -> ParentReference {
+    let ObjectName { namespace, name } = name.clone();
+    ParentReference {
+        group: Some(GROUP.to_owned()),
+        kind: Some("Gateway".to_owned()),
+        namespace: Some(namespace),
+        name,
+        ..ParentReference::default()
+    }
 }

@@ -14,6 +14,9 @@ use crate::objects::{Condition, ObjectName};
 /// Whether a route gets connections of a parent that accepts it: another route may have precedence.
 pub(crate) const SERVING: &str = "kube-lb.internal/Serving";
 
+/// The most entries of a status, of all controllers together.
+const MOST_PARENTS: usize = 32;
+
 const OURS: [&str; 4] = ["Accepted", "PartiallyInvalid", "ResolvedRefs", SERVING];
 
 impl Reporter<'_> {
@@ -68,7 +71,9 @@ impl Reporter<'_> {
                 entries.extend(entry(wanted.remove(at), &old.conditions));
             }
         }
-        entries.extend(wanted.into_iter().filter_map(|parent| entry(parent, &[])));
+        let room = MOST_PARENTS.saturating_sub(entries.len());
+        let new = wanted.into_iter().take(room);
+        entries.extend(new.filter_map(|parent| entry(parent, &[])));
         RouteStatus { parents: entries }
     }
 

@@ -33,6 +33,24 @@ fn references_that_cannot_be_used_are_refused_with_their_weight() {
             "1 x default/web:80 of routes, 3 x default/api:81 of routes",
         ),
         (
+            "the only one gets all, whatever its weight",
+            backends(&[("web", 80, 7)]),
+            "True ResolvedRefs",
+            "default/web:80 of routes",
+        ),
+        (
+            "the defaults, written out",
+            json!([{"group": "", "kind": "Service", "namespace": "default", "name": "web", "port": 80, "weight": 1}]),
+            "True ResolvedRefs",
+            "default/web:80 of routes",
+        ),
+        (
+            "the largest weights",
+            backends(&[("web", 80, 1_000_000), ("api", 81, 999_999)]),
+            "True ResolvedRefs",
+            "1000000 x default/web:80 of routes, 999999 x default/api:81 of routes",
+        ),
+        (
             "a Service that does not exist",
             mixed(json!({"name": "gone", "port": 80, "weight": 80})),
             "False BackendNotFound",

@@ -9,6 +9,7 @@ mod outcome;
 mod policies;
 mod policy_fields;
 mod precedence;
+mod route_rules;
 mod routes;
 mod statuses;
 mod tls;

@@ -109,6 +109,17 @@ fn a_parent_of_another_kind_or_group_is_not_ours() {
 }
 
 #[test]
+fn a_parent_that_does_not_exist_gets_no_entry() {
+    let mut world = World::new();
+    world.gateway("gw", [tcp("a", 80)]);
+    world.tcp_route("r", 1, to("gone"), backends(&[]));
+    world.tls_route("r", 1, to("gone"), &["a.test"], backends(&[]));
+    let outcome = world.outcome();
+    assert!(!outcome.is_written("tcproutes", "r"));
+    assert!(!outcome.is_written("tlsroutes", "r"));
+}
+
+#[test]
 fn a_route_without_parents_is_legal_and_has_no_status() {
     let mut world = World::new();
     world.gateway("gw", [tcp("a", 80)]);
@@ -200,7 +211,8 @@ fn rules_behind_the_first_are_dropped_and_reported() {
     let mut world = World::new();
     world.gateway("gw", [tcp("a", 80)]);
     world.service("web", &[80]).service("more", &[80]);
-    let rule = |service| json!({"backendRefs": backends(&[(service, 80, 1)])});
+    // Rules may have names, which mean nothing here.
+    let rule = |service| json!({"name": service, "backendRefs": backends(&[(service, 80, 1)])});
     let spec = json!({"parentRefs": to("gw"), "rules": [rule("web"), rule("more")]});
     let route = json!({"metadata": {"namespace": "default", "name": "r"}, "spec": spec});
     insert(&mut world.objects.tcp_routes, route);

@@ -166,6 +166,32 @@ fn an_own_entry_without_its_parent_is_removed() {
 }
 
 #[test]
+fn a_route_has_at_most_32_entries_and_those_of_others_stay() {
+    let mut world = world();
+    let foreign = |i: usize| entry("example.com/a", &format!("x{i}"));
+    with_parents(&mut world, (0..31).map(foreign).collect());
+    let mut route = Arc::unwrap_or_clone(world.objects.tcp_routes["default/t"].clone());
+    route.0.spec.parent_refs = ["a", "c"]
+        .map(|section| {
+            let mut reference = parent("gw");
+            reference["sectionName"] = section.into();
+            serde_json::from_value(reference).unwrap()
+        })
+        .into();
+    world
+        .objects
+        .tcp_routes
+        .insert("default/t".to_owned(), Arc::new(route));
+    let outcome = world.outcome();
+    let parents = outcome.status("tcproutes", "t")["parents"]
+        .as_array()
+        .unwrap();
+    assert_eq!(parents.len(), 32);
+    assert_eq!(parents[..31], (0..31).map(foreign).collect::<Vec<_>>());
+    assert_eq!(parents[31]["parentRef"]["sectionName"], "a");
+}
+
+#[test]
 fn conditions_of_others_on_gateways_and_listeners_stay() {
     let foreign = json!({"type": "example.com/Seen", "status": "True", "reason": "Seeded", "message": "",
         "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1});

@@ -200,6 +200,80 @@ fn names_get_the_route_with_the_most_specific_pattern() {
 }
 
 #[test]
+fn of_routes_of_one_age_the_first_by_name_gets_a_name() {
+    let mut world = world(&[("s", None)], &[]);
+    for name in ["b", "a", "c"] {
+        world.service(name, &[443]);
+        world.tls_route(name, 1, to("gw"), &["x.test"], backends(&[(name, 443, 1)]));
+    }
+    let outcome = world.outcome();
+    assert_eq!(
+        outcome.listens("192.0.2.1:443"),
+        Some("x.test -> default/a:443 of routes; other names are refused")
+    );
+    assert_eq!(outcome.attached("gw", "s"), 3);
+    for name in ["b", "c"] {
+        assert_eq!(
+            outcome.tls(name, "kube-lb.internal/Serving"),
+            "False Superseded"
+        );
+    }
+}
+
+#[test]
+fn tls_routes_are_selected_as_tcp_routes_are() {
+    for (rule, section, port, accepted, attached) in [
+        ("every listener", None, None, "True Accepted", [1, 1]),
+        ("by sectionName", Some("one"), None, "True Accepted", [1, 0]),
+        ("by port", None, Some(444), "True Accepted", [0, 1]),
+        (
+            "both must match",
+            Some("one"),
+            Some(444),
+            "False NoMatchingParent",
+            [0, 0],
+        ),
+    ] {
+        let mut world = World::new();
+        world.gateway("gw", [tls("one", 443, None), tls("two", 444, None)]);
+        let parents = super::routes::section("gw", section, port);
+        world.tls_route("r", 1, parents, &["a.test"], backends(&[]));
+        let outcome = world.outcome();
+        assert_eq!(outcome.tls("r", "Accepted"), accepted, "{rule}");
+        let of = ["one", "two"].map(|name| outcome.attached("gw", name));
+        assert_eq!(of, attached, "{rule}");
+    }
+}
+
+#[test]
+fn namespaces_of_tls_routes_are_admitted_as_the_listener_says() {
+    let selector = json!({"from": "Selector", "selector": {"matchLabels": {"team": "red"}}});
+    for (namespaces, admitted) in [
+        (json!({"from": "Same"}), &["default"][..]),
+        (json!({"from": "All"}), &["default", "red", "blue"]),
+        (selector, &["red"]),
+        (json!({"from": "None"}), &[]),
+    ] {
+        let mut world = World::new();
+        let allowed = json!({"allowedRoutes": {"namespaces": namespaces}});
+        world.gateway("gw", [with(tls("s", 443, None), allowed)]);
+        for (second, namespace) in (1..).zip(["default", "red", "blue"]) {
+            let name = format!("{namespace}/r");
+            world.tls_route(&name, second, to("gw"), &["a.test"], backends(&[]));
+        }
+        let outcome = world.outcome();
+        for namespace in ["default", "red", "blue"] {
+            let expected = match admitted.contains(&namespace) {
+                true => "True Accepted",
+                false => "False NotAllowedByListeners",
+            };
+            let said = outcome.tls(&format!("{namespace}/r"), "Accepted");
+            assert_eq!(said, expected, "{namespaces}: {namespace}");
+        }
+    }
+}
+
+#[test]
 fn a_route_that_gets_no_name_is_told_and_one_that_gets_some_too() {
     let outcome = world(
         &[("any", None), ("a", Some("*.a.test"))],
