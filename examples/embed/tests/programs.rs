@@ -13,7 +13,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use test_support::deadline::{eventually, within};
+use test_support::deadline::{eventually, until, within};
 use test_support::nodes::{listening, named};
 use test_support::sockets::{loopback, refusing};
 use test_support::streams::ask;
@@ -82,12 +82,10 @@ async fn answers(addr: SocketAddr, n: usize) -> String {
 
 /// Waits until a client gets `answer`.
 async fn until_answered(addr: SocketAddr, answer: &str) {
-    let answered = async {
-        while ask(addr).await.ok().as_deref() != Some(answer) {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    within(answer, answered).await;
+    until(answer, async || {
+        ask(addr).await.ok().as_deref() == Some(answer)
+    })
+    .await;
 }
 
 #[test]
@@ -222,15 +220,11 @@ async fn metrics() {
         stream.read_to_string(&mut text).await.unwrap();
         text
     };
-    let counted = async {
-        while !scrape()
-            .await
-            .contains("lb_server_sessions_accepted_total 2")
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    within("the counters", counted).await;
+    until("the counters", async || {
+        let counters = scrape().await;
+        counters.contains("lb_server_sessions_accepted_total 2")
+    })
+    .await;
     assert!(scrape().await.contains(r#"upstream="nodes""#));
 }
 

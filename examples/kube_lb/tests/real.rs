@@ -15,13 +15,12 @@ use lb_discovery::kubernetes::Cluster;
 use lb_discovery::kubernetes::controller::{ApiMethod, ApiRequest, ApiRequests};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::deadline::within;
+use test_support::deadline::{until, within};
 use test_support::kubernetes::ApiServer;
 use test_support::nodes::serve;
 use test_support::streams;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 const MERGE: ApiMethod = ApiMethod::Patch("application/merge-patch+json");
@@ -118,12 +117,7 @@ impl Place {
 
     /// Asks for a Service until it is as expected. `None`: it does not exist.
     async fn until(&self, what: &str, name: &str, expected: impl Fn(Option<&Value>) -> bool) {
-        within(what, async {
-            while !expected(self.service(name).await.as_ref()) {
-                sleep(Duration::from_millis(50)).await;
-            }
-        })
-        .await;
+        until(what, async || expected(self.service(name).await.as_ref())).await;
     }
 
     fn class(&self) -> String {
@@ -273,17 +267,10 @@ async fn live(place: std::sync::Arc<Place>) {
 
     // Events are written last.
     let events = place.path("/apis/events.k8s.io/v1", "events", "");
-    within("the Event", async {
-        loop {
-            let (_, events) = place.ask(ApiMethod::Get, &events, None).await;
-            let mut events = events["items"].as_array().unwrap().iter();
-            if events
-                .any(|event| event["reason"] == "Assigned" && event["regarding"]["name"] == SERVICE)
-            {
-                break;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
+    until("the Event", async || {
+        let (_, events) = place.ask(ApiMethod::Get, &events, None).await;
+        let mut events = events["items"].as_array().unwrap().iter();
+        events.any(|event| event["reason"] == "Assigned" && event["regarding"]["name"] == SERVICE)
     })
     .await;
 
@@ -292,10 +279,8 @@ async fn live(place: std::sync::Arc<Place>) {
     assert!(streams::ask(addr).await.is_err());
     let before = place.service(SERVICE).await.unwrap();
     let running = Running::start(&place).await;
-    within("the new process", async {
-        while streams::ask(addr).await.ok().as_deref() != Some("a") {
-            sleep(Duration::from_millis(50)).await;
-        }
+    until("the new process", async || {
+        streams::ask(addr).await.ok().as_deref() == Some("a")
     })
     .await;
     let lease = place.path("/apis/coordination.k8s.io/v1", "leases", "kube-lb");
@@ -306,14 +291,9 @@ async fn live(place: std::sync::Arc<Place>) {
     };
     for _ in 0..2 {
         let (_, last) = renewals().await;
-        within("a renewal of the Lease", async {
-            loop {
-                let (holder, renewed) = renewals().await;
-                if holder != json!("") && renewed != last {
-                    break;
-                }
-                sleep(Duration::from_millis(50)).await;
-            }
+        until("a renewal of the Lease", async || {
+            let (holder, renewed) = renewals().await;
+            holder != json!("") && renewed != last
         })
         .await;
     }

@@ -13,6 +13,7 @@ pub(crate) struct BindConfig {
     pub(crate) addr: SocketAddr,
     pub(super) backlog: u32,
     pub(crate) ipv6_only: bool,
+    pub(super) freebind: bool,
     pub(crate) reuse_port: bool,
     pub(crate) multipath: bool,
     pub(super) fast_open: Option<u32>,
@@ -91,6 +92,11 @@ impl BindConfig {
         socket.set_reuse_address(true)?;
         if self.addr.is_ipv6() {
             socket.set_only_v6(self.ipv6_only)?;
+        }
+        match self.addr.is_ipv6() {
+            _ if !self.freebind => {}
+            true => socket.set_freebind_v6(true)?,
+            false => socket.set_freebind_v4(true)?,
         }
         if reuse_port {
             socket.set_reuse_port(true)?;
@@ -187,6 +193,7 @@ mod tests {
             addr: text.parse().unwrap(),
             backlog: 1,
             ipv6_only,
+            freebind: false,
             reuse_port: false,
             multipath: false,
             fast_open: None,
@@ -231,6 +238,7 @@ mod tests {
             addr: ([127, 0, 0, 1], 0).into(),
             backlog: 1,
             ipv6_only: false,
+            freebind: false,
             reuse_port: false,
             multipath: false,
             fast_open: Some(7),

@@ -68,6 +68,7 @@ impl Listener {
                 addr,
                 backlog: 4096,
                 ipv6_only: false,
+                freebind: false,
                 reuse_port: false,
                 multipath: false,
                 fast_open: None,

@@ -49,6 +49,17 @@ impl Listener {
         self
     }
 
+    /// Sets whether its address may be one that no interface has (`IP_FREEBIND`, `IPV6_FREEBIND`). Default: no, then binding fails.
+    ///
+    /// Such an address gets connections once it is local: when another machine hands it over, or by a local route, as in
+    /// `ip route add local 192.0.2.0/24 dev lo`. For IPv4 such a route is enough to bind; IPv6 needs this setting besides, or
+    /// `net.ipv6.ip_nonlocal_bind`. Linux alone has it. It counts when sockets are opened: a reload that changes it keeps them.
+    #[doc(alias = "transparent")]
+    pub fn freebind(mut self, freebind: bool) -> Self {
+        self.bind.freebind = freebind;
+        self
+    }
+
     /// Sets whether other processes may listen on the same address (`SO_REUSEPORT`). Default: no. Workers of one proxy
     /// share an address in any case; without this setting that costs one more descriptor, which keeps the address from
     /// other processes of the same user.

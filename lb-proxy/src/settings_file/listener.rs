@@ -40,6 +40,9 @@ pub struct ListenerSettings {
     /// Whether an IPv6 wildcard leaves IPv4 alone. Default: false.
     #[serde(default)]
     pub ipv6_only: bool,
+    /// Whether its address may be one that no interface has (`IP_FREEBIND`). Default: false, then binding fails.
+    #[serde(default)]
+    pub freebind: bool,
     /// Whether other processes may listen on the same address. Default: false.
     #[serde(default)]
     pub reuse_port: bool,
@@ -145,6 +148,7 @@ impl ListenerSettings {
             bind_to_port: true,
             backlog: backlog(),
             ipv6_only: false,
+            freebind: false,
             reuse_port: false,
             multipath: false,
             fast_open: None,
@@ -175,6 +179,7 @@ impl ListenerSettings {
             .bind_to_port(self.bind_to_port)
             .backlog(self.backlog)
             .ipv6_only(self.ipv6_only)
+            .freebind(self.freebind)
             .reuse_port(self.reuse_port)
             .multipath(self.multipath)
             .fast_open(self.fast_open)

@@ -36,6 +36,20 @@ pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// [`eventually`] for states that only a request shows: polls `condition` until it returns true.
+///
+/// # Panics
+///
+/// If that takes longer than [`DEADLINE`], with `what` in the message.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    within(what, async {
+        while !condition().await {
+            sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
 /// Milliseconds.
 pub const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

@@ -165,7 +165,7 @@ fn every_setting_of_a_listener_reaches_it() {
         "{listen: 'unix:/run/x.sock', upstream: echo, mode: '660'}",
         |upstream, _| Listener::unix(std::path::Path::new("/run/x.sock"), upstream).mode(0o660),
     );
-    let text = "{listen: '127.0.0.1:446', upstream: echo, bind_to_port: false, backlog: 7, ipv6_only: true, reuse_port: true, \
+    let text = "{listen: '127.0.0.1:446', upstream: echo, bind_to_port: false, backlog: 7, ipv6_only: true, freebind: true, reuse_port: true, \
         multipath: true, fast_open: 9, client_options: {nodelay: false, user_timeout: 1s}, limits: {sessions: 5, excess: refuse}, \
         access: [{allow: 10.0.0.0/8}, {deny: unix}, {deny: all}], client_limits: [{zone: clients, sessions: 3}, \
         {zone: clients, sessions: 4, key: [local_port]}], limit_before_access: true, limit_dry_run: true, removal_deadline: 1m, \
@@ -197,6 +197,7 @@ fn every_setting_of_a_listener_reaches_it() {
             .bind_to_port(false)
             .backlog(7)
             .ipv6_only(true)
+            .freebind(true)
             .reuse_port(true)
             .multipath(true)
             .fast_open(Some(9))

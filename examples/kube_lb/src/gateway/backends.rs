@@ -82,6 +82,17 @@ impl ResolvedBackends {
     }
 }
 
+/// The grants of a namespace. Their keys begin with it.
+fn grants_of<'a>(
+    namespace: &str,
+    grants: &'a BTreeMap<String, Arc<ReferenceGrant>>,
+) -> impl Iterator<Item = &'a ReferenceGrant> {
+    let prefix = format!("{namespace}/");
+    let grants = grants.range(prefix.clone()..);
+    let own = grants.take_while(move |(key, _)| key.starts_with(&prefix));
+    own.map(|(_, grant)| &**grant)
+}
+
 /// Where references come from.
 #[derive(Clone, Copy)]
 struct ReferenceFrom<'a> {
@@ -106,12 +117,7 @@ impl ReferenceFrom<'_> {
             return Err(("InvalidKind", text));
         }
         let is_permitted = |grant: &ReferenceGrant| self.is_permitted_by(grant, &reference.name);
-        let mut grants = grants.values();
-        if namespace != self.namespace
-            && !grants.any(|grant| {
-                grant.metadata.namespace.as_deref() == Some(namespace) && is_permitted(grant)
-            })
-        {
+        if namespace != self.namespace && !grants_of(namespace, grants).any(is_permitted) {
             let text = format!(
                 "no ReferenceGrant permits {} to refer to Service {service}",
                 self.kind

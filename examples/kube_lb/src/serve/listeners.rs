@@ -86,8 +86,11 @@ impl Listeners {
         };
         let listener = sessions(listener, &plan.sessions, kept)
             .label(format!("{}, {}", plan.owner, plan.part));
-        // Two listeners may have one port, as [::]:80 and 0.0.0.0:80 would.
-        let listener = listener.ipv6_only(addr.is_ipv6());
+        let listener = listener
+            // Two listeners may have one port, as [::]:80 and 0.0.0.0:80 would.
+            .ipv6_only(addr.is_ipv6())
+            // What is not local was sorted out by the probe.
+            .freebind(addr.is_ipv6());
         Ok(DescribedListener { listener, routed })
     }
 }

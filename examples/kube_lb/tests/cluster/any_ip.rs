@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use kube_lb::config::Config;
 use serde_json::json;
 use test_support::deadline::{DEADLINE, eventually};
-use test_support::namespace::{Namespace, run};
+use test_support::namespace::Namespace;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Running, World};
@@ -77,9 +77,6 @@ impl Lab {
             let args = [family, "route", "add", "local", network, "dev", "lo"];
             self.balancer.ip(&args).unwrap();
         }
-        // Of IPv6 the kernel binds listed addresses alone, whatever the routes say.
-        let setting = "net.ipv6.ip_nonlocal_bind=1";
-        run(self.balancer.command("sysctl").args(["-qw", setting])).unwrap();
     }
 
     /// Adds the node `name` with a pod of the echo server.

@@ -6,29 +6,15 @@ use lb_core::{Rng, SplitMix64};
 use serde_json::json;
 use test_support::deadline::{eventually, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
-use crate::support::{World, free_port};
+use crate::support::{World, echo, free_port};
 
 const CHANGES: u32 = 1000;
 
 /// A number below `bound`.
 fn below(rng: &mut SplitMix64, bound: u64) -> u64 {
     rng.below(bound.try_into().unwrap())
-}
-
-async fn echo() -> SocketAddr {
-    let listener = TcpListener::bind("127.2.60.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let (mut reader, mut writer) = stream.split();
-                drop(tokio::io::copy(&mut reader, &mut writer).await);
-            });
-        }
-    });
-    addr
 }
 
 /// One change of a Service that no session uses.
@@ -67,7 +53,7 @@ async fn a_thousand_changes_of_other_services_touch_no_session() {
     for _ in 0..4 {
         ports.push(free_port().await);
     }
-    let pod = echo().await;
+    let pod = echo([127, 2, 60, 1]).await;
     world.serve("kept", &ports, &[pod]);
     let _running = world.run("").await;
     eventually("the Service", || world.is_served("kept")).await;

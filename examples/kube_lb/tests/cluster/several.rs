@@ -10,11 +10,12 @@ use test_support::deadline::{eventually, within};
 use test_support::kubernetes::objects::node;
 use test_support::kubernetes::{ApiServer, Fault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::permissions::asked;
 use crate::support::{
-    Running, World, ask, ask_until, free_port, global, pods, put_endpoints, put_served, service,
+    Running, World, ask, ask_until, echo, free_port, global, pods, put_endpoints, put_served,
+    service,
 };
 
 /// The primary cluster `west` and the cluster `east`.
@@ -216,22 +217,6 @@ async fn weights_divide_connections_between_clusters_exactly_whatever_their_pods
 }
 
 /// A pod that echoes.
-async fn echo(network: [u8; 4]) -> SocketAddr {
-    let listener = TcpListener::bind((std::net::IpAddr::from(network), 0))
-        .await
-        .unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let (mut reader, mut writer) = stream.split();
-                drop(tokio::io::copy(&mut reader, &mut writer).await);
-            });
-        }
-    });
-    addr
-}
-
 async fn echoes(session: &mut TcpStream) {
     within("an echo", async {
         session.write_all(b"x").await.unwrap();

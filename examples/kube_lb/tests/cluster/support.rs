@@ -10,9 +10,10 @@ use kube_lb::controller::Controller;
 use kube_lb::metrics::ControllerMetrics;
 use kube_lb::names::GLOBAL;
 use lb_discovery::kubernetes::Cluster;
+use lb_proxy::Handle;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::deadline::within;
+use test_support::deadline::{until, within};
 use test_support::kubernetes::ApiServer;
 use test_support::kubernetes::objects::{endpoint, on_node, slice};
 use test_support::nodes::serve;
@@ -207,6 +208,7 @@ pub(crate) struct Running {
     pub(crate) stop: CancellationToken,
     pub(crate) settings: mpsc::Sender<Config>,
     pub(crate) metrics: ControllerMetrics,
+    pub(crate) handle: Handle,
     task: JoinHandle<()>,
 }
 
@@ -216,6 +218,7 @@ impl Running {
         let controller = Controller::start(config, Box::new(connect)).await.unwrap();
         let settings = controller.settings();
         let metrics = controller.metrics().clone();
+        let handle = controller.handle().clone();
         let run = controller.run(stop.clone());
         let task = tokio::spawn(async move {
             run.await;
@@ -224,6 +227,7 @@ impl Running {
             stop,
             settings,
             metrics,
+            handle,
             task,
         }
     }
@@ -263,6 +267,21 @@ pub(crate) async fn pods(network: [u8; 3], names: &[&'static str]) -> Vec<Socket
     pods
 }
 
+/// A pod that echoes bytes, at an address that only this test uses.
+pub(crate) async fn echo(ip: [u8; 4]) -> SocketAddr {
+    let listener = TcpListener::bind(SocketAddr::from((ip, 0))).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut reader, mut writer) = stream.split();
+                drop(tokio::io::copy(&mut reader, &mut writer).await);
+            });
+        }
+    });
+    addr
+}
+
 /// The answer to a new connection. `None` if there is none.
 pub(crate) async fn ask(addr: SocketAddr) -> Option<String> {
     within("an answer", async {
@@ -280,12 +299,7 @@ pub(crate) async fn ask_until(
     addr: SocketAddr,
     accepts: impl Fn(Option<&str>) -> bool,
 ) {
-    within(what, async {
-        while !accepts(ask(addr).await.as_deref()) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until(what, async || accepts(ask(addr).await.as_deref())).await;
 }
 
 /// A port of loopback addresses that no program listens on at any of them.

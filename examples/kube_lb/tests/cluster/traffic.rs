@@ -1,15 +1,14 @@
 //! Traffic of clients.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde_json::json;
-use test_support::deadline::{eventually, within};
+use test_support::deadline::{eventually, until, within};
 use test_support::kubernetes::objects::node;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{World, ask, ask_until, free_port, pods, service};
+use crate::support::{World, ask, ask_until, echo, free_port, pods, service};
 
 /// A connection that is echoed, and stays.
 struct Session(TcpStream);
@@ -31,21 +30,6 @@ impl Session {
         })
         .await;
     }
-}
-
-/// A backend that echoes bytes.
-async fn echo(ip: [u8; 4]) -> SocketAddr {
-    let listener = TcpListener::bind(SocketAddr::from((ip, 0))).await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let (mut reader, mut writer) = stream.split();
-                drop(tokio::io::copy(&mut reader, &mut writer).await);
-            });
-        }
-    });
-    addr
 }
 
 #[tokio::test]
@@ -83,10 +67,8 @@ async fn sessions_survive_changes_of_other_ports_and_services() {
 }
 
 async fn ask_open(addr: SocketAddr) {
-    within("an open port", async {
-        while TcpStream::connect(addr).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    until("an open port", async || {
+        TcpStream::connect(addr).await.is_ok()
     })
     .await;
 }

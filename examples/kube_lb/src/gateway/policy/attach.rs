@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::object::ConnectionPolicy;
 use super::settings::{PolicySettings, ReadPolicies};
-use super::targets::{Slot, ancestors, find};
+use super::targets::{Slot, Targets, ancestors};
 use crate::gateway::api::route::ParentReference;
 use crate::gateway::attach::Route;
 use crate::gateway::listener::ListenerOwner;
@@ -60,6 +60,7 @@ impl<'a> AttachedPolicies<'a> {
         let mut ordered: Vec<_> = alive.collect();
         ordered.sort_by_cached_key(|(_, policy)| Precedence::of(&policy.metadata));
         let mut attached = Self::default();
+        let known = Targets::new(view, routes);
         for (key, policy) in ordered {
             let Some(settings) = read.get(key) else {
                 continue;
@@ -67,7 +68,7 @@ impl<'a> AttachedPolicies<'a> {
             let namespace = policy.metadata.namespace.as_deref().unwrap_or_default();
             let targets = policy.spec.target_refs.iter().enumerate();
             let reports = targets.map(|(number, target)| {
-                let found = find(target, namespace, view, routes);
+                let found = known.find(target, namespace);
                 let ancestors = ancestors(found.as_ref().ok(), target, namespace, view, routes);
                 let outcome = found.and_then(|slot| {
                     let attaching = Attached {

@@ -1,5 +1,6 @@
 //! The targets of policies.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::object::PolicyTarget;
@@ -18,78 +19,90 @@ pub(super) enum Slot {
     Route(usize),
 }
 
-/// Finds the target of a policy of `namespace`.
-pub(super) fn find(
-    target: &PolicyTarget,
-    namespace: &str,
-    view: &View<'_>,
-    routes: &[Route<'_>],
-) -> Result<Slot, (&'static str, String)> {
-    let PolicyTarget {
-        group,
-        kind,
-        name,
-        section_name: section,
-    } = target;
-    let name = ObjectName::new(namespace, name);
-    let missing = || {
-        (
-            "TargetNotFound",
-            format!("this controller has no {kind} {name}"),
-        )
-    };
-    let has_section = |listeners: &Range<usize>| {
-        let listeners = &view.listeners[listeners.clone()];
-        let found = section.as_ref().is_none_or(|section| {
-            listeners
-                .iter()
-                .any(|listener| listener.spec.name == *section)
-        });
-        let text = || {
-            format!(
-                "{kind} {name} has no listener {}",
-                section.as_deref().unwrap_or_default()
+/// The objects that policies may have as targets, by name.
+pub(super) struct Targets<'a> {
+    view: &'a View<'a>,
+    gateways: BTreeMap<&'a ObjectName, usize>,
+    sets: BTreeMap<&'a ObjectName, usize>,
+    routes: BTreeMap<(RouteKind, &'a ObjectName), usize>,
+}
+
+impl<'a> Targets<'a> {
+    pub(super) fn new(view: &'a View<'a>, routes: &'a [Route<'a>]) -> Self {
+        let gateways = view.gateways.iter().enumerate();
+        let sets = view.sets.iter().enumerate();
+        let routes = routes.iter().enumerate();
+        Self {
+            view,
+            gateways: gateways.map(|(i, gateway)| (&gateway.name, i)).collect(),
+            sets: sets.map(|(i, set)| (&set.name, i)).collect(),
+            routes: routes
+                .map(|(i, route)| ((route.kind, &route.name), i))
+                .collect(),
+        }
+    }
+
+    /// Finds the target of a policy of `namespace`.
+    pub(super) fn find(
+        &self,
+        target: &PolicyTarget,
+        namespace: &str,
+    ) -> Result<Slot, (&'static str, String)> {
+        let view = self.view;
+        let PolicyTarget {
+            group,
+            kind,
+            name,
+            section_name: section,
+        } = target;
+        let name = ObjectName::new(namespace, name);
+        let missing = || {
+            (
+                "TargetNotFound",
+                format!("this controller has no {kind} {name}"),
             )
         };
-        found
-            .then_some(())
-            .ok_or_else(|| ("TargetNotFound", text()))
-    };
-    let route = |kind| {
-        if section.is_some() {
-            return Err((
+        let has_section = |listeners: &Range<usize>| match section {
+            Some(section) if !has_listener(view, listeners, section) => Err((
+                "TargetNotFound",
+                format!("{kind} {name} has no listener {section}"),
+            )),
+            _ => Ok(()),
+        };
+        let route = |kind| {
+            if section.is_some() {
+                return Err((
+                    "Invalid",
+                    "rules of routes cannot have policies: leave sectionName out".to_owned(),
+                ));
+            }
+            let found = self.routes.get(&(kind, &name));
+            found.map(|route| Slot::Route(*route)).ok_or_else(missing)
+        };
+        match (group.as_str(), kind.as_str()) {
+            (GROUP, "Gateway") => {
+                let found = *self.gateways.get(&name).ok_or_else(missing)?;
+                has_section(&view.gateways[found].listeners)?;
+                Ok(Slot::Gateway(found, section.clone()))
+            }
+            (GROUP, "ListenerSet") => {
+                let found = *self.sets.get(&name).ok_or_else(missing)?;
+                has_section(&view.sets[found].listeners)?;
+                Ok(Slot::Set(found, section.clone()))
+            }
+            (GROUP, "TCPRoute") => route(RouteKind::Tcp),
+            (GROUP, "TLSRoute") => route(RouteKind::Tls),
+            _ => Err((
                 "Invalid",
-                "rules of routes cannot have policies: leave sectionName out".to_owned(),
-            ));
+                format!("objects of the kind {kind} cannot have this policy"),
+            )),
         }
-        let found = routes
-            .iter()
-            .position(|route| route.kind == kind && route.name == name);
-        found.map(Slot::Route).ok_or_else(missing)
-    };
-    match (group.as_str(), kind.as_str()) {
-        (GROUP, "Gateway") => {
-            let found = view
-                .gateways
-                .iter()
-                .position(|gateway| gateway.name == name);
-            let found = found.ok_or_else(missing)?;
-            has_section(&view.gateways[found].listeners)?;
-            Ok(Slot::Gateway(found, section.clone()))
-        }
-        (GROUP, "ListenerSet") => {
-            let found = view.sets.iter().position(|set| set.name == name);
-            let found = found.ok_or_else(missing)?;
-            has_section(&view.sets[found].listeners)?;
-            Ok(Slot::Set(found, section.clone()))
-        }
-        (GROUP, "TCPRoute") => route(RouteKind::Tcp),
-        (GROUP, "TLSRoute") => route(RouteKind::Tls),
-        _ => Err((
-            "Invalid",
-            format!("objects of the kind {kind} cannot have this policy"),
-        )),
     }
+}
+
+fn has_listener(view: &View<'_>, listeners: &Range<usize>, name: &str) -> bool {
+    let mut listeners = view.listeners[listeners.clone()].iter();
+    listeners.any(|listener| listener.spec.name == name)
 }
 
 /// The Gateways of a target, each once. Of one that is not known, the target itself.

@@ -33,6 +33,18 @@ fn references_that_cannot_be_used_are_refused_with_their_weight() {
             "1 x default/web:80 of routes, 3 x default/api:81 of routes",
         ),
         (
+            "the only reference gets everything, whatever its weight",
+            backends(&[("web", 80, 7)]),
+            "True ResolvedRefs",
+            "default/web:80 of routes",
+        ),
+        (
+            "the largest weight beside the smallest",
+            backends(&[("web", 80, 1_000_000), ("api", 81, 1)]),
+            "True ResolvedRefs",
+            "1000000 x default/web:80 of routes, 1 x default/api:81 of routes",
+        ),
+        (
             "a Service that does not exist",
             mixed(json!({"name": "gone", "port": 80, "weight": 80})),
             "False BackendNotFound",
