@@ -70,7 +70,6 @@ impl Upstreams {
 
 fn build(name: &Arc<str>, plan: &UpstreamPlan, snapshot: Snapshot) -> Result<Entry, BuildError> {
     let (source, handle) = Manual::new(snapshot);
-    let label = format!("kubernetes:{}", plan.backends.service);
     let on_removed = match plan.drain {
         DrainPlan::Keep => OnBackendLoss::Keep,
         DrainPlan::Within(within) => OnBackendLoss::Drain {
@@ -83,7 +82,7 @@ fn build(name: &Arc<str>, plan: &UpstreamPlan, snapshot: Snapshot) -> Result<Ent
         ProxyHeader::V2 => SendProxy::v2(),
     });
     let mut builder = Upstream::builder(Arc::clone(name))
-        .discovery(source.labelled(label))
+        .discovery(source.labelled(plan.backends.source_label()))
         // The controller gathers changes itself.
         .discovery_config(DriverConfig::new().debounce(Duration::ZERO))
         .policy(plan.policy.kind.build())
