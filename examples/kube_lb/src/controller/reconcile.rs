@@ -1,6 +1,6 @@
 //! One pass from changed objects to what is served and reported.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ use crate::services::Feedback;
 
 /// When addresses that cannot be listened on are tried again: an address may arrive at any time.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// The backends of upstreams, by name.
+type BackendSets = BTreeMap<Arc<str>, Snapshot>;
 
 impl Controller {
     pub(super) async fn reconcile(&mut self, leadership: &Leadership) {
@@ -48,10 +51,13 @@ impl Controller {
             self.retry_at = Some(now + RETRY);
             has_news |= self.is_unapplied || self.proxy.has_news();
         }
+        // Before the plan is applied: a new upstream begins with the set that is kept here, instead of a second one that is equal.
+        let (sets, changes_reports) = self.read_backends(affected, now);
         if has_news {
-            has_news = self.apply(now).await;
+            has_news = self.apply(&sets, now).await;
         }
-        has_news |= self.update_backends(affected, now);
+        has_news |= changes_reports;
+        self.set_backends(sets);
         let stale = self.stale();
         has_news |= stale != self.feedback.clusters;
         self.feedback.clusters = stale;
@@ -77,17 +83,19 @@ impl Controller {
     pub(super) fn follow_endpoints(&mut self, now: Instant) {
         let changes = self.clusters.take_changes();
         let affected = self.affected(&changes, false);
-        self.update_backends(affected, now);
+        let (sets, _) = self.read_backends(affected, now);
+        self.set_backends(sets);
     }
 
     /// Serves the plan. What cannot be listened on is tried again later. Returns whether there is something to report.
-    async fn apply(&mut self, now: Instant) -> bool {
+    async fn apply(&mut self, sets: &BackendSets, now: Instant) -> bool {
         let plan = &self.decision.plan;
         let clusters = &self.clusters;
-        let applied = self.proxy.apply(plan, |upstream| {
-            join(clusters.sets(&upstream.backends))
+        let applied = self.proxy.apply(plan, |name, upstream| match sets.get(name) {
+            Some(set) => set.clone(),
+            None => join(clusters.sets(&upstream.backends))
                 .set
-                .unwrap_or_default()
+                .unwrap_or_default(),
         });
         let applied = applied.await;
         self.is_unapplied = applied.is_err();
@@ -142,8 +150,9 @@ impl Controller {
         affected.chain(self.settling.names()).cloned().collect()
     }
 
-    /// Returns whether there is something to report.
-    fn update_backends(&mut self, affected: BTreeSet<Arc<str>>, now: Instant) -> bool {
+    /// The sets of the upstreams of these names, and whether there is something to report.
+    fn read_backends(&mut self, affected: BTreeSet<Arc<str>>, now: Instant) -> (BackendSets, bool) {
+        let mut read = BackendSets::new();
         let mut has_news = false;
         for name in affected {
             let Some(upstream) = self.decision.plan.upstreams().get(&name) else {
@@ -166,9 +175,15 @@ impl Controller {
                     Snapshot::default()
                 }
             };
+            read.insert(name, set);
+        }
+        (read, has_news)
+    }
+
+    fn set_backends(&self, sets: BackendSets) {
+        for (name, set) in sets {
             self.proxy.set_backends(&name, set);
         }
-        has_news
     }
 }
 

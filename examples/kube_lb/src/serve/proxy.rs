@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_proxy::admin::DESCRIPTORS;
@@ -111,7 +112,7 @@ impl RunningProxy {
     pub async fn apply(
         &mut self,
         plan: &Plan,
-        backends: impl Fn(&UpstreamPlan) -> Snapshot,
+        backends: impl Fn(&Arc<str>, &UpstreamPlan) -> Snapshot,
     ) -> Result<BTreeMap<SocketAddr, String>, ApplyError> {
         self.upstreams.update(plan, backends)?;
         self.listeners

@@ -32,7 +32,7 @@ impl Upstreams {
     pub(super) fn update(
         &mut self,
         plan: &Plan,
-        backends: impl Fn(&UpstreamPlan) -> Snapshot,
+        backends: impl Fn(&Arc<str>, &UpstreamPlan) -> Snapshot,
     ) -> Result<(), BuildError> {
         for (name, wanted) in plan.upstreams() {
             let known = self.known.get(name);
@@ -42,7 +42,7 @@ impl Upstreams {
             let same_source = known.filter(|known| known.plan.backends == wanted.backends);
             let snapshot = match same_source {
                 Some(known) => known.handle.snapshot(),
-                None => backends(wanted),
+                None => backends(name, wanted),
             };
             let entry = build(name, wanted, snapshot)?;
             self.known.insert(Arc::clone(name), entry);
