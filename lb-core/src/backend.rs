@@ -127,10 +127,10 @@ impl Backend {
         self
     }
 
-    /// Sets [`max_conns`](field@Self::max_conns).
+    /// Sets [`max_conns`](field@Self::max_conns). 0 is no limit, as in nginx and HAProxy.
     #[must_use]
-    pub fn max_conns(mut self, max_conns: Option<NonZeroU32>) -> Self {
-        self.max_conns = max_conns;
+    pub fn max_conns(mut self, max_conns: u32) -> Self {
+        self.max_conns = NonZeroU32::new(max_conns);
         self
     }
 
@@ -396,7 +396,7 @@ mod tests {
                 backend.clone().weight(Weight::new(2)),
                 backend.clone().admin(AdminState::Drain),
                 backend.clone().priority(Priority::BACKUP),
-                backend.clone().max_conns(NonZeroU32::new(1)),
+                backend.clone().max_conns(1),
                 backend.clone().fail_limit(Some(fail_limit)),
                 backend.clone().zone("b"),
                 backend.clone().for_zones(zones),

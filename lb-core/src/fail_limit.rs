@@ -13,7 +13,7 @@ use std::time::Duration;
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FailLimit {
-    /// Failures that eject. Above 16383, as 16383.
+    /// Failures that eject. Above 16383, as 16383. Never 0, because no limit is `None` wherever a limit is set.
     pub max_fails: NonZeroU32,
     /// How long an ejection lasts, and how long a failure below the limit is remembered.
     #[cfg_attr(feature = "serde", serde(with = "crate::serde_form::DurationForm"))]
@@ -21,11 +21,28 @@ pub struct FailLimit {
 }
 
 impl FailLimit {
-    /// Ejects for `fail_timeout` after `max_fails` failures.
+    /// Ejects for `fail_timeout` after `max_fails` failures. [`after`](Self::after) takes a plain number.
     pub const fn new(max_fails: NonZeroU32, fail_timeout: Duration) -> Self {
         Self {
             max_fails,
             fail_timeout,
+        }
+    }
+
+    /// The same of a plain number. 0 is no limit, as `max_fails=0` in nginx.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lb_core::{Backend, FailLimit};
+    ///
+    /// let backend: Backend = "10.0.0.1:446".parse()?;
+    /// let backend = backend.fail_limit(FailLimit::after(3, Duration::from_secs(30)));
+    /// # Ok::<(), lb_core::BackendParseError>(())
+    /// ```
+    pub const fn after(max_fails: u32, fail_timeout: Duration) -> Option<Self> {
+        match NonZeroU32::new(max_fails) {
+            Some(max_fails) => Some(Self::new(max_fails, fail_timeout)),
+            None => None,
         }
     }
 }

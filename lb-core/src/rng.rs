@@ -14,7 +14,7 @@ pub trait Rng {
     /// A number below `bound`, by one multiplication instead of a division.
     ///
     /// The chances of two numbers differ by at most `bound` / 2^64 (Lemire, "Fast Random Integer
-    /// Generation in an Interval", 2019).
+    /// Generation in an Interval", 2019). There is no number below 0, hence the type.
     fn below(&mut self, bound: NonZeroU64) -> u64 {
         let wide = u128::from(self.next_u64()) * u128::from(bound.get());
         (wide >> 64) as u64

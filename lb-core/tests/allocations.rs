@@ -9,7 +9,6 @@
 mod suite;
 mod support;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,9 +62,8 @@ fn a_connection_allocates_and_frees_nothing() {
 
 /// All settings around a policy.
 fn everything(n: usize) -> BalancerConfig {
-    let two = NonZeroU32::new(2).unwrap();
     let outliers = OutlierDetection::default()
-        .consecutive_failures(two)
+        .consecutive_failures(2)
         .max_ejected_percent(50);
     BalancerConfig::default()
         .outlier_detection(outliers)
@@ -88,7 +86,7 @@ fn no_setting_around_the_policy_allocates_or_frees() {
                     backend(i)
                         .zone(if i % 2 == 0 { "a" } else { "b" })
                         .priority(Priority::new(u8::from(i % 5 == 0)))
-                        .max_conns(NonZeroU32::new(50))
+                        .max_conns(50)
                 });
                 backends.collect()
             };

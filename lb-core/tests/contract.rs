@@ -170,7 +170,7 @@ impl Change {
             Self::Backup => backend.priority(Priority::BACKUP),
             Self::Drain => backend.admin(AdminState::Drain),
             Self::Instance => backend.instance("another"),
-            Self::Limit(n) => backend.max_conns(NonZeroU32::new(n)),
+            Self::Limit(n) => backend.max_conns(n),
             Self::Weight(w) => backend.weight(Weight::new(w)),
             Self::Zone => backend.zone("a"),
         }
@@ -199,7 +199,7 @@ fn configs() -> impl Strategy<Value = BalancerConfig> {
         if outliers {
             config = config.outlier_detection(
                 OutlierDetection::default()
-                    .consecutive_failures(NonZeroU32::MIN)
+                    .consecutive_failures(1)
                     .max_ejected_percent(60),
             );
         }

@@ -319,7 +319,7 @@ fn config() -> impl Strategy<Value = BalancerConfig> {
                 .panic_threshold(panic);
             if let Some((limit, time, other, percent)) = outliers {
                 let detection = OutlierDetection::default()
-                    .consecutive_failures(limit.max_fails)
+                    .consecutive_failures(limit.max_fails.get())
                     .ejection(time, other)
                     .max_jitter(time)
                     .interval(other)
@@ -359,7 +359,7 @@ fn backend() -> impl Strategy<Value = Backend> {
             let mut backend = backend
                 .weight(Weight::new(weight))
                 .priority(Priority::new(priority))
-                .max_conns(NonZeroU32::new(most))
+                .max_conns(most)
                 .fail_limit(limit)
                 .for_zones(zones);
             if drains {

@@ -34,17 +34,17 @@ impl Bandwidth {
         }
     }
 
-    /// Sets [`upload`](field@Self::upload).
+    /// Sets [`upload`](field@Self::upload). 0 is no limit, as nginx's `proxy_upload_rate`.
     #[must_use]
-    pub const fn upload(mut self, bytes: Option<NonZeroU64>) -> Self {
-        self.upload = bytes;
+    pub const fn upload(mut self, bytes: u64) -> Self {
+        self.upload = NonZeroU64::new(bytes);
         self
     }
 
-    /// Sets [`download`](field@Self::download).
+    /// Sets [`download`](field@Self::download). 0 is no limit, as nginx's `proxy_download_rate`.
     #[must_use]
-    pub const fn download(mut self, bytes: Option<NonZeroU64>) -> Self {
-        self.download = bytes;
+    pub const fn download(mut self, bytes: u64) -> Self {
+        self.download = NonZeroU64::new(bytes);
         self
     }
 

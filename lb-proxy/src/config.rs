@@ -1,6 +1,5 @@
 //! Settings of a listener's sessions: time-outs, half-close, splice, retry.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// The time-outs of a session.
@@ -174,11 +173,12 @@ pub enum Splice {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Retry {
     /// The number of attempts at most, the first included. Default: `None`, every backend once.
+    /// [`ProxyBuilder::build`](crate::ProxyBuilder::build) refuses 0, and [`Connect`](crate::Connect) makes one attempt.
     #[cfg_attr(
         feature = "serde",
-        serde(with = "lb_core::serde_form::Switch::<NonZeroU32>")
+        serde(with = "lb_core::serde_form::OptionalPositive::<u32>")
     )]
-    pub tries: Option<NonZeroU32>,
+    pub tries: Option<u32>,
     /// The time for all attempts together, including the wait for the first membership. Default: 15 s.
     ///
     /// With `None` only the time-outs of the attempts apply, and a wait for the first membership is limited to 60 s.
@@ -202,8 +202,8 @@ impl Retry {
 
     /// Sets [`tries`](field@Self::tries).
     #[must_use]
-    pub fn tries(mut self, tries: Option<NonZeroU32>) -> Self {
-        self.tries = tries;
+    pub fn tries(mut self, tries: impl Into<Option<u32>>) -> Self {
+        self.tries = tries.into();
         self
     }
 

@@ -61,12 +61,29 @@ pub enum BuildError {
         /// What is wrong with the name.
         source: crate::server_names::ServerNameError,
     },
+    /// A number is zero, so it would allow nothing at all.
+    #[error("{setting} of {of} is zero: leave it out or give it at least 1")]
+    Zero {
+        /// What has the setting.
+        of: Arc<str>,
+        /// The setting.
+        setting: &'static str,
+    },
     /// A time-out is zero, so it would end everything that it should allow.
     #[error("the {timeout} time-out of a listener is zero: leave it out or give it a duration")]
     ZeroTimeout {
         /// The name of the time-out.
         timeout: &'static str,
     },
+}
+
+impl BuildError {
+    pub(crate) fn zero(of: impl Into<Arc<str>>, setting: &'static str) -> Self {
+        Self::Zero {
+            of: of.into(),
+            setting,
+        }
+    }
 }
 
 /// Why a proxy cannot start.

@@ -1,8 +1,6 @@
 //! A hundred reloads during a transfer. A test binary of its own, because it counts the descriptors of the process.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
@@ -165,5 +163,5 @@ async fn hundred_changes(workers: Workers) {
 #[tokio::test]
 async fn a_hundred_reloads_lose_nothing_and_leave_nothing_behind() {
     hundred_changes(Workers::CurrentRuntime).await;
-    hundred_changes(Workers::Threads(NonZeroUsize::new(2).unwrap())).await;
+    hundred_changes(Workers::Threads(2)).await;
 }

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
-use std::num::NonZeroUsize;
 use std::thread;
 
 use lb_core::Backend;
@@ -53,7 +52,7 @@ fn bind_with(is_root: bool, allowed: u64) -> BindError {
     let bound = runtime.block_on(async {
         let upstream = upstream([Backend::new(loopback())]);
         let proxy = Proxy::builder().listen(loopback(), &upstream);
-        let workers = Workers::Threads(NonZeroUsize::new(WORKERS).unwrap());
+        let workers = Workers::Threads(WORKERS);
         proxy.workers(workers).build().unwrap().bind().await
     });
     setrlimit(Resource::Nproc, unlimited).unwrap();

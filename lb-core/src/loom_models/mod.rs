@@ -10,8 +10,6 @@ mod load_index;
 mod outliers;
 mod updates;
 mod words;
-
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +54,7 @@ fn backend(port: u16) -> Backend {
 }
 
 fn limited(port: u16, max_conns: u32) -> Backend {
-    backend(port).max_conns(NonZeroU32::new(max_conns))
+    backend(port).max_conns(max_conns)
 }
 
 /// A second backend, which takes no connections.

@@ -21,7 +21,7 @@ fn outliers_of_one_moment_are_not_ejected_beyond_the_share() {
         let backends = [1, 2].map(|port| backend(port).fail_limit(None));
         let (mut updater, balancer) = world(First::new(), backends);
         let one_of_two = OutlierDetection::default()
-            .consecutive_failures(NonZeroU32::MIN)
+            .consecutive_failures(1)
             .max_ejected_percent(50);
         updater.set_config(BalancerConfig::default().outlier_detection(one_of_two));
         let [first, second] = leases(&balancer);

@@ -185,8 +185,7 @@ fn a_peak_is_not_lost() {
 fn two_failures_at_once_eject_an_outlier_once() {
     model(|| {
         let record = Arc::new(OutlierRecord::new());
-        let two = NonZeroU32::new(2).unwrap();
-        let detection = OutlierDetection::default().consecutive_failures(two);
+        let detection = OutlierDetection::default().consecutive_failures(2);
         record.failed(&detection, Answered);
         let fail = move |record: &OutlierRecord| {
             record.failed(&detection, Answered) && record.eject(&detection, 0, at(100))

@@ -189,7 +189,7 @@ mod tests {
             a.clone().name("node1"),
             a.clone().admin(AdminState::Drain),
             a.clone().priority(Priority::BACKUP),
-            a.clone().max_conns(NonZeroU32::new(1)),
+            a.clone().max_conns(1),
             Backend::new((Ipv4Addr::LOCALHOST, 3).into()),
         ];
         let others: Vec<u64> = changed.map(|a| digest([a, b.clone()])).to_vec();

@@ -57,7 +57,6 @@ impl Picker for FirstPicker {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
-    use std::num::NonZeroU32;
     use std::sync::Arc;
 
     use super::*;
@@ -77,10 +76,9 @@ mod tests {
     fn fills_in_the_snapshots_order_and_returns_to_the_first_with_room() {
         let (mut updater, balancer) = balancer(Arc::new(First::new()));
         let backend = |port| Backend::new(SocketAddr::from(([127, 0, 0, 1], port)));
-        let two = NonZeroU32::new(2);
         let snapshot = [
-            backend(9).max_conns(two),
-            backend(3).max_conns(two).weight(Weight::new(1000)),
+            backend(9).max_conns(2),
+            backend(3).max_conns(2).weight(Weight::new(1000)),
             backend(5),
         ];
         updater.apply(&snapshot.into_iter().collect(), Timestamp::default());

@@ -8,6 +8,7 @@
 //! | [`DurationForm`] | [`Duration`](std::time::Duration) | `"10s"`, `"1h 30m"`, `"150ms"` |
 //! | [`OptionalDuration`] | `Option<Duration>` | the same, or `false` |
 //! | [`Percent`], [`OptionalPercent`] | whole percentages in a range | `50`, or `false` |
+//! | [`Positive`], [`OptionalPositive`] | numbers that cannot be 0 | `4`, or `false` |
 //! | [`Switch`] | `Option<T>` | the form of `T`, or `false` |
 //!
 //! ```
@@ -32,6 +33,7 @@
 mod duration;
 mod duration_text;
 mod percent;
+mod positive;
 #[cfg(feature = "schema")]
 mod schema;
 mod seconds;
@@ -40,5 +42,6 @@ mod switch;
 pub use duration::{DurationForm, OptionalDuration};
 pub use duration_text::{DurationTextError, format_duration, parse_duration};
 pub use percent::{OptionalPercent, Percent};
+pub use positive::{OptionalPositive, Positive};
 pub use seconds::{optional_seconds, seconds};
 pub use switch::Switch;

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{DurationForm, OptionalDuration, OptionalPercent, Percent, Switch};
+use super::{
+    DurationForm, OptionalDuration, OptionalPercent, OptionalPositive, Percent, Positive, Switch,
+};
 
 impl JsonSchema for DurationForm {
     fn schema_name() -> Cow<'static, str> {
@@ -74,5 +76,35 @@ impl<const MIN: u16, const MAX: u16> JsonSchema for OptionalPercent<MIN, MAX> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         Switch::<Percent<MIN, MAX>>::json_schema(generator)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Positive<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Positive{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = T::json_schema(generator);
+        schema.insert("minimum".into(), 1.into());
+        schema
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OptionalPositive<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("OptionalPositive{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Switch::<Positive<T>>::json_schema(generator)
     }
 }

@@ -21,7 +21,8 @@ mod record;
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OutlierDetection {
-    /// Failures in a row that eject. Default: 5.
+    /// Failures in a row that eject. Default: 5. Never 0: without outlier detection it is `None` in
+    /// [`BalancerConfig`](crate::BalancerConfig).
     #[cfg_attr(feature = "serde", serde(alias = "consecutive_5xx"))]
     pub consecutive_failures: NonZeroU32,
     /// How long the first ejection lasts. Default: 30 s.
@@ -75,10 +76,13 @@ impl Default for OutlierDetection {
 }
 
 impl OutlierDetection {
-    /// Sets [`consecutive_failures`](field@Self::consecutive_failures).
+    /// Sets [`consecutive_failures`](field@Self::consecutive_failures). 0 means 1, because no backend is ejected without a failure.
     #[must_use]
-    pub const fn consecutive_failures(mut self, failures: NonZeroU32) -> Self {
-        self.consecutive_failures = failures;
+    pub const fn consecutive_failures(mut self, failures: u32) -> Self {
+        self.consecutive_failures = match NonZeroU32::new(failures) {
+            Some(failures) => failures,
+            None => NonZeroU32::MIN,
+        };
         self
     }
 

@@ -102,7 +102,7 @@ impl<'a> Generator<'a> {
         match self.below(8) {
             0 => plain.priority(Priority::BACKUP),
             1 => plain.admin(AdminState::Drain),
-            2 | 3 => plain.max_conns(NonZeroU32::new(self.below(4) as u32)),
+            2 | 3 => plain.max_conns(self.below(4) as u32),
             4 => plain.fail_limit(None),
             5 => plain.instance("another"),
             _ => plain,
@@ -112,8 +112,7 @@ impl<'a> Generator<'a> {
     fn config(&mut self) -> BalancerConfig {
         let mut config = settings();
         if self.below(2) == 0 {
-            let two = NonZeroU32::MIN.saturating_add(1);
-            let detection = OutlierDetection::default().consecutive_failures(two);
+            let detection = OutlierDetection::default().consecutive_failures(2);
             config = config.outlier_detection(detection.max_ejected_percent(60));
         }
         if self.below(2) == 0 {

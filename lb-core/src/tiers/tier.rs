@@ -83,7 +83,7 @@ impl Tier {
         }
     }
 
-    /// How many backends there are.
+    /// How many backends there are: at least one, because a tier without any is not built.
     pub fn len(&self) -> NonZeroU32 {
         let len = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         NonZeroU32::new(len).unwrap_or(NonZeroU32::MIN)
@@ -103,7 +103,7 @@ impl Tier {
         &self.snapshot.as_slice()[self.in_snapshot(i)]
     }
 
-    /// The weight of the backend at `i`.
+    /// The weight of the backend at `i`, not 0, because a tier has only backends that take connections.
     ///
     /// # Panics
     ///

@@ -1,7 +1,5 @@
 //! Picks while failures have ejected all backends.
 
-use std::num::NonZeroU32;
-
 use lb_core::policy::PolicyKind;
 use lb_core::{
     BalancerConfig, FailureEffect, Health, OnAllEjected, PickError, PickRequest, Priority,
@@ -98,7 +96,7 @@ fn one_connection_tries_at_most_four_backends() {
 
 #[test]
 fn no_backend_is_tried_while_one_is_up_full_or_only_unhealthy() {
-    let full = backend(0).max_conns(NonZeroU32::new(1));
+    let full = backend(0).max_conns(1);
     let set = Snapshot::from_backends([full, backend(1)]);
     let policy = small(PolicyKind::WeightedRoundRobin);
     let mut bench = Bench::with(policy, config(OnAllEjected::Try), &set);

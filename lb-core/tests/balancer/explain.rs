@@ -30,7 +30,7 @@ fn every_verdict_is_explained() {
     let snapshot = [
         backend(0).admin(AdminState::Drain),
         backend(1).weight(Weight::ZERO),
-        backend(2).max_conns(NonZeroU32::new(1)),
+        backend(2).max_conns(1),
         backend(3),
         backend(4),
         backend(5),
@@ -94,8 +94,8 @@ fn every_verdict_is_explained() {
 fn the_verdict_that_all_backends_share_is_reported() {
     let snapshot = [
         backend(0).admin(AdminState::Drain),
-        backend(1).max_conns(NonZeroU32::new(1)),
-        backend(2).max_conns(NonZeroU32::new(1)),
+        backend(1).max_conns(1),
+        backend(2).max_conns(1),
     ];
     let policy = Arc::new(WeightedRoundRobin::new());
     let mut bench = Bench::new(policy, &snapshot.into_iter().collect());
@@ -139,7 +139,7 @@ fn the_verdict_that_all_backends_share_is_reported() {
 fn candidates_for_waiting_are_reported() {
     let snapshot = [
         backend(0).admin(AdminState::Drain),
-        backend(1).max_conns(NonZeroU32::new(1)),
+        backend(1).max_conns(1),
         backend(2),
     ];
     let policy = Arc::new(WeightedRoundRobin::new());
@@ -265,8 +265,7 @@ fn configs() -> impl Strategy<Value = BalancerConfig> {
         let mut config = BalancerConfig::default();
         if outliers {
             let detection = OutlierDetection::default().max_ejected_percent(60);
-            let two = NonZeroU32::new(2).unwrap();
-            config = config.outlier_detection(detection.consecutive_failures(two));
+            config = config.outlier_detection(detection.consecutive_failures(2));
         }
         if spill {
             config = config.overprovisioning(140);
@@ -296,7 +295,7 @@ fn any_backend() -> impl Strategy<Value = Backend> {
             .zone(if near { "a" } else { "b" });
         match kind {
             0 => plain.priority(Priority::BACKUP),
-            1 => plain.max_conns(NonZeroU32::new(2)),
+            1 => plain.max_conns(2),
             // In ketama several backends of one name take turns.
             2 | 3 => plain.name("shared"),
             4 => plain.admin(AdminState::Drain),

@@ -29,7 +29,7 @@ fn backends() -> impl Strategy<Value = Vec<Backend>> {
         Backend::new(addr(i))
             .weight(Weight::new(weight))
             .priority(Priority::new(priority % 4))
-            .max_conns(NonZeroU32::new(max_conns))
+            .max_conns(max_conns)
             .fail_limit(limit)
             .name(text.as_str())
             .zone(text.as_str())

@@ -220,7 +220,7 @@ fn an_ejection_outlives_an_update() {
 fn backups_are_picked_only_while_no_primary_is_eligible() {
     let snapshot = Snapshot::from_backends([
         backend(0).priority(Priority::BACKUP),
-        backend(1).max_conns(NonZeroU32::new(1)),
+        backend(1).max_conns(1),
         backend(2).priority(Priority::new(7)),
     ]);
     let mut bench = wrr(&snapshot);
@@ -285,7 +285,7 @@ impl Picker for Unlucky {
 
 #[test]
 fn a_thread_that_loses_every_race_gets_a_free_backend() {
-    let limited = backend(0).max_conns(NonZeroU32::new(1));
+    let limited = backend(0).max_conns(1);
     let snapshot = Snapshot::from_backends([limited, backend(1)]);
     let mut bench = Bench::new(Arc::new(Unlucky), &snapshot);
     RIVAL.set(Some(bench.balancer.clone()));

@@ -1,7 +1,6 @@
 //! Drain, weight 0 and `max_conns` together; bounded load.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use lb_core::policy::{BalanceFactor, Ketama, Maglev, PolicyKind, Rendezvous, RingHash};
@@ -23,7 +22,7 @@ fn hashing(factor: BalanceFactor) -> [Arc<dyn Policy>; 4] {
 #[test]
 fn drained_weightless_and_full_backends_leave_the_rest_usable() {
     for kind in PolicyKind::ALL {
-        let limited = |i| backend(i).max_conns(NonZeroU32::new(2));
+        let limited = |i| backend(i).max_conns(2);
         let snapshot = [
             limited(0).admin(AdminState::Drain),
             limited(1).weight(Weight::ZERO),
@@ -40,7 +39,7 @@ fn drained_weightless_and_full_backends_leave_the_rest_usable() {
             zero.admin(AdminState::Ready),
             one,
             two.admin(AdminState::Drain),
-            three.max_conns(NonZeroU32::new(1)),
+            three.max_conns(1),
         ];
         bench.updater.apply(&next.into_iter().collect(), at(1));
         let more: Vec<Pick> = (0..2).map(|_| bench.pick().unwrap()).collect();
@@ -65,7 +64,7 @@ fn a_limit_counts_connections_that_were_there_before() {
             .map(|_| bench.pick_only(0, 2, at(0)).unwrap())
             .collect();
         let limited = |max| -> Snapshot {
-            [backend(0).max_conns(NonZeroU32::new(max)), backend(1)]
+            [backend(0).max_conns(max), backend(1)]
                 .into_iter()
                 .collect()
         };

@@ -88,7 +88,7 @@ fn an_ejection_by_a_fail_limit_goes_on_and_one_success_after_it_forgives() {
 #[test]
 fn an_outlier_stays_ejected_and_its_next_ejection_is_longer() {
     let detection = OutlierDetection::default()
-        .consecutive_failures(NonZeroU32::MIN)
+        .consecutive_failures(1)
         .ejection(Duration::from_secs(30), Duration::from_secs(300))
         .interval(Duration::from_secs(100))
         .max_ejected_percent(50);

@@ -201,7 +201,7 @@ fn a_trial_gets_no_unhealthy_backend_and_none_that_the_connection_tried() {
 #[test]
 fn ejections_of_outlier_detection_are_forgiven_too() {
     let detection = OutlierDetection::default()
-        .consecutive_failures(NonZeroU32::MIN)
+        .consecutive_failures(1)
         .max_ejected_percent(100);
     let config = BalancerConfig::default().outlier_detection(detection);
     let backends = weighted(&[1; N]);
@@ -235,7 +235,7 @@ fn an_embedder_that_sees_the_link_return_forgives_without_a_connection() {
 #[test]
 fn an_ejection_from_before_the_link_was_lost_is_not_forgiven() {
     let detection = OutlierDetection::default()
-        .consecutive_failures(NonZeroU32::MIN)
+        .consecutive_failures(1)
         .max_ejected_percent(100);
     let by_limit = weighted(&[1; N]);
     let as_outlier = by_limit.iter().cloned();

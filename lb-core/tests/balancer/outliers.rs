@@ -104,7 +104,7 @@ fn at_most_the_allowed_part_is_ejected() {
 #[test]
 fn threads_that_fail_at_once_eject_at_most_the_allowed_part() {
     let one_failure = OutlierDetection::default()
-        .consecutive_failures(NonZeroU32::MIN)
+        .consecutive_failures(1)
         .max_ejected_percent(1);
     for _ in 0..30 {
         let bench = detecting(500, one_failure);
@@ -198,8 +198,7 @@ fn checks_that_succeed_do_not_hide_connections_that_fail() {
 fn nginxs_limit_and_outlier_detection_work_side_by_side() {
     let limit = FailLimit::new(NonZeroU32::new(2).unwrap(), 10 * SECOND);
     let snapshot: Snapshot = (0..4).map(|i| backend(i).fail_limit(Some(limit))).collect();
-    let config = BalancerConfig::default()
-        .outlier_detection(half().consecutive_failures(NonZeroU32::new(3).unwrap()));
+    let config = BalancerConfig::default().outlier_detection(half().consecutive_failures(3));
     let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &snapshot);
     assert_eq!(fail(&mut bench, 0, 4, at(0)), FailureEffect::Counted);
     assert_eq!(fail(&mut bench, 0, 4, at(0)), FailureEffect::Ejected);

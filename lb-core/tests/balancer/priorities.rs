@@ -1,6 +1,4 @@
 //! Priority levels that spill, and panic.
-
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use lb_core::policy::{PolicyKind, WeightedRandom, WeightedRoundRobin};
@@ -161,7 +159,7 @@ fn one_tier_panics_below_its_threshold_for_every_policy() {
 #[test]
 fn full_and_tried_backends_are_not_picked_in_panic() {
     let config = BalancerConfig::default().panic_threshold(100);
-    let snapshot = (0..2).map(|i| backend(i).max_conns(NonZeroU32::new(1)));
+    let snapshot = (0..2).map(|i| backend(i).max_conns(1));
     let mut bench = Bench::with(
         Arc::new(WeightedRoundRobin::new()),
         config,

@@ -142,7 +142,7 @@ fn a_backend_that_recovers_by_a_trial_starts_slowly() {
 fn an_outlier_starts_slowly_when_its_ejection_ends() {
     let detection = OutlierDetection::default()
         .max_ejected_percent(50)
-        .consecutive_failures(NonZeroU32::MIN);
+        .consecutive_failures(1);
     let config = slowly(slow()).outlier_detection(detection);
     let snapshot: Snapshot = (0..4).map(|i| backend(i).fail_limit(None)).collect();
     for check_at in [None, Some(980)] {

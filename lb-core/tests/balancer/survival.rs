@@ -142,7 +142,7 @@ fn a_new_instance_is_fresh_in_every_respect() {
     };
     let detection = OutlierDetection::default()
         .max_ejected_percent(50)
-        .consecutive_failures(NonZeroU32::new(3).unwrap());
+        .consecutive_failures(3);
     let config = BalancerConfig::default().outlier_detection(detection);
     let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &of("old"));
     let old = bench.pick_only(0, 3, at(0)).unwrap();

@@ -1,6 +1,4 @@
 //! Updates during picks.
-
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
@@ -47,9 +45,7 @@ fn a_limit_that_comes_later_holds_through_updates() {
     let limited = |heavy: usize| -> Snapshot {
         let snapshot = with_heavy(n, heavy);
         let backends = snapshot.iter().cloned();
-        backends
-            .map(|backend| backend.max_conns(NonZeroU32::new(1)))
-            .collect()
+        backends.map(|backend| backend.max_conns(1)).collect()
     };
     bench.updater.apply(&limited(0), at(0));
     let more = amid_picks(&mut bench, true, |bench| {

@@ -74,7 +74,7 @@ fn without_a_zone_of_that_name_nothing_changes() {
 fn a_full_near_zone_spills_and_a_near_backup_waits() {
     for kind in PolicyKind::ALL {
         let snapshot = [
-            backend(0).zone("a").max_conns(std::num::NonZeroU32::new(1)),
+            backend(0).zone("a").max_conns(1),
             backend(1).zone("b"),
             backend(2).zone("a").priority(Priority::BACKUP),
         ];

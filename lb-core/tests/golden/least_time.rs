@@ -101,7 +101,7 @@ fn backend(server: &str) -> Backend {
             ("backup", _) => backend.priority(Priority::BACKUP),
             ("down", _) => backend.admin(AdminState::Drain),
             ("weight", n) => backend.weight(Weight::new(n.parse().unwrap())),
-            ("max_conns", n) => backend.max_conns(Some(n.parse().unwrap())),
+            ("max_conns", n) => backend.max_conns(n.parse().unwrap()),
             ("max_fails", n) => {
                 max_fails = n.parse().unwrap();
                 backend

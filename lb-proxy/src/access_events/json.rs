@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
 
 use super::record::Record;
 use super::writer::LineWriter;
@@ -18,14 +17,12 @@ use crate::hooks::{Hooks, Progress, Summary};
 /// session's task.
 ///
 /// ```
-/// use std::num::NonZeroUsize;
 /// use std::sync::Arc;
 ///
 /// use lb_proxy::events::JsonEvents;
 ///
 /// # fn main() -> std::io::Result<()> {
-/// let capacity = NonZeroUsize::new(8192).expect("is positive");
-/// let events = Arc::new(JsonEvents::to_writer(std::io::stdout(), capacity)?);
+/// let events = Arc::new(JsonEvents::to_writer(std::io::stdout(), 8192)?);
 /// // Listener::hooks(events.clone()); later:
 /// println!("{} events were lost", events.lost());
 /// # Ok(())
@@ -56,15 +53,12 @@ impl JsonEvents {
 
     /// Writes the lines on a thread of its own. Up to `capacity` lines wait for it; those that come while the queue is full
     /// are [lost](Self::lost), so a slow disk delays no session. Dropping the value lets the thread write what waits and
-    /// then end; it does not wait for that.
+    /// then end; it does not wait for that. 0 means 1, because the thread takes lines from a queue only.
     ///
     /// # Errors
     ///
     /// If the thread cannot be started.
-    pub fn to_writer(
-        writer: impl Write + Send + 'static,
-        capacity: NonZeroUsize,
-    ) -> io::Result<Self> {
+    pub fn to_writer(writer: impl Write + Send + 'static, capacity: usize) -> io::Result<Self> {
         let writer = LineWriter::start(writer, capacity)?;
         Ok(Self {
             sink: Sink::Writer(writer),

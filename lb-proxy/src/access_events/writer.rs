@@ -1,7 +1,6 @@
 //! Writes lines on a thread of its own, from a queue with a bound.
 
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -20,11 +19,8 @@ pub(super) struct LineWriter {
 }
 
 impl LineWriter {
-    pub(super) fn start(
-        writer: impl Write + Send + 'static,
-        capacity: NonZeroUsize,
-    ) -> io::Result<Self> {
-        let (lines, queue) = sync_channel(capacity.get());
+    pub(super) fn start(writer: impl Write + Send + 'static, capacity: usize) -> io::Result<Self> {
+        let (lines, queue) = sync_channel(capacity.max(1));
         let lost = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&lost);
         thread::Builder::new()
@@ -132,7 +128,7 @@ mod tests {
         let written = Arc::new(Mutex::new(Vec::new()));
         let (begins, begun) = channel();
         let held = written.lock().unwrap();
-        let capacity = NonZeroUsize::new(2).unwrap();
+        let capacity = 2;
         let writer =
             LineWriter::start(BlockedSink(Arc::clone(&written), begins), capacity).unwrap();
         writer.push(b"1\n");
@@ -165,7 +161,7 @@ mod tests {
     #[test]
     fn lines_that_cannot_be_written_are_counted() {
         let (failures, failed) = channel();
-        let capacity = NonZeroUsize::new(8).unwrap();
+        let capacity = 8;
         let writer = LineWriter::start(Broken(failures), capacity).unwrap();
         writer.push(b"1\n");
         failed.recv().unwrap();

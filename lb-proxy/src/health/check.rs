@@ -112,10 +112,10 @@ impl CheckReport {
         self
     }
 
-    /// Sets [`max_conns`](field@Self::max_conns).
+    /// Asks for [`max_conns`](field@Self::max_conns). 0 is no limit, as in nginx and HAProxy.
     #[must_use]
-    pub fn max_conns(mut self, max_conns: Option<Option<NonZeroU32>>) -> Self {
-        self.max_conns = max_conns;
+    pub fn max_conns(mut self, max_conns: u32) -> Self {
+        self.max_conns = Some(NonZeroU32::new(max_conns));
         self
     }
 

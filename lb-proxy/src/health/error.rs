@@ -15,6 +15,12 @@ pub enum CheckSettingsError {
         /// The name of the interval.
         setting: &'static str,
     },
+    /// A number is zero, so that no probe would be made or none would count.
+    #[error("`{setting}` is zero: give it at least 1")]
+    Zero {
+        /// The name of the number.
+        setting: &'static str,
+    },
     /// Every probe would fail.
     #[error("the time-out of a probe is zero, so every probe would fail: give it a duration")]
     ZeroTimeout,

@@ -47,8 +47,8 @@ impl Machine {
         };
         self.last = Some(passed);
         let (next, all) = match passed {
-            true => (CheckState::Up, settings.rise.get()),
-            false => (CheckState::Down, settings.fall.get()),
+            true => (CheckState::Up, settings.rise),
+            false => (CheckState::Down, settings.fall),
         };
         let needed = match (self.state, settings.initial, passed) {
             (CheckState::Unchecked, InitialState::FullyDown, true)
@@ -66,16 +66,14 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
 
     use proptest::prelude::*;
 
     use super::*;
 
     fn settings(rise: u32, fall: u32, initial: InitialState) -> CheckSettings {
-        let count = |n| NonZeroU32::new(n).unwrap();
         let settings = CheckSettings::default().initial(initial);
-        settings.rise(count(rise)).fall(count(fall))
+        settings.rise(rise).fall(fall)
     }
 
     /// The states after each of `results`, a letter each: `+` passed, `-` failed.

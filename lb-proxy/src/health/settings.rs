@@ -1,7 +1,6 @@
 //! Settings of a check: interval, source address, rise and fall.
 
 use std::net::IpAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::error::CheckSettingsError;
@@ -47,10 +46,18 @@ pub struct CheckSettings {
     pub timeout: Duration,
     /// How many probes in a row have to pass until a backend that was down is up. Default: 1.
     #[doc(alias = "passes", alias = "healthy_threshold")]
-    pub rise: NonZeroU32,
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::Positive::<u32>")
+    )]
+    pub rise: u32,
     /// How many probes in a row have to fail until a backend that was up is down. Default: 1.
     #[doc(alias = "fails", alias = "unhealthy_threshold")]
-    pub fall: NonZeroU32,
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::Positive::<u32>")
+    )]
+    pub fall: u32,
     /// Each interval is longer by a random time up to this. Default: none.
     #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::DurationForm"))]
     pub jitter: Duration,
@@ -66,7 +73,11 @@ pub struct CheckSettings {
     /// How many backends are probed at once, at most. The rest waits, and its interval becomes longer. Each probe takes a
     /// descriptor, for which the [budget](crate::reports::DescriptorBudget) has room; an eighth of all descriptors is the
     /// most that all probes of a server take, whatever their upstream. Those beyond it wait in turn. Default: 128.
-    pub max_concurrent: NonZeroUsize,
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::Positive::<usize>")
+    )]
+    pub max_concurrent: usize,
 }
 
 /// The state of a backend until checks have decided.
@@ -126,14 +137,14 @@ impl Default for CheckSettings {
             interval_in_doubt: None,
             interval_down: None,
             timeout: Duration::from_secs(5),
-            rise: NonZeroU32::MIN,
-            fall: NonZeroU32::MIN,
+            rise: 1,
+            fall: 1,
             jitter: Duration::ZERO,
             initial: InitialState::default(),
             port: None,
             source: Vec::new(),
             header: ProbeHeader::default(),
-            max_concurrent: NonZeroUsize::MIN.saturating_add(127),
+            max_concurrent: 128,
         }
     }
 }
@@ -176,14 +187,14 @@ impl CheckSettings {
 
     /// Sets [`rise`](field@Self::rise).
     #[must_use]
-    pub fn rise(mut self, probes: NonZeroU32) -> Self {
+    pub fn rise(mut self, probes: u32) -> Self {
         self.rise = probes;
         self
     }
 
     /// Sets [`fall`](field@Self::fall).
     #[must_use]
-    pub fn fall(mut self, probes: NonZeroU32) -> Self {
+    pub fn fall(mut self, probes: u32) -> Self {
         self.fall = probes;
         self
     }
@@ -225,7 +236,7 @@ impl CheckSettings {
 
     /// Sets [`max_concurrent`](field@Self::max_concurrent).
     #[must_use]
-    pub fn max_concurrent(mut self, probes: NonZeroUsize) -> Self {
+    pub fn max_concurrent(mut self, probes: usize) -> Self {
         self.max_concurrent = probes;
         self
     }
@@ -251,6 +262,14 @@ impl CheckSettings {
         }
         if self.timeout.is_zero() {
             return Err(CheckSettingsError::ZeroTimeout);
+        }
+        let numbers = [
+            ("rise", u64::from(self.rise)),
+            ("fall", self.fall.into()),
+            ("max_concurrent", self.max_concurrent as u64),
+        ];
+        if let Some((setting, _)) = numbers.iter().find(|(_, number)| *number == 0) {
+            return Err(CheckSettingsError::Zero { setting });
         }
         if self.port == Some(0) {
             return Err(CheckSettingsError::PortZero);
@@ -281,6 +300,14 @@ mod tests {
         }
         let timeless = default().timeout(Duration::ZERO).check();
         assert_eq!(timeless, Err(CheckSettingsError::ZeroTimeout));
+        for (settings, setting) in [
+            (default().rise(0), "rise"),
+            (default().fall(0), "fall"),
+            (default().max_concurrent(0), "max_concurrent"),
+        ] {
+            let error = CheckSettingsError::Zero { setting };
+            assert_eq!(settings.check(), Err(error));
+        }
         let port = default().port(Some(0)).check();
         assert_eq!(port, Err(CheckSettingsError::PortZero));
     }

@@ -1,7 +1,6 @@
 //! A limit of a listener on the sessions of each client.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 
 use lb_core::Endpoint;
 
@@ -15,10 +14,18 @@ pub(crate) struct ClientLimit {
     pub(crate) zone: ClientZone,
     /// What makes a client. `None`: its address.
     pub(crate) key: Option<KeyParts>,
-    pub(crate) sessions: NonZeroU32,
+    pub(crate) sessions: u32,
 }
 
 impl ClientLimit {
+    /// Finds what is zero and must not be.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        match self.sessions {
+            0 => Err("the number of sessions of each client"),
+            _ => self.zone.check(),
+        }
+    }
+
     /// Counts a session of `client`. `None` if its key is empty: such sessions are not counted.
     pub(crate) fn acquire(
         &self,

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_core::Timestamp;
@@ -84,12 +83,16 @@ impl ClientZone {
         self.len() == 0
     }
 
+    /// Finds what is zero and must not be.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        match &*self.0 {
+            Zone { capacity: 0, .. } => Err("the capacity of a client zone"),
+            zone => zone.rate.map_or(Ok(()), Rate::check),
+        }
+    }
+
     /// Counts a session of `ip`, unless `ip` has `sessions` already or exceeds its rate.
-    pub(crate) fn acquire(
-        &self,
-        ip: IpAddr,
-        sessions: NonZeroU32,
-    ) -> Result<ClientPermit, ClientRefusal> {
+    pub(crate) fn acquire(&self, ip: IpAddr, sessions: u32) -> Result<ClientPermit, ClientRefusal> {
         self.acquire_at(self.0.key(ip), sessions, self.0.clock.now())
     }
 
@@ -97,7 +100,7 @@ impl ClientZone {
     pub(crate) fn acquire_key(
         &self,
         key: &[u8],
-        sessions: NonZeroU32,
+        sessions: u32,
     ) -> Result<ClientPermit, ClientRefusal> {
         self.acquire_at(self.0.hashed(key), sessions, self.0.clock.now())
     }
@@ -105,7 +108,7 @@ impl ClientZone {
     fn acquire_at(
         &self,
         key: Key,
-        sessions: NonZeroU32,
+        sessions: u32,
         now: Timestamp,
     ) -> Result<ClientPermit, ClientRefusal> {
         let zone = &*self.0;
@@ -119,7 +122,7 @@ impl ClientZone {
             Entry::Occupied(known) => (known.get().sessions, known.get().full_at),
             Entry::Vacant(_) => (0, Timestamp::default()),
         };
-        if open >= sessions.get() {
+        if open >= sessions {
             return Err(ClientRefusal::Sessions);
         }
         let full_at = match zone.rate {
@@ -228,15 +231,15 @@ impl ClientZoneBuilder {
     }
 
     /// Sets how many clients the zone can know, rounded up to a multiple of 16. Default: 65536, which take 5 MiB at
-    /// the most.
-    pub fn capacity(mut self, clients: NonZeroUsize) -> Self {
-        self.capacity = clients.get();
+    /// the most. The `build` of a proxy with a listener that uses the zone refuses 0.
+    pub fn capacity(mut self, clients: usize) -> Self {
+        self.capacity = clients;
         self
     }
 
     /// Sets how fast each client may open new connections. Default: no limit.
-    pub fn rate(mut self, rate: Option<Rate>) -> Self {
-        self.rate = rate;
+    pub fn rate(mut self, rate: impl Into<Option<Rate>>) -> Self {
+        self.rate = rate.into();
         self
     }
 

@@ -20,8 +20,8 @@ impl Limiter {
         Self {
             limits,
             sessions: limits.sessions.map(|sessions| match limits.excess {
-                Excess::Refuse => Arc::new(SessionLimit::exact(sessions.get())),
-                Excess::Wait => Arc::new(SessionLimit::with_hysteresis(sessions.get())),
+                Excess::Refuse => Arc::new(SessionLimit::exact(sessions)),
+                Excess::Wait => Arc::new(SessionLimit::with_hysteresis(sessions)),
             }),
             rate: limits.rate.map(|rate| Arc::new(TokenBucket::new(rate))),
             excess: limits.excess,

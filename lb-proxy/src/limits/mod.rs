@@ -9,7 +9,7 @@ pub(crate) mod rate;
 mod rate_form;
 pub(crate) mod session_limit;
 
-use std::num::NonZeroUsize;
+use crate::error::BuildError;
 
 pub use access::Access;
 pub use client_zone::{ClientZone, ClientZoneBuilder};
@@ -25,12 +25,12 @@ pub use rate::Rate;
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Limits {
-    /// Open sessions. Default: no limit.
+    /// Open sessions. Default: no limit. [`ProxyBuilder::build`](crate::ProxyBuilder::build) refuses 0.
     #[cfg_attr(
         feature = "serde",
-        serde(with = "lb_core::serde_form::Switch::<NonZeroUsize>")
+        serde(with = "lb_core::serde_form::OptionalPositive::<usize>")
     )]
-    pub sessions: Option<NonZeroUsize>,
+    pub sessions: Option<usize>,
     /// New connections over time. Default: no limit.
     #[cfg_attr(feature = "serde", serde(with = "lb_core::serde_form::Switch::<Rate>"))]
     pub rate: Option<Rate>,
@@ -41,15 +41,15 @@ pub struct Limits {
 impl Limits {
     /// Sets [`sessions`](field@Self::sessions).
     #[must_use]
-    pub fn sessions(mut self, sessions: Option<NonZeroUsize>) -> Self {
-        self.sessions = sessions;
+    pub fn sessions(mut self, sessions: impl Into<Option<usize>>) -> Self {
+        self.sessions = sessions.into();
         self
     }
 
     /// Sets [`rate`](field@Self::rate).
     #[must_use]
-    pub fn rate(mut self, rate: Option<Rate>) -> Self {
-        self.rate = rate;
+    pub fn rate(mut self, rate: impl Into<Option<Rate>>) -> Self {
+        self.rate = rate.into();
         self
     }
 
@@ -58,6 +58,16 @@ impl Limits {
     pub fn excess(mut self, excess: Excess) -> Self {
         self.excess = excess;
         self
+    }
+
+    /// Checks that the limits can work. `of` names what has them.
+    pub(crate) fn check(&self, of: impl FnOnce() -> String) -> Result<(), BuildError> {
+        let sessions = match self.sessions {
+            Some(0) => Err("the limit on sessions"),
+            _ => Ok(()),
+        };
+        let checked = sessions.and_then(|()| self.rate.map_or(Ok(()), Rate::check));
+        checked.map_err(|setting| BuildError::zero(of(), setting))
     }
 }
 

@@ -3,7 +3,6 @@
 //! The bucket is one number, as in the generic cell rate algorithm (ITU-T I.371): the moment at which the bucket will be
 //! full again. No timer refills it, and one atomic word holds it.
 
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -13,34 +12,45 @@ use lb_core::Timestamp;
 #[doc(alias = "limit_req", alias = "rate-limit sessions")]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rate {
-    /// Nanoseconds after which there is another token; at least one.
+    /// Nanoseconds after which there is another token. 0: there never is one, which [`check`](Self::check) refuses.
     interval: u64,
-    burst: NonZeroU32,
+    burst: u32,
 }
 
 impl Rate {
     /// `connections` a second. Connections are spaced evenly, and after a pause as many may arrive at once.
-    pub fn per_second(connections: NonZeroU32) -> Self {
+    /// The `build` of what has the rate refuses 0.
+    pub fn per_second(connections: u32) -> Self {
         Self::new(connections, Duration::from_secs(1))
     }
 
     /// `connections` in every `period`. Connections are spaced evenly, and after a pause as many may arrive at once.
     ///
-    /// A rate above one in a nanosecond means one in a nanosecond.
-    pub fn new(connections: NonZeroU32, period: Duration) -> Self {
-        let interval = period.as_nanos() / u128::from(connections.get());
+    /// A rate above one in a nanosecond means one in a nanosecond. The `build` of what has the rate refuses 0 connections.
+    pub fn new(connections: u32, period: Duration) -> Self {
+        let interval = period.as_nanos().checked_div(connections.into());
+        let at_least_one = |interval| u64::try_from(interval).unwrap_or(u64::MAX).max(1);
         Self {
-            interval: u64::try_from(interval).unwrap_or(u64::MAX).max(1),
+            interval: interval.map_or(0, at_least_one),
             burst: connections,
         }
     }
 
     /// Sets how many connections may come at once after a pause. Default: those of one period. With 1, every
-    /// two connections are at least one interval apart.
+    /// two connections are at least one interval apart. The `build` of what has the rate refuses 0.
     #[must_use]
-    pub fn burst(mut self, burst: NonZeroU32) -> Self {
+    pub fn burst(mut self, burst: u32) -> Self {
         self.burst = burst;
         self
+    }
+
+    /// Finds what is zero and must not be.
+    pub(crate) const fn check(self) -> Result<(), &'static str> {
+        match self {
+            Self { interval: 0, .. } => Err("the number of connections of the rate"),
+            Self { burst: 0, .. } => Err("the burst of the rate"),
+            Self { .. } => Ok(()),
+        }
     }
 
     /// The time after which there is another token.
@@ -50,7 +60,7 @@ impl Rate {
     }
 
     #[cfg(feature = "serde")]
-    pub(super) const fn burst_size(self) -> NonZeroU32 {
+    pub(super) const fn burst_size(self) -> u32 {
         self.burst
     }
 
@@ -61,7 +71,7 @@ impl Rate {
         let missing = full_at.saturating_since(now);
         let most = self
             .interval
-            .saturating_mul(u64::from(self.burst.get()) - 1);
+            .saturating_mul(u64::from(self.burst).saturating_sub(1));
         match missing.checked_sub(Duration::from_nanos(most)) {
             None | Some(Duration::ZERO) => {
                 Ok(full_at.saturating_add(Duration::from_nanos(self.interval)))
@@ -107,7 +117,7 @@ mod tests {
     use super::*;
 
     fn rate(connections: u32) -> Rate {
-        Rate::per_second(NonZeroU32::new(connections).unwrap())
+        Rate::per_second(connections)
     }
 
     fn at(millis: u64) -> Timestamp {
@@ -116,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_one_after_another() {
-        let bucket = TokenBucket::new(rate(10).burst(NonZeroU32::new(3).unwrap()));
+        let bucket = TokenBucket::new(rate(10).burst(3));
         let start = at(1000);
         for _ in 0..3 {
             bucket.take(start).unwrap();
@@ -139,7 +149,6 @@ mod tests {
             burst in 1_u32..50,
             gaps in proptest::collection::vec(0_u64..40_000_000, 1..400),
         ) {
-            let burst = NonZeroU32::new(burst).unwrap();
             let rate = rate(per_second).burst(burst);
             let bucket = TokenBucket::new(rate);
             let mut now = 0;
@@ -157,7 +166,7 @@ mod tests {
             }
             for (i, first) in passed.iter().enumerate() {
                 for (n, last) in passed[i..].iter().enumerate() {
-                    let most = u64::from(burst.get()) + (last - first) / rate.interval;
+                    let most = u64::from(burst) + (last - first) / rate.interval;
                     prop_assert!((n as u64) < most, "{} in {} ns", n + 1, last - first);
                 }
             }

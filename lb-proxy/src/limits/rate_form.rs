@@ -32,7 +32,7 @@ impl Serialize for Rate {
             true => rate.serialize(serializer),
             false => RateForm {
                 rate,
-                burst: Some(self.burst_size()),
+                burst: NonZeroU32::new(self.burst_size()),
             }
             .serialize(serializer),
         }
@@ -56,7 +56,7 @@ impl<'de> Deserialize<'de> for Rate {
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Rate, A::Error> {
                 let form = RateForm::deserialize(MapAccessDeserializer::new(map))?;
                 let rate = Rate::from(form.rate);
-                Ok(form.burst.map_or(rate, |burst| rate.burst(burst)))
+                Ok(form.burst.map_or(rate, |burst| rate.burst(burst.get())))
             }
         }
         deserializer.deserialize_any(RateVisitor)
@@ -65,7 +65,7 @@ impl<'de> Deserialize<'de> for Rate {
 
 /// So many connections in a time.
 #[derive(Clone, Copy)]
-struct Spaced(NonZeroU32, Duration);
+struct Spaced(u32, Duration);
 
 impl From<Spaced> for Rate {
     fn from(Spaced(connections, period): Spaced) -> Self {
@@ -79,27 +79,26 @@ impl Spaced {
         let interval = rate.interval();
         let in_unit = [1, 60, 3600].map(Duration::from_secs).into_iter();
         let mut in_unit = in_unit.filter_map(|period| {
-            let number = period.as_nanos() / interval.as_nanos();
-            let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
+            let number = period.as_nanos().checked_div(interval.as_nanos())?;
+            let number = u32::try_from(number).ok().filter(|number| *number > 0);
             let spaced = Self(number?, period);
             (Rate::from(spaced).interval() == interval).then_some(spaced)
         });
         let in_unit = in_unit.next();
         let burst = rate.burst_size();
-        let of_burst = interval.checked_mul(burst.get());
+        let of_burst = interval.checked_mul(burst);
         let of_burst = of_burst.map(|period| Self(burst, period));
-        let is_plain =
-            |Self(number, period): &Self| number.get() == 1 || period.subsec_nanos() == 0;
+        let is_plain = |Self(number, period): &Self| *number == 1 || period.subsec_nanos() == 0;
         in_unit
             .filter(|spaced| Rate::from(*spaced) == rate)
             .or_else(|| of_burst.filter(is_plain))
             .or(in_unit)
-            .unwrap_or(Self(NonZeroU32::MIN, interval))
+            .unwrap_or(Self(1, interval))
     }
 
     fn parse<E: Error>(text: &str) -> Result<Self, E> {
         let parsed = text.split_once('/').and_then(|(number, period)| {
-            let number = number.trim().parse().ok()?;
+            let number: NonZeroU32 = number.trim().parse().ok()?;
             let period = period.trim();
             let one = period.starts_with(|c: char| !c.is_ascii_digit());
             let period = match one {
@@ -107,7 +106,7 @@ impl Spaced {
                 false => parse_duration(period),
             };
             Some(Self(
-                number,
+                number.get(),
                 period.ok().filter(|period| !period.is_zero())?,
             ))
         });

@@ -1,6 +1,5 @@
 //! The settings of a listener's clients, which apply before a session chooses a virtual server.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::description::Listener;
@@ -44,8 +43,9 @@ impl Listener {
 
     /// Counts clients in `zone` and lets each have at most `sessions` of those that the zone counts at a time, besides
     /// keeping to the zone's rate. May be called for several zones, all of which must agree. Default: no limit.
+    /// [`ProxyBuilder::build`](crate::ProxyBuilder::build) refuses 0 sessions.
     #[doc(alias = "limit_conn")]
-    pub fn limit_clients(mut self, zone: &ClientZone, sessions: NonZeroU32) -> Self {
+    pub fn limit_clients(mut self, zone: &ClientZone, sessions: u32) -> Self {
         self.route.limits.push(ClientLimit {
             zone: zone.clone(),
             key: None,
@@ -62,7 +62,7 @@ impl Listener {
         mut self,
         zone: &ClientZone,
         key: impl IntoIterator<Item = KeyPart>,
-        sessions: NonZeroU32,
+        sessions: u32,
     ) -> Self {
         self.route.limits.push(ClientLimit {
             zone: zone.clone(),

@@ -171,6 +171,7 @@ impl Listener {
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         let of = || format!("the listener on {}", self.endpoint());
+        self.limits.check(of)?;
         self.routes().try_for_each(|route| route.check(of))?;
         self.virtual_servers.check(of)
     }

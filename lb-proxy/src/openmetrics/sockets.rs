@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,19 +23,19 @@ use crate::server::Handle;
 #[must_use = "a collector collects once it is registered"]
 pub struct SocketCollector {
     handle: Handle,
-    most: NonZeroUsize,
+    most: usize,
 }
 
 impl SocketCollector {
     /// A collector of the server of `handle`, which reads at most `most` sockets at a scrape.
-    pub const fn new(handle: Handle, most: NonZeroUsize) -> Self {
+    pub const fn new(handle: Handle, most: usize) -> Self {
         Self { handle, most }
     }
 }
 
 impl Collector for SocketCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let sampled = self.handle.sample_sockets(self.most.get());
+        let sampled = self.handle.sample_sockets(self.most);
         write(&mut FamilyWriter::new(encoder), &sampled)
     }
 }

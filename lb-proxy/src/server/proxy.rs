@@ -279,12 +279,19 @@ impl ProxyBuilder {
     /// # Errors
     ///
     /// [`BuildError::NoListener`] without a listener, unless it [may be empty](Self::may_be_empty), [`BuildError::NoWildcard`] for a listener without a socket whose address no
-    /// other listener covers, [`BuildError::ZeroTimeout`] and [`BuildError::SendProxy`] for settings of a listener that
-    /// cannot work.
+    /// other listener covers, [`BuildError::Zero`], [`BuildError::ZeroTimeout`] and [`BuildError::SendProxy`] for settings
+    /// that cannot work.
     pub fn build(mut self) -> Result<Proxy, BuildError> {
         if self.proxy.needs_listener && self.proxy.listeners.is_empty() {
             return Err(BuildError::NoListener);
         }
+        if self.proxy.workers == Workers::Threads(0) {
+            return Err(BuildError::zero(
+                "the proxy",
+                "the number of worker threads",
+            ));
+        }
+        self.proxy.limits.check(|| "the proxy".to_owned())?;
         self.proxy.listeners.iter().try_for_each(Listener::check)?;
         self.proxy.check_covered()?;
         let needs_preread =

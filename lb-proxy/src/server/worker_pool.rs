@@ -1,7 +1,6 @@
 //! The workers: tasks on the embedder's runtime, or threads that have a runtime and listening sockets each.
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -31,16 +30,22 @@ pub enum Workers {
     /// A session stays on its thread, so that threads share nothing while bytes flow. Upstreams, limits and
     /// [`Metrics`](crate::Metrics) count all threads together. Discovery runs on the runtime of `bind`.
     ///
-    /// The number of cores is a good number. All threads share a socket that
+    /// The number of cores is a good number; [`ProxyBuilder::build`](crate::ProxyBuilder::build) refuses 0. All threads share a socket that
     /// [`Listener::from_std`](crate::Listener::from_std) took.
-    Threads(NonZeroUsize),
+    Threads(
+        #[cfg_attr(
+            feature = "serde",
+            serde(with = "lb_core::serde_form::Positive::<usize>")
+        )]
+        usize,
+    ),
 }
 
 impl Workers {
     pub(crate) const fn count(self) -> usize {
         match self {
             Self::CurrentRuntime => 1,
-            Self::Threads(count) => count.get(),
+            Self::Threads(count) => count,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Connect: one backend after another, until one accepts the connection.
 
-use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,7 +144,7 @@ pub(crate) struct Dialed {
 
 impl Dial<'_> {
     pub(crate) async fn run(&mut self) -> Result<Dialed, CloseReason> {
-        let tries = self.retry.tries.map_or(u32::MAX, NonZeroU32::get);
+        let tries = self.retry.tries.unwrap_or(u32::MAX);
         // One look at the clock serves several steps.
         let mut now = Instant::now();
         self.deadline = self.retry.deadline.and_then(|limit| now.checked_add(limit));

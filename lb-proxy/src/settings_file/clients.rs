@@ -1,8 +1,6 @@
 //! The settings of clients: who may connect, and how often.
 
-use std::num::{NonZeroU32, NonZeroUsize};
-
-use lb_core::serde_form::Switch;
+use lb_core::serde_form::{Positive, Switch};
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 
@@ -104,7 +102,8 @@ pub struct ClientZoneSettings {
     /// How many leading bits of an IPv6 address make a client. Default: 64; more than 128 means 128.
     pub ipv6_prefix: u8,
     /// How many clients the zone can know. Default: 65536.
-    pub capacity: NonZeroUsize,
+    #[serde(with = "Positive::<usize>")]
+    pub capacity: usize,
     /// How fast each client may open new connections. Default: false, no limit.
     #[serde(with = "Switch::<Rate>")]
     pub rate: Option<Rate>,
@@ -115,7 +114,7 @@ impl Default for ClientZoneSettings {
         Self {
             ipv4_prefix: 32,
             ipv6_prefix: 64,
-            capacity: NonZeroUsize::MIN.saturating_add(65535),
+            capacity: 65536,
             rate: None,
         }
     }
@@ -141,7 +140,8 @@ pub struct ClientLimitSettings {
     /// The name of the zone that counts.
     pub zone: Box<str>,
     /// The most sessions of a client.
-    pub sessions: NonZeroU32,
+    #[serde(with = "Positive::<u32>")]
+    pub sessions: u32,
     /// The parts of the key that clients are known by. Default: their addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Vec<KeyPart>>,
@@ -149,7 +149,7 @@ pub struct ClientLimitSettings {
 
 impl ClientLimitSettings {
     /// At most `sessions` of each address that `zone` counts.
-    pub fn new(zone: impl Into<Box<str>>, sessions: NonZeroU32) -> Self {
+    pub fn new(zone: impl Into<Box<str>>, sessions: u32) -> Self {
         Self {
             zone: zone.into(),
             sessions,

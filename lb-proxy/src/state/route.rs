@@ -156,6 +156,14 @@ impl Route {
         if let Some((timeout, _)) = timeouts.find(|(_, t)| *t == Some(Duration::ZERO)) {
             return Err(BuildError::ZeroTimeout { timeout });
         }
+        let client_limits = self.limits.iter().map(ClientLimit::check);
+        let tries = match self.retry.tries {
+            Some(0) => Err("the number of tries"),
+            _ => Ok(()),
+        };
+        if let Some(setting) = client_limits.chain([tries]).find_map(Result::err) {
+            return Err(BuildError::zero(of(), setting));
+        }
         let sends = self.send_proxy.as_ref();
         sends.map_or(Ok(()), |send| send.check(of))
     }

@@ -115,8 +115,8 @@ impl UpstreamBuilder {
 
     /// Sets whether connections wait if there is no backend for them, mostly because of
     /// [`max_conns`](field@lb_core::Backend::max_conns). Default: `None`, they get no backend.
-    pub fn queue(mut self, queue: Option<Queue>) -> Self {
-        self.queue = queue;
+    pub fn queue(mut self, queue: impl Into<Option<Queue>>) -> Self {
+        self.queue = queue.into();
         self
     }
 
@@ -189,7 +189,7 @@ impl UpstreamBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::SendProxy`] for a header that is too long.
+    /// [`BuildError::SendProxy`] for a header that is too long, [`BuildError::Zero`] for a queue without room.
     pub fn fixed(mut self, backends: &Snapshot) -> Result<Upstream, BuildError> {
         self.sources.clear();
         self.checks.clear();
@@ -206,7 +206,7 @@ impl UpstreamBuilder {
     /// # Errors
     ///
     /// [`BuildError::NoSource`] without a source, [`BuildError::SendProxy`] for a header that is too long,
-    /// [`BuildError::HealthCheck`] for settings of a check that cannot work.
+    /// [`BuildError::Zero`] for a queue without room, [`BuildError::HealthCheck`] for settings of a check that cannot work.
     pub fn build(self) -> Result<Upstream, BuildError> {
         if self.sources.is_empty() {
             return Err(BuildError::NoSource {
@@ -224,6 +224,10 @@ impl UpstreamBuilder {
                 check: Arc::clone(&check.name),
                 source,
             })?;
+        }
+        if self.queue.is_some_and(|queue| queue.capacity == 0) {
+            let of = format!("upstream \"{}\"", self.name);
+            return Err(BuildError::zero(of, "the capacity of the queue"));
         }
         if let Some(limits) = self.fail_limits {
             self.balancer.fail_limits = limits;

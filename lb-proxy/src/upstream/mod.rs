@@ -184,7 +184,7 @@ impl Upstream {
     /// How many connections may wait in its queue; 0 without a [queue](UpstreamBuilder::queue).
     pub fn queue_capacity(&self) -> usize {
         let queue = self.shared().wait_queue.settings();
-        queue.map_or(0, |queue| queue.capacity.get())
+        queue.map_or(0, |queue| queue.capacity)
     }
 
     /// The current backends and their state.

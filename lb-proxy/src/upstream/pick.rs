@@ -131,7 +131,7 @@ mod tests {
 
     fn backend(port: u16) -> Backend {
         let backend = Backend::new(([127, 0, 0, 1], port).into());
-        backend.max_conns(std::num::NonZeroU32::new(3))
+        backend.max_conns(3)
     }
 
     fn upstream(policy: PolicyKind, sni: bool, backends: u16) -> Upstream {

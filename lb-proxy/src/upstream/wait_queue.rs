@@ -4,7 +4,6 @@
 //! no waiter is woken without a lease, overtaken or forgotten.
 
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,7 +23,12 @@ use crate::embedder_code::Panicked;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Queue {
     /// How many connections may wait; further ones get no backend.
-    pub capacity: NonZeroUsize,
+    /// [`UpstreamBuilder::build`](crate::UpstreamBuilder::build) refuses 0.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "lb_core::serde_form::Positive::<usize>")
+    )]
+    pub capacity: usize,
     /// How long each connection may wait. Default: 60 s, as nginx's `queue`.
     #[cfg_attr(
         feature = "serde",
@@ -61,7 +65,7 @@ const fn default_timeout() -> Duration {
 
 impl Queue {
     /// A queue for `capacity` connections, everything else at its default.
-    pub const fn new(capacity: NonZeroUsize) -> Self {
+    pub const fn new(capacity: usize) -> Self {
         Self {
             capacity,
             timeout: default_timeout(),
@@ -154,7 +158,7 @@ impl WaitQueue {
     /// caller's own pick and this.
     pub(crate) fn join(&self, key: HashKey, tried: Tried) -> Option<Ticket> {
         let mut waiting = self.lock();
-        let capacity = waiting.settings.map_or(0, |queue| queue.capacity.get());
+        let capacity = waiting.settings.map_or(0, |queue| queue.capacity);
         if waiting.waiters.len() >= capacity {
             return None;
         }

@@ -102,7 +102,6 @@ impl Drop for Queued<'_> {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
-    use std::num::{NonZeroU32, NonZeroUsize};
 
     use lb_core::policy::WeightedRoundRobin;
     use lb_core::{Backend, Snapshot};
@@ -116,12 +115,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_takes_room_that_became_free_before_it() {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let backend = Backend::new(addr).max_conns(NonZeroU32::new(1));
+        let backend = Backend::new(addr).max_conns(1);
         let (source, _handle) = Manual::new(Snapshot::from_backends([backend]));
         let upstream = Upstream::builder("test")
             .discovery(source)
             .policy(WeightedRoundRobin::new())
-            .queue(Some(Queue::new(NonZeroUsize::MIN)))
+            .queue(Some(Queue::new(1)))
             .build()
             .expect("a valid upstream");
         let (follower, cancel) = upstream.followed(ProbeResources::default()).await;

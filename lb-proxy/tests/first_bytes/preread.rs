@@ -1,7 +1,6 @@
 //! Reading the first bytes before a backend is picked.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,12 +109,7 @@ async fn what_is_consumed_is_gone_and_the_rest_comes_first() {
 async fn rules_and_limits_go_by_the_client_that_was_named() {
     let access = Access::new().deny("10.0.0.9".parse::<std::net::IpAddr>().unwrap());
     let zone = ClientZone::builder().build();
-    let (proxy, backend) = lined(|listener| {
-        listener
-            .access(access)
-            .limit_clients(&zone, NonZeroU32::MIN)
-    })
-    .await;
+    let (proxy, backend) = lined(|listener| listener.access(access).limit_clients(&zone, 1)).await;
     let say = async |line: &[u8]| said(&proxy, line).await;
     assert_reset(&mut say(b"10.0.0.9:1\n").await).await;
     let first = say(b"10.0.0.1:1\n").await;
@@ -139,7 +133,7 @@ async fn a_named_client_is_refused_before_the_next_preread_reads() {
         listener
             .preread(Arc::new(forever))
             .access(access)
-            .limit_clients(&zone, NonZeroU32::MIN)
+            .limit_clients(&zone, 1)
     })
     .await;
     let say = async |line: &[u8]| said(&proxy, line).await;
@@ -206,8 +200,7 @@ async fn a_client_that_ends_behind_its_first_line_is_noticed() {
     let upstream = Upstream::builder("test")
         .discovery(source)
         .queue(Some(
-            lb_proxy::balancing::Queue::new(std::num::NonZeroUsize::MIN)
-                .wait_for(lb_proxy::balancing::WaitFor::Anything),
+            lb_proxy::balancing::Queue::new(1).wait_for(lb_proxy::balancing::WaitFor::Anything),
         ))
         .build()
         .unwrap();

@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
 
 use lb_core::Endpoint;
 use lb_proxy::errors::{BindError, BuildError};
@@ -29,9 +28,9 @@ async fn answers(port: u16, expected: &[(&str, &str)]) {
 }
 
 fn with_workers(proxy: ProxyBuilder, count: usize) -> ProxyBuilder {
-    match NonZeroUsize::new(count).filter(|count| count.get() > 1) {
-        Some(several) => proxy.workers(Workers::Threads(several)),
-        None => proxy,
+    match count {
+        0 | 1 => proxy,
+        several => proxy.workers(Workers::Threads(several)),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -24,7 +23,7 @@ fn described(port: u16, listens: &[Listen], several: bool, upstream: &Upstream) 
         proxy.listener(Listener::new(addr, upstream).ipv6_only(*ipv6_only))
     });
     match several {
-        true => proxy.workers(Workers::Threads(NonZeroUsize::new(2).unwrap())),
+        true => proxy.workers(Workers::Threads(2)),
         false => proxy,
     }
 }

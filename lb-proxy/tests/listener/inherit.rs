@@ -1,7 +1,6 @@
 //! Sockets that one server hands over to another, and servers that pause.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -22,8 +21,8 @@ use tokio::net::TcpStream;
 use super::unix::{ask_unix, directory, named_unix, path};
 
 fn workers(proxy: ProxyBuilder, count: usize) -> ProxyBuilder {
-    proxy.workers(match NonZeroUsize::new(count).unwrap() {
-        NonZeroUsize::MIN => Workers::CurrentRuntime,
+    proxy.workers(match count {
+        1 => Workers::CurrentRuntime,
         several => Workers::Threads(several),
     })
 }

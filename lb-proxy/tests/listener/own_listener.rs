@@ -1,7 +1,6 @@
 //! Backends that lead back to a listener of the same proxy.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lb_core::Backend;
@@ -93,7 +92,7 @@ async fn a_loop_over_several_listeners_and_workers_ends() {
     let proxy = Proxy::builder()
         .listener(listener(first, &[second_addr]))
         .listener(listener(second, &[first_addr]))
-        .workers(Workers::Threads(NonZeroUsize::new(3).unwrap()));
+        .workers(Workers::Threads(3));
     let proxy = RunningProxy::run(proxy).await;
     assert_refused(proxy.addr).await;
     ask_and_leave(proxy.addr).await;
@@ -112,7 +111,7 @@ async fn a_loop_leaves_sessions_for_other_listeners() {
     let proxy = Proxy::builder()
         .listener(listener(socket, &[addr]))
         .listen(loopback(), &other)
-        .limits(Limits::default().sessions(NonZeroUsize::new(64)));
+        .limits(Limits::default().sessions(64));
     let proxy = RunningProxy::run(proxy).await;
     let mut held = Vec::new();
     for _ in 0..8 {

@@ -1,7 +1,6 @@
 //! Addresses in use by other programs or by sockets that are about to close.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use lb_proxy::errors::{BindError, ReloadError};
@@ -14,7 +13,7 @@ use test_support::streams::ask;
 use tokio::net::TcpListener;
 
 fn threads(proxy: ProxyBuilder) -> ProxyBuilder {
-    proxy.workers(Workers::Threads(NonZeroUsize::new(2).unwrap()))
+    proxy.workers(Workers::Threads(2))
 }
 
 fn listener(ip: &str, port: u16, ipv6_only: bool, upstream: &Upstream) -> Listener {

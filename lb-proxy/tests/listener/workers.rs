@@ -1,7 +1,6 @@
 //! Threads with listening sockets of their own.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use lb_core::Backend;
@@ -17,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 fn threads(proxy: ProxyBuilder) -> ProxyBuilder {
-    proxy.workers(Workers::Threads(NonZeroUsize::new(2).unwrap()))
+    proxy.workers(Workers::Threads(2))
 }
 
 #[tokio::test]
@@ -45,8 +44,7 @@ async fn workers_share_connections_upstream_and_counters() {
 async fn limits_apply_to_all_workers_together() {
     let upstream = upstream([Backend::new(named("a").await)]);
     let zone = ClientZone::builder().build();
-    let limit = NonZeroU32::new(3).unwrap();
-    let listener = Listener::new(loopback(), &upstream).limit_clients(&zone, limit);
+    let listener = Listener::new(loopback(), &upstream).limit_clients(&zone, 3);
     let proxy = RunningProxy::run(threads(Proxy::builder().listener(listener))).await;
     let mut held = Vec::new();
     for _ in 0..3 {
@@ -65,7 +63,7 @@ async fn limits_apply_to_all_workers_together() {
 #[tokio::test]
 async fn a_limit_that_waits_serves_every_connection_in_the_end() {
     let upstream = upstream([Backend::new(named("a").await)]);
-    let limits = Limits::default().sessions(NonZeroUsize::new(4));
+    let limits = Limits::default().sessions(4);
     let proxy = threads(Proxy::builder().listen(loopback(), &upstream)).limits(limits);
     let proxy = RunningProxy::run(proxy).await;
     let clients: Vec<_> = (0..200).map(|_| tokio::spawn(ask(proxy.addr))).collect();

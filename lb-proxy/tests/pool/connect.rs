@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use lb_core::policy::{LeastTime, WeightedRoundRobin};
@@ -63,7 +62,7 @@ async fn an_error_says_how_many_attempts_failed_and_why() {
     let error = io::Error::from(error);
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
 
-    let one = Retry::default().tries(Some(NonZeroU32::MIN));
+    let one = Retry::default().tries(1);
     let upstream = fixed(builder(), [a, b]);
     let error = upstream.connect(b"").retry(one).await.unwrap_err();
     assert_eq!(
@@ -161,8 +160,8 @@ async fn the_header_goes_also_if_the_backend_speaks_first() {
 
 #[tokio::test]
 async fn connections_wait_in_the_queue_for_room() {
-    let narrow = Backend::new(listening("a").await).max_conns(NonZeroU32::new(1));
-    let queue = Queue::new(NonZeroUsize::MIN);
+    let narrow = Backend::new(listening("a").await).max_conns(1);
+    let queue = Queue::new(1);
     let upstream = builder().queue(Some(queue));
     let upstream = upstream.fixed(&Snapshot::from_backends([narrow])).unwrap();
     let first = upstream.connect(b"").await.unwrap();

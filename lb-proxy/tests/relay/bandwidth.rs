@@ -1,6 +1,4 @@
 //! The rate of a session's relay, on the runtime's own clock.
-
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use lb_proxy::reports::{RelayEnd, RelayReport};
@@ -38,11 +36,11 @@ fn paced(relay: Relay) -> Paced {
 }
 
 fn upload(rate: u64) -> Relay {
-    Relay::new().bandwidth(Bandwidth::unlimited().upload(NonZeroU64::new(rate)))
+    Relay::new().bandwidth(Bandwidth::unlimited().upload(rate))
 }
 
 fn download(rate: u64) -> Relay {
-    Relay::new().bandwidth(Bandwidth::unlimited().download(NonZeroU64::new(rate)))
+    Relay::new().bandwidth(Bandwidth::unlimited().download(rate))
 }
 
 /// The first second's bytes move at once, the next ones a second later.

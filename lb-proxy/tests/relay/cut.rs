@@ -1,6 +1,4 @@
 //! A peer of a cut session still reads everything that the proxy's kernel had acknowledged to the other side.
-
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lb_core::Backend;
@@ -201,7 +199,7 @@ async fn a_drain_does_not_wait_for_bytes_that_the_kernel_delivers_alone() {
 async fn the_lease_ends_before_the_client_has_read(leave: impl FnOnce(TcpStream)) {
     let listener = TcpListener::bind(loopback()).await.unwrap();
     let backend = Backend::new(listener.local_addr().unwrap());
-    let upstream = upstream([backend.max_conns(NonZeroU32::new(1))]);
+    let upstream = upstream([backend.max_conns(1)]);
     let listens = Listener::new(loopback(), &upstream).half_close(HalfClose::End);
     let proxy = RunningProxy::start(listens, None).await;
     let mut client = connect_narrowly(&proxy).await;

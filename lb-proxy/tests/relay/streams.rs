@@ -1,7 +1,6 @@
 //! The relay between any two streams.
 
 use std::io;
-use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -92,7 +91,7 @@ async fn time_outs_are_those_of_a_session() {
 
 #[tokio::test(start_paused = true)]
 async fn a_bandwidth_slows_its_direction_down() {
-    let limit = Bandwidth::unlimited().upload(NonZeroU64::new(1000));
+    let limit = Bandwidth::unlimited().upload(1000);
     let timeouts = Timeouts::default().idle(Some(secs(2)));
     let relay = Relay::new().bandwidth(limit).timeouts(timeouts);
     let begin = Instant::now();

@@ -1,7 +1,6 @@
 //! Upstreams that are built for a session.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 
 use lb_core::policy::WeightedRoundRobin;
 use lb_core::{Backend, Snapshot};
@@ -51,7 +50,7 @@ async fn without_an_address_there_is_no_backend() {
 #[tokio::test]
 async fn an_upstream_that_is_kept_counts_all_its_sessions() {
     let addr: SocketAddr = listening("held").await;
-    let kept = fixed([Backend::new(addr).max_conns(NonZeroU32::new(1))]);
+    let kept = fixed([Backend::new(addr).max_conns(1)]);
     let proxy = routed({
         let kept = kept.clone();
         move || kept.clone()

@@ -1,7 +1,6 @@
 //! Connections that one listener passes to another.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex};
 
 use lb_proxy::access::{Access, ClientZone, Excess, Network};
@@ -129,9 +128,7 @@ async fn the_access_rules_of_the_other_listener_apply() {
 async fn the_limits_of_both_listeners_count_the_session_until_its_end() {
     let second = free();
     let upstream = round_robin("second", listening("second").await);
-    let one = Limits::default()
-        .sessions(NonZeroUsize::new(1))
-        .excess(Excess::Refuse);
+    let one = Limits::default().sessions(1).excess(Excess::Refuse);
     let proxy = Proxy::builder()
         .listener(passing(second).limits(one))
         .listener(Listener::new(second, &upstream).limits(one));
@@ -149,15 +146,15 @@ async fn the_limits_of_both_listeners_count_the_session_until_its_end() {
 
 #[tokio::test]
 async fn a_dry_run_of_the_other_listener_keeps_the_permits_of_the_first() {
-    let (second, one) = (free(), NonZeroU32::MIN);
+    let second = free();
     let upstream = round_robin("second", listening("second").await);
     let [counted, spare, observed] = [(); 3].map(|()| ClientZone::builder().build());
     let to = Listener::new(second, &upstream)
-        .limit_clients(&spare, NonZeroU32::MAX)
-        .limit_clients(&observed, one)
+        .limit_clients(&spare, u32::MAX)
+        .limit_clients(&observed, 1)
         .limit_dry_run(true);
     let proxy = Proxy::builder()
-        .listener(passing(second).limit_clients(&counted, one))
+        .listener(passing(second).limit_clients(&counted, 1))
         .listener(to);
     let proxy = RunningProxy::run(proxy).await;
     let mut held = TcpStream::connect(second).await.unwrap();

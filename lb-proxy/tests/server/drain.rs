@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use lb_core::{Backend, Snapshot};
@@ -289,10 +288,7 @@ async fn stay(handle: Handle, mut client: TcpStream, patient: bool) -> Seen {
 
 #[tokio::test]
 async fn a_shutdown_under_load_goes_through_its_phases_and_reports_what_clients_saw() {
-    for workers in [
-        Workers::CurrentRuntime,
-        Workers::Threads(NonZeroUsize::new(2).unwrap()),
-    ] {
+    for workers in [Workers::CurrentRuntime, Workers::Threads(2)] {
         let upstream = upstream([Backend::new(test_support::nodes::listening("a").await)]);
         let proxy = Proxy::builder()
             .workers(workers)

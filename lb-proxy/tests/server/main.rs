@@ -23,3 +23,4 @@ mod reload_upstreams;
 mod removal;
 #[cfg(feature = "saved-state")]
 mod saved_state;
+mod zeros;

@@ -8,7 +8,6 @@ mod no_backend;
 mod removed;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 
 use lb_proxy::openmetrics::{Format, ServerCollector, SocketCollector, encode};
 use prometheus_client::registry::Registry;
@@ -30,7 +29,6 @@ impl Scraped {
     /// A registry with the collector of a sample of at most `most` sockets.
     fn sockets_of(proxy: &RunningProxy, most: usize) -> Self {
         let mut registry = Registry::default();
-        let most = NonZeroUsize::new(most).unwrap();
         let collector = SocketCollector::new(proxy.handle.clone(), most);
         registry.register_collector(Box::new(collector));
         Self(registry)

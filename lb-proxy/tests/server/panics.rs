@@ -65,8 +65,7 @@ impl HealthCheck for Fragile {
     async fn check(&self, probe: &Probe<'_>) -> Result<CheckReport, CheckError> {
         self.0.burn("HealthCheck::check");
         let port = probe.backend().addr.port();
-        let max_conns = std::num::NonZeroU32::new(u32::from(port));
-        Ok(CheckReport::default().max_conns(Some(max_conns)))
+        Ok(CheckReport::default().max_conns(port.into()))
     }
 }
 

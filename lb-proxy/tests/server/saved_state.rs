@@ -187,7 +187,7 @@ fn every_part_of_a_set_survives_the_file() {
         .weight(Weight::new(7))
         .admin(AdminState::Drain)
         .priority(Priority::BACKUP)
-        .max_conns(NonZeroU32::new(5))
+        .max_conns(5)
         .zone("a")
         .for_zones([Arc::from("a"), Arc::from("b")])
         .node("machine")

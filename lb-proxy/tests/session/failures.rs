@@ -1,7 +1,7 @@
 //! The log of failures: a refused client leaves a line, a served one leaves none.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,7 +163,7 @@ async fn a_denied_address_is_logged() {
 async fn the_limits_of_a_client_are_logged() {
     let zone = ClientZone::builder().build();
     let backend = Backend::new(listening("a").await);
-    let limited = |listener: Listener| listener.limit_clients(&zone, NonZeroU32::MIN);
+    let limited = |listener: Listener| listener.limit_clients(&zone, 1);
     let proxy = over([backend], limited).await;
     let mut first = proxy.connect().await;
     assert_eq!(first.read_u8().await.unwrap(), b'a');
@@ -184,9 +184,7 @@ async fn an_exhausted_session_limit_is_logged() {
         (Excess::Refuse, ["Clients refused", "all sessions in use"]),
         (Excess::Wait, ["Accepting paused", "the limit is 1"]),
     ] {
-        let one = Limits::default()
-            .sessions(NonZeroUsize::new(1))
-            .excess(excess);
+        let one = Limits::default().sessions(1).excess(excess);
         let backend = Backend::new(listening("a").await);
         let proxy = over([backend], |listener| listener.limits(one)).await;
         let log = Capture::install();

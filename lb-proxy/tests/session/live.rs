@@ -1,6 +1,5 @@
 //! Live sessions: what is listed of them, and closing them.
 
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -103,12 +102,11 @@ async fn a_session_is_listed_from_its_first_bytes_to_its_end() {
 #[tokio::test]
 async fn a_session_that_waits_or_connects_is_listed_and_can_be_closed() {
     let hole = BlackHole::open();
-    let backend = Backend::new(hole.addr).max_conns(NonZeroU32::new(1));
+    let backend = Backend::new(hole.addr).max_conns(1);
     let source = Static::new(Snapshot::from_backends([backend]));
-    let capacity = NonZeroUsize::new(10).unwrap();
     let upstream = Upstream::builder("test")
         .discovery(source)
-        .queue(Some(Queue::new(capacity)))
+        .queue(Some(Queue::new(10)))
         .build()
         .unwrap();
     let reasons = Arc::new(Reasons::default());
@@ -142,7 +140,7 @@ async fn a_session_that_waits_or_connects_is_listed_and_can_be_closed() {
 async fn the_sessions_of_one_backend_are_closed_and_all_others_go_on() {
     let nodes = [listening("a").await, listening("b").await];
     let upstream = upstream(nodes.map(Backend::new));
-    let threads = Workers::Threads(NonZeroUsize::new(2).unwrap());
+    let threads = Workers::Threads(2);
     let proxy = tracked(Listener::new(loopback(), &upstream)).workers(threads);
     let proxy = RunningProxy::run(proxy).await;
     let mut clients = Vec::new();

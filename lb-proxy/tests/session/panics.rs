@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -305,7 +304,7 @@ async fn hooks_that_panic_in_a_dry_run_or_in_an_interim_report_end_one_session()
         let zone = ClientZone::builder().build();
         let listener = Listener::new(loopback(), &upstream)
             .hooks(Arc::new(Fragile(Arc::clone(&fuse))))
-            .limit_clients(&zone, NonZeroU32::MIN)
+            .limit_clients(&zone, 1)
             .limit_dry_run(true);
         let proxy = RunningProxy::start(listener, None).await;
         let mut first = proxy.connect().await;
@@ -324,12 +323,12 @@ async fn hooks_that_panic_in_a_dry_run_or_in_an_interim_report_end_one_session()
 #[tokio::test]
 async fn a_pick_for_a_waiting_session_that_panics_ends_that_session_alone() {
     let fuse = Fuse::new("Picker::pick", 1);
-    let narrow = Backend::new(listening("a").await).max_conns(NonZeroU32::new(1));
+    let narrow = Backend::new(listening("a").await).max_conns(1);
     let upstream = Upstream::builder("narrow")
         .discovery(Static::new(Snapshot::from_backends([narrow])))
         .discovery_config(eager())
         .policy(Fragile(Arc::clone(&fuse)))
-        .queue(Some(Queue::new(NonZeroUsize::new(9).unwrap())))
+        .queue(Some(Queue::new(9)))
         .build()
         .unwrap();
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;

@@ -1,6 +1,6 @@
 //! The wait queue of an upstream, and the end without a backend.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lb_core::policy::WeightedRoundRobin;
@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 fn queue(capacity: usize) -> Queue {
-    Queue::new(NonZeroUsize::new(capacity).unwrap())
+    Queue::new(capacity)
 }
 
 fn upstream(source: Manual, queue: Queue) -> Upstream {
@@ -33,7 +33,7 @@ fn upstream(source: Manual, queue: Queue) -> Upstream {
 
 /// A proxy over one backend with `max_conns` of one.
 async fn narrow(queue: Queue) -> (RunningProxy, Upstream) {
-    let backend = Backend::new(named("a").await).max_conns(NonZeroU32::new(1));
+    let backend = Backend::new(named("a").await).max_conns(1);
     let (source, _handle) = Manual::new(Snapshot::from_backends([backend]));
     let upstream = upstream(source, queue);
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
@@ -69,7 +69,7 @@ async fn queued_sessions_are_served_in_their_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_session_of_a_crowd_is_served() {
     let backends = [named("a").await, named("b").await];
-    let backends = backends.map(|addr| Backend::new(addr).max_conns(NonZeroU32::new(3)));
+    let backends = backends.map(|addr| Backend::new(addr).max_conns(3));
     let (source, _handle) = Manual::new(Snapshot::from_backends(backends));
     let upstream = upstream(source, queue(1000));
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;

@@ -96,13 +96,9 @@ async fn a_client_that_has_sent_bytes_sees_a_reset_from_a_close() {
 #[tokio::test]
 async fn the_summary_names_the_limit_and_the_cause() {
     let [wide, narrow] = [(); 2].map(|()| ClientZone::builder().build());
-    let one = std::num::NonZeroU32::MIN;
-    let two = one.saturating_add(1);
     let limits = |listener: Listener| {
         let listener = listener.preread(Arc::new(ClientHelloReader::new()));
-        listener
-            .limit_clients(&wide, two)
-            .limit_clients(&narrow, one)
+        listener.limit_clients(&wide, 2).limit_clients(&narrow, 1)
     };
     let (proxy, recorder) = start(limits).await;
     // The limits are checked before the first bytes, for which the first client makes the session wait.
@@ -115,7 +111,7 @@ async fn the_summary_names_the_limit_and_the_cause() {
     recorder.ended().await;
     proxy.end().await;
 
-    let tries = Retry::default().tries(Some(one));
+    let tries = Retry::default().tries(1);
     let (proxy, recorder) = start(|listener| listener.retry(tries)).await;
     assert_reset(&mut proxy.connect().await).await;
     let tried = (CloseReason::NoBackend, "Tries".to_owned());

@@ -167,7 +167,7 @@ async fn an_outlier_is_ejected_and_explained() {
     let endless = Backend::new(dead).fail_limit(None);
     let snapshot = Snapshot::from_backends([endless, Backend::new(lively)]);
     let detection = OutlierDetection::default()
-        .consecutive_failures(NonZeroU32::new(3).unwrap())
+        .consecutive_failures(3)
         .max_ejected_percent(50);
     let upstream = Upstream::builder("outliers")
         .discovery(Static::new(snapshot))
@@ -204,7 +204,7 @@ async fn tries_are_limited() {
     let (_held_a, a) = refusing();
     let (_held_b, b) = refusing();
     let upstream = upstream([a, b, named("c").await].map(Backend::new));
-    let retry = Retry::default().tries(NonZeroU32::new(2));
+    let retry = Retry::default().tries(2);
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream).retry(retry), None).await;
     ask(proxy.addr).await.unwrap_err();
     assert_eq!(proxy.metrics().connect_attempts, 2);
@@ -226,7 +226,7 @@ async fn the_deadline_ends_all_attempts_and_the_last_does_not_count_against_its_
 
 #[tokio::test]
 async fn a_full_backend_is_skipped_and_backups_serve() {
-    let full = Backend::new(named("a").await).max_conns(NonZeroU32::new(1));
+    let full = Backend::new(named("a").await).max_conns(1);
     let spare = Backend::new(named("b").await).priority(Priority::BACKUP);
     let upstream = upstream([full, spare]);
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;

@@ -1,6 +1,5 @@
 //! Each type: its defaults and its round trip.
 
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use lb_proxy::access::{Excess, Rate};
@@ -52,7 +51,7 @@ fn what_a_file_leaves_out_has_the_default_of_the_builders() {
     default::<BindSourceSettings>(r#"{"addrs":[],"transparent":false}"#);
     assert_eq!(read::<SessionSettings>("{}"), SessionSettings::default());
     assert_eq!(read::<ProxySettings>("{}"), ProxySettings::default());
-    let queue = Queue::new(NonZeroUsize::MIN);
+    let queue = Queue::new(1);
     assert_eq!(read::<Queue>("{capacity: 1}"), queue);
     assert_eq!(
         round_trip(&queue),
@@ -93,8 +92,7 @@ fn choices_have_their_names() {
         ProbeHeader::V2,
     ];
     written(&headers, &["as_sessions", "never", "v1", "v2"]);
-    let four = NonZeroUsize::new(4).unwrap();
-    let workers = [Workers::CurrentRuntime, Workers::Threads(four)];
+    let workers = [Workers::CurrentRuntime, Workers::Threads(4)];
     assert_eq!(round_trip(&workers), r#"["current_runtime",{"threads":4}]"#);
     let parts = [
         KeyPart::ClientIp,
@@ -129,23 +127,19 @@ fn choices_have_their_names() {
 
 #[test]
 fn rates_and_sizes_are_written_as_people_do() {
-    let number = |n| NonZeroU32::new(n).unwrap();
     for (rate, text) in [
-        (Rate::per_second(number(100)), r#""100/s""#),
-        (Rate::new(number(10), Duration::from_secs(60)), r#""10/m""#),
-        (Rate::new(number(7), Duration::from_secs(3600)), r#""7/h""#),
+        (Rate::per_second(100), r#""100/s""#),
+        (Rate::new(10, Duration::from_secs(60)), r#""10/m""#),
+        (Rate::new(7, Duration::from_secs(3600)), r#""7/h""#),
+        (Rate::new(1, Duration::from_millis(150)), r#""1/150ms""#),
         (
-            Rate::new(number(1), Duration::from_millis(150)),
-            r#""1/150ms""#,
-        ),
-        (
-            Rate::per_second(number(100)).burst(number(5)),
+            Rate::per_second(100).burst(5),
             r#"{"rate":"100/s","burst":5}"#,
         ),
     ] {
         assert_eq!(round_trip(&rate), text);
     }
-    let five_minutes = Rate::new(number(10), Duration::from_secs(300));
+    let five_minutes = Rate::new(10, Duration::from_secs(300));
     assert_eq!(read::<Rate>("10/5m"), five_minutes);
     round_trip(&five_minutes);
     for (text, bytes) in [
@@ -171,8 +165,8 @@ fn time() -> impl Strategy<Value = Duration> {
     (0..100_000_u64, 0..4_u32).prop_map(|(n, power)| Duration::from_micros(n * 1000_u64.pow(power)))
 }
 
-fn nonzero() -> impl Strategy<Value = NonZeroU32> {
-    any::<u32>().prop_map(|n| NonZeroU32::MIN.saturating_add(n))
+fn nonzero() -> impl Strategy<Value = u32> {
+    1..u32::MAX
 }
 
 fn rate() -> impl Strategy<Value = Rate> {
@@ -200,8 +194,7 @@ proptest! {
             .max_age(age);
         round_trip(&timeouts);
         round_trip(&Retry::default().tries(tries).deadline(deadline).ends_attempts(ends));
-        let bytes = |n: Option<u64>| n.and_then(std::num::NonZeroU64::new);
-        round_trip(&Bandwidth::default().upload(bytes(up)).download(bytes(down)));
+        round_trip(&Bandwidth::default().upload(up.unwrap_or(0)).download(down.unwrap_or(0)));
         let keepalive = Keepalive::default().idle(idle).interval(half).count(count);
         let buffer = buffer.map(|bytes| bytes as usize);
         let options = SocketOptions::default()
@@ -221,8 +214,7 @@ proptest! {
         (port, ip, named) in (of(any::<u16>()), any::<[u8; 4]>(), any::<bool>()),
     ) {
         round_trip(&rate);
-        let sessions = NonZeroUsize::new(sessions.get() as usize);
-        round_trip(&Limits::default().rate(Some(rate)).sessions(sessions).excess(Excess::Refuse));
+        round_trip(&Limits::default().rate(rate).sessions(sessions as usize).excess(Excess::Refuse));
         let mut check = CheckSettings::default()
             .interval(interval)
             .interval_in_doubt(doubt)

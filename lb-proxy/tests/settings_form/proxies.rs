@@ -1,6 +1,6 @@
 //! What settings build is what builders build.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ fn every_setting_of_an_upstream_reaches_it() {
         let http = HttpCheck::try_new("/a").unwrap();
         let http = http.try_statuses([200..=200, 300..=302]).unwrap();
         let http = http.try_host("b").unwrap().try_header("C", "d").unwrap();
-        let queue = Queue::new(NonZeroUsize::new(5).unwrap());
+        let queue = Queue::new(5);
         builder
             .policy(Maglev::try_new(13).unwrap().balance_factor(factor))
             .hash_key([KeyPart::ClientIpText, KeyPart::text(":")])
@@ -133,7 +133,7 @@ fn same_listener(text: &str, expected: impl FnOnce(&Upstream, &ClientZone) -> Li
         .unwrap();
     let zone = ClientZone::builder()
         .ipv4_prefix(24)
-        .rate(Some(Rate::per_second(NonZeroU32::new(10).unwrap())));
+        .rate(Some(Rate::per_second(10)));
     let expected = format!("{:?}", expected(&upstream.build().unwrap(), &zone.build()));
     assert_eq!(
         without_instants(&listener(text)),
@@ -176,7 +176,6 @@ fn every_setting_of_a_listener_reaches_it() {
         send_proxy: {version: v1}, abandon_silent: false, report_interval: 5s}}";
     same_listener(text, |upstream, zone| {
         let network = |text: &str| text.parse::<Network>().unwrap();
-        let number = |n| NonZeroU32::new(n).unwrap();
         let access = Access::new()
             .allow(network("10.0.0.0/8"))
             .deny_unix()
@@ -192,7 +191,7 @@ fn every_setting_of_a_listener_reaches_it() {
             .addr("127.0.0.1".parse().unwrap())
             .addr_and_port("127.0.0.1:9".parse().unwrap());
         let options = SocketOptions::default();
-        let limits = Limits::default().sessions(NonZeroUsize::new(5));
+        let limits = Limits::default().sessions(5);
         Listener::new(addr, upstream)
             .bind_to_port(false)
             .backlog(7)
@@ -204,8 +203,8 @@ fn every_setting_of_a_listener_reaches_it() {
             .client_options(options.nodelay(false).user_timeout(Some(seconds(1))))
             .limits(limits.excess(Excess::Refuse))
             .access(access)
-            .limit_clients(zone, number(3))
-            .limit_keys(zone, [KeyPart::LocalPort], number(4))
+            .limit_clients(zone, 3)
+            .limit_keys(zone, [KeyPart::LocalPort], 4)
             .limit_before_access(true)
             .limit_dry_run(true)
             .removal_deadline(Some(seconds(60)))
@@ -214,11 +213,11 @@ fn every_setting_of_a_listener_reaches_it() {
             .preread_timeout(seconds(3))
             .label("a")
             .timeouts(Timeouts::default().idle(None))
-            .retry(Retry::default().tries(Some(number(2))))
+            .retry(Retry::default().tries(2))
             .half_close(HalfClose::End)
             .on_refusal(OnRefusal::Close)
             .splice(Splice::Off)
-            .bandwidth(Bandwidth::default().upload(std::num::NonZeroU64::new(1024)))
+            .bandwidth(Bandwidth::default().upload(1024))
             .backend_options(options.keepalive(Some(Keepalive::default().idle(Some(seconds(60))))))
             .bind_source(source.interface("lo").transparent(true))
             .send_proxy(SendProxy::v1())
@@ -235,8 +234,8 @@ fn every_setting_of_a_proxy_reaches_it() {
     round_trip(&settings);
     let expected = Proxy::builder()
         .may_be_empty(true)
-        .limits(Limits::default().sessions(NonZeroUsize::new(9)))
-        .workers(lb_proxy::Workers::Threads(NonZeroUsize::new(2).unwrap()))
+        .limits(Limits::default().sessions(9))
+        .workers(lb_proxy::Workers::Threads(2))
         .detailed_metrics(true)
         .track_sessions(true)
         .orphan_timeout(Some(seconds(1)))

@@ -155,7 +155,7 @@ fn sessions(listener: Listener, plan: &SessionPlan, kept: &mut Kept) -> Listener
         .idle(plan.idle_timeout);
     let mut listener = listener
         .timeouts(timeouts)
-        .retry(Retry::default().tries(plan.tries))
+        .retry(Retry::default().tries(plan.tries.map(NonZeroU32::get)))
         .removal_deadline(plan.removal_deadline);
     if let Some(sources) = &plan.sources {
         listener = listener.access(admit_only(sources));
@@ -167,13 +167,16 @@ fn sessions(listener: Listener, plan: &SessionPlan, kept: &mut Kept) -> Listener
     let zone = match &kept.zone {
         Some((rate, zone)) if *rate == plan.client_rate => zone.clone(),
         _ => {
-            let rate = plan.client_rate.map(Rate::per_second);
+            let rate = plan.client_rate.map(|rate| Rate::per_second(rate.get()));
             let zone = ClientZone::builder().rate(rate).build();
             kept.zone = Some((plan.client_rate, zone.clone()));
             zone
         }
     };
-    listener.limit_clients(&zone, plan.client_sessions.unwrap_or(NonZeroU32::MAX))
+    listener.limit_clients(
+        &zone,
+        plan.client_sessions.map_or(u32::MAX, NonZeroU32::get),
+    )
 }
 
 /// Admits the clients of these networks.

@@ -234,7 +234,9 @@ impl ServerSettings {
         let chosen = self.workers.and_then(NonZeroUsize::new);
         let workers = chosen
             .or_else(|| std::thread::available_parallelism().ok())
-            .map_or(Workers::CurrentRuntime, Workers::Threads);
+            .map_or(Workers::CurrentRuntime, |count| {
+                Workers::Threads(count.get())
+            });
         Proxy::builder()
             .may_be_empty(true)
             .workers(workers)

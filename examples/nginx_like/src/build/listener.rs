@@ -122,10 +122,12 @@ fn limits(
             continue;
         };
         listener = match config.key.text() {
-            "$binary_remote_addr" | "$remote_addr" => listener.limit_clients(zone, limit.sessions),
+            "$binary_remote_addr" | "$remote_addr" => {
+                listener.limit_clients(zone, limit.sessions.get())
+            }
             _ => {
                 let key = hash_key::parts(&config.key, variables);
-                listener.limit_keys(zone, key, limit.sessions)
+                listener.limit_keys(zone, key, limit.sessions.get())
             }
         };
     }

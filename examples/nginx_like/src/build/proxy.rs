@@ -85,9 +85,9 @@ fn settings(
         .orphan_timeout(stream.orphan_timeout)
         .workers(match workers {
             NonZeroUsize::MIN => Workers::CurrentRuntime,
-            several => Workers::Threads(several),
+            several => Workers::Threads(several.get()),
         })
-        .limits(Limits::default().sessions(Some(most_sessions)));
+        .limits(Limits::default().sessions(most_sessions.get()));
     if stream.admin.is_some() {
         proxy = proxy
             .detailed_metrics(true)

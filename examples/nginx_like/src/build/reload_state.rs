@@ -47,5 +47,5 @@ impl ReloadState {
 /// As in nginx, each IPv6 address is a client of its own.
 fn client_zone(config: &LimitConnZone) -> ClientZone {
     let zone = ClientZone::builder().ipv6_prefix(128);
-    zone.capacity(config.clients).build()
+    zone.capacity(config.clients.get()).build()
 }

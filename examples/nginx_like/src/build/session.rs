@@ -1,6 +1,6 @@
 //! Applies the settings of a server to its sessions.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use lb_proxy::proxy_protocol::{SendProxy, Version};
@@ -137,10 +137,12 @@ fn bandwidth(
     session.bandwidth_of(move |connection| {
         let context = Context::new(&variables, connection);
         let rate = |rate: &TransferRate| {
-            rate.of(&context).unwrap_or_else(|value| {
-                log.invalid_rate(connection, &value);
-                None
-            })
+            rate.of(&context)
+                .unwrap_or_else(|value| {
+                    log.invalid_rate(connection, &value);
+                    None
+                })
+                .map_or(0, NonZeroU64::get)
         };
         let bandwidth = Bandwidth::unlimited().upload(rate(&up));
         bandwidth.download(rate(&down))
@@ -158,7 +160,7 @@ fn proxy(mut session: VirtualServer, settings: &ProxySettings) -> VirtualServer 
         Some(NonZeroU32::MIN)
     };
     let retry = Retry::default()
-        .tries(tries)
+        .tries(tries.map(NonZeroU32::get))
         .deadline(settings.next_upstream_timeout)
         .ends_attempts(false);
     session = session.timeouts(timeouts).retry(retry);

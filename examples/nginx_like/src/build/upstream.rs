@@ -224,7 +224,7 @@ fn configured(backend: Backend, server: &UpstreamServer) -> Backend {
     let max_fails = NonZeroU32::new(server.max_fails);
     backend
         .weight(Weight::new(server.weight.get()))
-        .max_conns(server.max_conns)
+        .max_conns(server.max_conns.map_or(0, NonZeroU32::get))
         .fail_limit(max_fails.map(|max| FailLimit::new(max, server.fail_timeout)))
         .priority(if server.backup {
             Priority::BACKUP

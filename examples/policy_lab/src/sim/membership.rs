@@ -24,13 +24,12 @@ impl Membership {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let member = |(number, spec): (usize, &crate::scenario::BackendSpec)| {
             let group = &scenario.groups[spec.group];
-            let limit = NonZeroU32::new(group.max_fails)
-                .map(|fails| FailLimit::new(fails, group.fail_timeout.duration()));
+            let limit = FailLimit::after(group.max_fails, group.fail_timeout.duration());
             let mut backend = Backend::new(addr(number))
                 .name(spec.name.as_str())
                 .weight(Weight::new(group.weight))
                 .priority(Priority::new(group.priority()))
-                .max_conns(group.max_conns)
+                .max_conns(group.max_conns.map_or(0, NonZeroU32::get))
                 .fail_limit(limit);
             backend.zone = group
                 .zone
@@ -82,7 +81,7 @@ impl Membership {
     /// The snapshot without limits on connections.
     pub(super) fn unlimited(&self) -> Snapshot {
         self.present()
-            .map(|backend| backend.clone().max_conns(None))
+            .map(|backend| backend.clone().max_conns(0))
             .collect()
     }
 

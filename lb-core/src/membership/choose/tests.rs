@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 
 use std::sync::Arc;
 
@@ -37,7 +36,7 @@ fn pick(balancer: &Balancer, tried: &Tried, now: Timestamp) -> Result<Pick, Pick
 
 fn one_failure_ejects() -> OutlierDetection {
     OutlierDetection::default()
-        .consecutive_failures(NonZeroU32::MIN)
+        .consecutive_failures(1)
         .max_ejected_percent(100)
 }
 

@@ -97,7 +97,7 @@ impl<'a> PickContext<'a> {
         self.request.key
     }
 
-    /// A random number below `bound`.
+    /// A random number below `bound`, which is not 0, because no number is below 0.
     #[inline]
     pub fn draw(&mut self, bound: NonZeroU64) -> u64 {
         self.asked();

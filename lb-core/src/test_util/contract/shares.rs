@@ -1,6 +1,4 @@
 //! The shares of the backends.
-
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::backend::AdminState;
@@ -57,7 +55,7 @@ pub fn shares_stay_in_proportion_while_some_are_out(
     let numbered = weights.into_iter().enumerate();
     let snapshot = numbered.map(|(i, weight)| match i {
         3 => backend(i, weight).admin(AdminState::Drain),
-        4 => backend(i, weight).max_conns(NonZeroU32::new(1)),
+        4 => backend(i, weight).max_conns(1),
         _ => backend(i, weight),
     });
     let mut rig = Rig::new(policy(), &snapshot.collect());

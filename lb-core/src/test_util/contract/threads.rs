@@ -1,7 +1,6 @@
 //! Several threads at once.
 
 use std::collections::VecDeque;
-use std::num::NonZeroU32;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::test_util::stopping::Stopping;
 pub fn threads_share_without_loss(policy: impl Fn() -> Arc<dyn Policy>) {
     const MAX: u32 = 3;
     let name = policy().name();
-    let limited = |i| backend(i, 1).max_conns(NonZeroU32::new(MAX));
+    let limited = |i| backend(i, 1).max_conns(MAX);
     let snapshot: Snapshot = (0..4).map(limited).collect();
     let (mut updater, balancer) = balancer(policy());
     updater.apply(&snapshot, at(0));

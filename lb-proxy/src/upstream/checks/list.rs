@@ -223,7 +223,7 @@ pub(crate) fn initial_health(checks: &[DescribedCheck], of_config: Health) -> He
 
 /// How many probes `checks` make at once, at most.
 pub(crate) fn max_concurrent(checks: &[DescribedCheck]) -> usize {
-    let of = |check: &DescribedCheck| check.settings.max_concurrent.get();
+    let of = |check: &DescribedCheck| check.settings.max_concurrent;
     checks.iter().map(of).fold(0, usize::saturating_add)
 }
 

@@ -82,7 +82,7 @@ impl Scheduler {
     ) -> Infallible {
         let mut members = upstream.membership_changes();
         let mut scheduler = Self {
-            limit: check.settings().max_concurrent.get().min(most_probes()),
+            limit: check.settings().max_concurrent.min(most_probes()),
             early: LONGEST_BATCH.min(check.settings().shortest_interval() / 20),
             upstream,
             check,

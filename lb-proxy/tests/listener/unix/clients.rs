@@ -43,7 +43,7 @@ async fn clients_on_unix_sockets_share_one_entry_of_a_zone() {
     let front = path(&dir, "front");
     let zone = ClientZone::builder().build();
     let described = Listener::unix(&*front, &upstream([backend]));
-    let described = described.limit_clients(&zone, std::num::NonZeroU32::MIN);
+    let described = described.limit_clients(&zone, 1);
     let proxy = RunningProxy::start(described, None).await;
     let _first = UnixStream::connect(&front).await.unwrap();
     let _server = accepted(&listener).await;

@@ -315,9 +315,7 @@ async fn a_backend_that_flaps_is_up_only_after_enough_probes_in_a_row() {
     let check = SendExpect::new()
         .send("?")
         .expect(Expect::try_bytes("ok").unwrap());
-    let settings = often()
-        .fall(NonZeroU32::new(2).unwrap())
-        .rise(NonZeroU32::new(3).unwrap());
+    let settings = often().fall(2).rise(3);
     let scene = Checked::of(&[flapping.addr], check, settings).await;
     for round in 1..=3 {
         flapping.answer(b"no\n");

@@ -1,7 +1,6 @@
 //! The table of the documents, compared with a scrape.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,9 +70,9 @@ fn families(text: &str) -> BTreeSet<(String, String, String)> {
 #[tokio::test]
 async fn a_scrape_has_every_documented_metric_and_no_other() {
     let addr = echo(0).await;
-    let backend = Backend::new(addr).max_conns(NonZeroU32::new(10));
+    let backend = Backend::new(addr).max_conns(10);
     let (source, _handle) = Manual::new(Snapshot::from_backends([backend]));
-    let queue = Queue::new(NonZeroUsize::MIN);
+    let queue = Queue::new(1);
     let upstream = Upstream::builder("hashed")
         .discovery(source)
         .policy(Maglev::new())
@@ -90,7 +89,7 @@ async fn a_scrape_has_every_documented_metric_and_no_other() {
         .unwrap();
     let listener = Listener::new(loopback(), &upstream);
     let proxy = Proxy::builder().listener(listener).upstream(&failing);
-    let limits = Limits::default().sessions(NonZeroUsize::new(100));
+    let limits = Limits::default().sessions(100);
     let proxy = proxy
         .limits(limits)
         .detailed_metrics(true)

@@ -1,7 +1,6 @@
 //! Counts of sessions that found no backend, by cause.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use lb_core::policy::WeightedRoundRobin;
@@ -28,7 +27,7 @@ fn pool(name: &str, backends: impl IntoIterator<Item = Backend>) -> Upstream {
 }
 
 fn from_source(name: &str, source: impl Source, config: DriverConfig) -> Upstream {
-    let queue = Queue::new(NonZeroUsize::MIN).timeout(Duration::from_millis(10));
+    let queue = Queue::new(1).timeout(Duration::from_millis(10));
     Upstream::builder(name)
         .discovery(source)
         .discovery_config(config)
@@ -52,7 +51,7 @@ async fn sessions_without_a_backend_are_counted_by_cause() {
     let (_held, one) = refusing();
     let (_other_held, other) = refusing();
     let dead = || [one, other].map(Backend::new);
-    let limited = || Backend::new(alive).max_conns(Some(NonZeroU32::MIN));
+    let limited = || Backend::new(alive).max_conns(1);
     let drained = Backend::new(alive).admin(AdminState::Drain);
     let hour = Duration::from_secs(3600);
     let patient = DriverConfig::new().backoff_base(hour).backoff_max(hour);
@@ -81,11 +80,7 @@ async fn sessions_without_a_backend_are_counted_by_cause() {
             vec![Cause::NotReady],
         ),
         (pool("queue", [limited()]), usual, vec![]),
-        (
-            pool("tries", dead()),
-            usual.tries(Some(NonZeroU32::MIN)),
-            vec![Cause::Tries],
-        ),
+        (pool("tries", dead()), usual.tries(1), vec![Cause::Tries]),
         (pool("unchecked", dead()), usual, vec![Cause::Unchecked]),
         (pool("unhealthy", dead()), usual, vec![Cause::Unhealthy]),
     ];

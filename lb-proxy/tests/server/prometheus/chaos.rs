@@ -1,7 +1,6 @@
 //! Figures that Prometheus has scraped during chaos, against those that the clients counted.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -47,9 +46,7 @@ impl ChaosScene {
             let backends = backends.iter().copied().map(Backend::new);
             pool(name, backends, |builder| builder).0
         };
-        let check = CheckSettings::default()
-            .interval(ms(50))
-            .fall(NonZeroU32::MIN);
+        let check = CheckSettings::default().interval(ms(50)).fall(1);
         let (checked, _) = pool("checked", [works, dead[1]].map(untiring), |builder| {
             builder.health_check(TcpCheck::new(), check)
         });

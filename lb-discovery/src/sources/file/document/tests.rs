@@ -53,7 +53,7 @@ fn every_field_of_a_backend_can_be_written() {
             .weight(Weight::new(5))
             .admin(AdminState::Drain)
             .priority(Priority::BACKUP)
-            .max_conns(NonZeroU32::new(100))
+            .max_conns(100)
             .fail_limit(Some(FailLimit::new(max_fails, Duration::from_millis(1500))))
             .zone("rack-1")
             .instance("5f3a")

@@ -6,7 +6,6 @@ mod results;
 mod timing;
 
 use std::collections::HashMap;
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -211,10 +210,6 @@ impl Scene {
 
 fn every(seconds: u64) -> CheckSettings {
     CheckSettings::default().interval(Duration::from_secs(seconds))
-}
-
-fn count(n: u32) -> NonZeroU32 {
-    NonZeroU32::new(n).unwrap()
 }
 
 impl Scene {

@@ -8,7 +8,7 @@ async fn what_backends_ask_for_is_published_together_and_ends_with_the_check() {
     let check = Played::new("played");
     let asks = CheckReport::default()
         .weight(Some(WeightOverride::Percent(50)))
-        .max_conns(Some(NonZeroU32::new(3)))
+        .max_conns(3)
         .admin(Some(ReportedAdmin::Drain));
     (1..=50).for_each(|port| check.play(port, Answer::Asks(asks.clone())));
     let scene = Scene::new(1..=50, |u| u.health_check(check.clone(), every(1))).await;

@@ -9,8 +9,8 @@ async fn a_backend_is_probed_faster_in_doubt_and_slower_when_down() {
         .interval_in_doubt(Some(Duration::from_secs(1)))
         .interval_down(Some(Duration::from_secs(100)))
         .initial(InitialState::FullyUp)
-        .fall(count(3))
-        .rise(count(2));
+        .fall(3)
+        .rise(2);
     let scene = Scene::new([1], |u| u.health_check(check.clone(), settings)).await;
     sleep(Duration::from_secs(15)).await;
     check.play(1, Answer::Fails);
@@ -58,7 +58,7 @@ async fn never_more_probes_run_at_once_than_allowed() {
     for port in 1..=50 {
         check.play(port, Answer::Takes(Duration::from_secs(4)));
     }
-    let settings = every(5).max_concurrent(NonZeroUsize::new(10).unwrap());
+    let settings = every(5).max_concurrent(10);
     let scene = Scene::new(1..=50, |u| u.health_check(check.clone(), settings)).await;
     sleep(Duration::from_secs(60)).await;
     assert_eq!(check.stage().most_running, 10);
