@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 
 use lb_proxy::errors::BindError;
 use lb_proxy::{Listener, Proxy, Server, Workers};
@@ -19,7 +18,7 @@ async fn an_address_that_no_interface_has_is_bound_where_the_listener_says_so() 
         for workers in [1, 2] {
             let bind = async |freebind| -> Result<Server, BindError> {
                 let listener = Listener::new(addr, &upstream).freebind(freebind);
-                let workers = Workers::Threads(NonZeroUsize::new(workers).unwrap());
+                let workers = Workers::Threads(workers);
                 let proxy = Proxy::builder().listener(listener).workers(workers);
                 proxy.build().unwrap().bind().await
             };

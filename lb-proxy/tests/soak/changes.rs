@@ -1,7 +1,7 @@
 //! The proxy, its backends, and what changes while clients connect.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl Field {
             .discovery_config(eager())
             .policy(policies[below(rng, 3) as usize].build())
             .fail_limit(Some(limit))
-            .queue(Some(Queue::new(NonZeroUsize::new(16).unwrap())))
+            .queue(Some(Queue::new(16)))
             .on_removed(OnBackendLoss::Close {
                 spread: Duration::from_millis(20),
             })
@@ -117,7 +117,7 @@ impl Field {
             7 => _ = self.members.remove(addr),
             8 => self
                 .members
-                .add(Backend::new(addr).max_conns(NonZeroU32::new(1 + below(rng, 8) as u32))),
+                .add(Backend::new(addr).max_conns(1 + below(rng, 8) as u32)),
             9 => {
                 _ = self
                     .members
@@ -161,15 +161,14 @@ impl Field {
 }
 
 fn some_settings(rng: &mut SplitMix64) -> Settings {
-    let per_second = NonZeroU32::new(200).unwrap();
     let excess = if chance(rng, 50) {
         Excess::Refuse
     } else {
         Excess::Wait
     };
     let limits = Limits::default()
-        .sessions(chance(rng, 50).then(|| NonZeroUsize::new(70).unwrap()))
-        .rate(chance(rng, 20).then(|| Rate::per_second(per_second)))
+        .sessions(chance(rng, 50).then_some(70))
+        .rate(chance(rng, 20).then(|| Rate::per_second(200)))
         .excess(excess);
     Settings {
         limits,

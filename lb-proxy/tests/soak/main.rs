@@ -10,7 +10,6 @@ mod changes;
 mod clients;
 mod node;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -57,7 +56,7 @@ async fn sessions_and_descriptors_and_bytes_are_accounted_for_after_a_long_time(
     let mut rng = SplitMix64::new(seed);
 
     let closed = Arc::new(Closed::default());
-    let workers = Workers::Threads(NonZeroUsize::new(2).unwrap());
+    let workers = Workers::Threads(2);
     let mut field = Field::start(&mut rng, workers, closed.clone()).await;
     let mut sleepers = Vec::new();
     for _ in 0..SLEEPERS {

@@ -91,12 +91,14 @@ impl Controller {
     async fn apply(&mut self, sets: &BackendSets, now: Instant) -> bool {
         let plan = &self.decision.plan;
         let clusters = &self.clusters;
-        let applied = self.proxy.apply(plan, |name, upstream| match sets.get(name) {
-            Some(set) => set.clone(),
-            None => join(clusters.sets(&upstream.backends))
-                .set
-                .unwrap_or_default(),
-        });
+        let applied = self
+            .proxy
+            .apply(plan, |name, upstream| match sets.get(name) {
+                Some(set) => set.clone(),
+                None => join(clusters.sets(&upstream.backends))
+                    .set
+                    .unwrap_or_default(),
+            });
         let applied = applied.await;
         self.is_unapplied = applied.is_err();
         let mut has_news = false;

@@ -1,5 +1,7 @@
 //! Overrides that backends ask for.
 
+use std::num::NonZeroU32;
+
 use super::*;
 use test_support::log::Capture;
 
