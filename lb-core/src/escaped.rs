@@ -2,9 +2,11 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-/// Displays text that came from outside, such as an API server's or a client's, on one line and without control
-/// characters: `\n` for a line feed, `\u{1b}` for an escape. So it can neither forge a line of a log nor control the
-/// terminal that shows one. Characters that change the direction of the text around them count as such.
+/// Displays text that came from outside on one line, without control characters.
+///
+/// A line feed is shown as `\n`, an escape as `\u{1b}`, and characters that change the direction of the text around
+/// them likewise. So an API server or a client can neither forge a line of a log nor control the terminal that shows
+/// one.
 ///
 /// ```
 /// use lb_core::Escaped;

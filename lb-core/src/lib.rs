@@ -4,7 +4,7 @@
 //! clock, has no randomness of its own and needs no runtime. The caller passes time in as a [`Timestamp`], randomness
 //! as an [`Rng`], and membership as a [`Snapshot`]. So the same inputs always give the same answer.
 //!
-//! Three types matter:
+//! [`policy`] has a table of the policies, and says which to begin with. Three types matter:
 //!
 //! - the [`Updater`], to which one owner passes snapshots;
 //! - the [`Balancer`], from which any number of threads pick without a lock;
@@ -13,7 +13,8 @@
 //! ```
 //! use std::sync::Arc;
 //! use lb_core::policy::WeightedRoundRobin;
-//! use lb_core::{Backend, PickRequest, Snapshot, SplitMix64, Timestamp, Tried, Weight, balancer};
+//! use lb_core::{Backend, PickRequest, Snapshot, Weight, balancer};
+//! use lb_core::{SplitMix64, Timestamp, Tried};
 //!
 //! let (mut updater, balancer) = balancer(Arc::new(WeightedRoundRobin::new()));
 //! let now = Timestamp::default();
@@ -27,7 +28,8 @@
 //! let tried = Tried::new();
 //! let pick = balancer.pick(&PickRequest::new(&tried), now, &mut rng)?;
 //! assert_eq!(pick.addr().to_string(), "10.0.0.1:446");
-//! pick.connected(now); // or pick.failed(now), then insert the address into `tried` and pick again
+//! // or `failed`: then insert the address into `tried` and pick again
+//! pick.connected(now);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -60,10 +62,14 @@
 //! # Features
 //!
 //! - `serde` (off): settings, backends and policies can be read from files and written, and reports can be written. Times have
-//!   units, `false` switches a setting off, and unknown fields are errors: `serde_form`.
+//!   units, `false` switches a setting off, and unknown fields are errors: [`serde_form`].
 //! - `schema` (off): JSON schemas of the settings, through schemars.
-//! - `test-util` (off): the contract of a policy as a test suite, `test_util`.
-
+//! - `test-util` (off): the contract of a policy as a test suite, [`test_util`].
+//!
+#![cfg_attr(feature = "serde", doc = "[`serde_form`]: serde_form")]
+#![cfg_attr(not(feature = "serde"), doc = "[`serde_form`]: #features")]
+#![cfg_attr(feature = "test-util", doc = "[`test_util`]: test_util")]
+#![cfg_attr(not(feature = "test-util"), doc = "[`test_util`]: #features")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings))))]
 

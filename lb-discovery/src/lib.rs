@@ -12,15 +12,16 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use lb_core::{Backend, Snapshot};
-//! use lb_discovery::{Driver, DriverConfig, Manual, Static};
+//! use lb_core::Snapshot;
+//! use lb_discovery::{Driver, DriverConfig, Manual, Source, Static};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let fixed = Static::new(Snapshot::from_backends([Backend::new("10.0.0.1:446".parse()?)]));
+//! let fixed = Static::new(Snapshot::try_from_backends(["10.0.0.1:446"])?);
 //! let (manual, handle) = Manual::new(Snapshot::default());
-//! let (mut driver, status) = Driver::new(vec![Arc::new(fixed), Arc::new(manual)], DriverConfig::new());
+//! let sources: Vec<Arc<dyn Source>> = vec![Arc::new(fixed), Arc::new(manual)];
+//! let (mut driver, status) = Driver::new(sources, DriverConfig::new());
 //!
 //! let (sink, mut published) = tokio::sync::mpsc::unbounded_channel();
 //! let cancel = CancellationToken::new();
@@ -30,7 +31,7 @@
 //! });
 //!
 //! assert_eq!(published.recv().await.map(|set| set.len()), Some(1));
-//! handle.add(Backend::new("10.0.0.2:446".parse()?));
+//! handle.add("10.0.0.2:446".parse()?);
 //! assert_eq!(published.recv().await.map(|set| set.len()), Some(2));
 //! assert_eq!(status.status().sources.len(), 2);
 //!
@@ -80,7 +81,7 @@
 //! source that fails with a growing, jittered delay, and follows the other sources meanwhile. Only an authoritative answer
 //! that there are no backends can empty the set of a source: a name that does not exist, with [`OnEmpty::Apply`], and
 //! [`NoBackends`](DiscoveryError::NoBackends), always. Only with [`DriverConfig::max_stale`] does the driver drop a set
-//! that has not been confirmed for too long. A source whose code panics has failed, no more: its watch is opened again.
+//! that has not been confirmed for too long. A source whose code panics has failed like any other: its watch is opened again.
 //!
 //! [`DriverHandle::status`] has for every source its last error, the time since its last success, how long it has been
 //! stale, its number of backends, and whether they were dropped. Changes are logged: at level `error` when a source begins
@@ -88,14 +89,26 @@
 //!
 //! # Features
 //!
-//! - `dns` (on): `Dns` and its `Resolver`, through hickory-resolver.
-//! - `file` (off): `File`, through serde_json and serde-saphyr.
-//! - `kubernetes` (off): the module `kubernetes`, through kube, with rustls and ring. The binary chooses the version of
+//! - `dns` (on): [`Dns`] and its [`Resolver`], through hickory-resolver.
+//! - `file` (off): [`File`], through serde_json and serde-saphyr.
+//! - `kubernetes` (off): the module [`kubernetes`], through kube, with rustls and ring. The binary chooses the version of
 //!   the API: it depends on k8s-openapi with the feature of the oldest server that it supports, such as `v1_33`.
 //! - `schema` (off): JSON schemas of the settings, through schemars.
-//! - `serde` (off): sources and the settings of a driver can be read from files and written, `settings`.
-//! - `system-dns` (off): `SystemDns`, host names by the system's resolver: no dependency, and no times to live.
-
+//! - `serde` (off): sources and the settings of a driver can be read from files and written, [`settings`].
+//! - `system-dns` (off): [`SystemDns`], host names by the system's resolver: no dependency, and no times to live.
+//!
+#![cfg_attr(feature = "dns", doc = "[`Dns`]: Dns")]
+#![cfg_attr(not(feature = "dns"), doc = "[`Dns`]: #features")]
+#![cfg_attr(feature = "dns", doc = "[`Resolver`]: Resolver")]
+#![cfg_attr(not(feature = "dns"), doc = "[`Resolver`]: #features")]
+#![cfg_attr(feature = "file", doc = "[`File`]: File")]
+#![cfg_attr(not(feature = "file"), doc = "[`File`]: #features")]
+#![cfg_attr(feature = "kubernetes", doc = "[`kubernetes`]: kubernetes")]
+#![cfg_attr(not(feature = "kubernetes"), doc = "[`kubernetes`]: #features")]
+#![cfg_attr(feature = "serde", doc = "[`settings`]: settings")]
+#![cfg_attr(not(feature = "serde"), doc = "[`settings`]: #features")]
+#![cfg_attr(feature = "system-dns", doc = "[`SystemDns`]: SystemDns")]
+#![cfg_attr(not(feature = "system-dns"), doc = "[`SystemDns`]: #features")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings))))]
 

@@ -37,6 +37,7 @@ pub use termination::TerminationCode;
 /// pays one branch for each. If a method panics, its session ends with [`CloseReason::Panicked`](crate::events::CloseReason::Panicked).
 ///
 /// ```
+/// use std::net::IpAddr;
 /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 ///
 /// use lb_proxy::events::{Admission, Connection, Summary};
@@ -51,7 +52,7 @@ pub use termination::TerminationCode;
 /// impl Hooks for Guard {
 ///     fn accept(&self, connection: &Connection) -> Admission {
 ///         match connection.client.ip() {
-///             std::net::IpAddr::V4(ip) if ip.octets().starts_with(&[192, 0, 2]) => Admission::Refuse,
+///             IpAddr::V4(ip) if ip.octets().starts_with(&[192, 0, 2]) => Admission::Refuse,
 ///             _ => Admission::Admit,
 ///         }
 ///     }

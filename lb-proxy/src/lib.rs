@@ -30,20 +30,21 @@
 //!
 //! | I want to | use |
 //! |---|---|
-//! | balance a fixed list, DNS names, pods, a file, a list of my program | [`Static`](lb_discovery::Static), `Dns`, `kubernetes`, `File`, [`Manual`](lb_discovery::Manual) with [`UpstreamBuilder::discovery`], several times for a union |
+//! | balance a fixed list, DNS names, pods, a file, a list of my program | [`Static`](lb_discovery::Static), [`Dns`], [`kubernetes`], [`File`], [`Manual`](lb_discovery::Manual) with [`UpstreamBuilder::discovery`], several times for a union |
 //! | bring a source of my own | [`Lookup`](lb_discovery::Lookup) if it has to be asked, [`Source`](lb_discovery::Source) if it is told |
 //! | choose a policy, or bring one | [`lb_core::policy`], [`lb_core::Policy`]; [`UpstreamBuilder::policy`] |
 //! | send a user to the same backend again | a hashing policy and [`UpstreamBuilder::hash_key`] |
-//! | connect by myself, or balance requests | [`Pool`]; [`Upstream::connect`]; `Pool::balance` of the feature `tower` for HTTP clients |
+//! | connect by myself, or balance requests | [`Pool`]; [`Upstream::connect`]; [`Pool::balance`] of the feature `tower` for HTTP clients |
 //! | end TLS in front, or speak SOCKS | [`Upstream::connect`] and [`Relay::run_streams`] |
 //! | choose the upstream by SNI, client or a function | [`Listener::server_names`], [`Listener::virtual_servers`], [`Listener::route`] |
 //! | know the client behind another proxy, or pass it on | [`ProxyProtocol`](proxy_protocol::ProxyProtocol), [`Listener::send_proxy`] |
 //! | find dead backends before clients do | [`UpstreamBuilder::health_check`] |
 //! | decide what failures eject | [`UpstreamBuilder::fail_limit`], [`lb_core::OutlierDetection`] |
 //! | limit connections | [`Limits`], [`Listener::limit_clients`], [`max_conns`](field@lb_core::Backend::max_conns) with [`UpstreamBuilder::queue`] |
-//! | log, count or refuse sessions | [`Hooks`], [`TracingEvents`](events::TracingEvents), `events::JsonEvents` |
+//! | log, count or refuse sessions | [`Hooks`], [`TracingEvents`](events::TracingEvents), [`events::JsonEvents`] |
 //! | react to ejections, health and memberships | [`Upstream::events`] |
-//! | have metrics, a page, control at run time | `openmetrics`, `admin`, [`Handle`] |
+//! | have metrics, a page, control at run time | [`openmetrics`], [`admin`], [`Handle`] |
+//! | read the settings from a file | [`settings_file`] |
 //! | drain or weigh a backend by hand | [`Upstream::set_override`] |
 //! | change the configuration without losing a session | [`Handle::reload`] |
 //! | stop gracefully | [`Server::run`], [`ProxyBuilder::drain_timeout`], [`Handle::watch_readiness`] |
@@ -81,8 +82,6 @@
 //! 7. **Close.** A client that gets no service is reset, or closed as [`OnRefusal`](settings::OnRefusal) says. A client that closes early frees
 //!    everything that its session holds. The [`Summary`](events::Summary) reports to hooks what happened.
 //!
-//! Each step is a file of `session/`.
-//!
 //! An idle session holds two sockets and about 2.3 KiB, but no buffer and no pipe. A direction to a receiver that does not
 //! read holds up to 64 KiB, or in a long transfer a pipe with up to 1 MiB, and reads no more: the sender has to wait.
 //!
@@ -117,7 +116,7 @@
 //! a backend, a client or any other [filter](reports::SessionFilter).
 //!
 //! [`Hooks`] observe every session. Ready to use are [`TracingEvents`](events::TracingEvents), one `tracing` event a session under the
-//! target [`ACCESS_TARGET`](events::ACCESS_TARGET), and with the feature `access-events` `events::JsonEvents`, one line of JSON a session.
+//! target [`ACCESS_TARGET`](events::ACCESS_TARGET), and with the feature `access-events` [`events::JsonEvents`], one line of JSON a session.
 //!
 //! Clients without service are logged under the target [`FAILURES_TARGET`](events::FAILURES_TARGET), by listener or upstream and reason: the first
 //! three of a kind one by one, then a count at most every ten seconds, and the remaining counts at the end. The level is
@@ -149,23 +148,66 @@
 //!
 //! # Features
 //!
-//! - `access-events` (off): sessions as lines of JSON, `events::JsonEvents`.
-//! - `admin` (off): an HTTP server for operators, `admin`.
-//! - `dns` (on): host names as a source, `lb_discovery::Dns`.
-//! - `file` (off): a file as a source, `lb_discovery::File`.
+//! - `access-events` (off): sessions as lines of JSON, [`events::JsonEvents`].
+//! - `admin` (off): an HTTP server for operators, [`admin`].
+//! - `dns` (on): host names as a source, [`Dns`].
+//! - `file` (off): a file as a source, [`File`].
 //! - `health-regex` (on): health checks that expect a match of a regular expression, [`health::Expect`].
-//! - `health-tls` (off): health checks that make a TLS handshake, `health::TlsCheck`.
-//! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
-//! - `metrics` (off): metrics for Prometheus, `openmetrics`.
-//! - `netlink` (off, Linux): acting on links, addresses and routes that are lost and return, `network_watch`.
-//! - `readiness-report` (off): readiness for keepalived, BIRD and systemd, `readiness_report`.
+//! - `health-tls` (off): health checks that make a TLS handshake, [`health::TlsCheck`].
+//! - `kubernetes` (off): Kubernetes as a source, [`kubernetes`].
+//! - `metrics` (off): metrics for Prometheus, [`openmetrics`].
+//! - `netlink` (off, Linux): acting on links, addresses and routes that are lost and return, [`network_watch`].
+//! - `readiness-report` (off): readiness for keepalived, BIRD and systemd, [`readiness_report`].
 //! - `saved-state` (off): [`reports::SavedState`] in a file.
 //! - `schema` (off): JSON schemas of the settings, through schemars.
-//! - `serde` (off): a proxy from a file of settings, `settings_file`.
-//! - `system-dns` (off): host names by the system's resolver, `lb_discovery::SystemDns`: no dependency, and no times to live.
+//! - `serde` (off): a proxy from a file of settings, [`settings_file`].
+//! - `system-dns` (off): host names by the system's resolver, [`SystemDns`]: no dependency, and no times to live.
 //! - `test-util` (off): constructors of what hooks observe, for unit tests of hooks.
-//! - `tower` (off): pools and connections as services, `tower`.
-
+//! - `tower` (off): pools and connections as services, [`tower`].
+//!
+//! `docs/features.md` beside the sources says what each costs in crates and time to build.
+//!
+#![cfg_attr(
+    feature = "access-events",
+    doc = "[`events::JsonEvents`]: events::JsonEvents"
+)]
+#![cfg_attr(
+    not(feature = "access-events"),
+    doc = "[`events::JsonEvents`]: #features"
+)]
+#![cfg_attr(feature = "admin", doc = "[`admin`]: admin")]
+#![cfg_attr(not(feature = "admin"), doc = "[`admin`]: #features")]
+#![cfg_attr(feature = "dns", doc = "[`Dns`]: lb_discovery::Dns")]
+#![cfg_attr(not(feature = "dns"), doc = "[`Dns`]: #features")]
+#![cfg_attr(feature = "file", doc = "[`File`]: lb_discovery::File")]
+#![cfg_attr(not(feature = "file"), doc = "[`File`]: #features")]
+#![cfg_attr(feature = "health-tls", doc = "[`health::TlsCheck`]: health::TlsCheck")]
+#![cfg_attr(not(feature = "health-tls"), doc = "[`health::TlsCheck`]: #features")]
+#![cfg_attr(
+    feature = "kubernetes",
+    doc = "[`kubernetes`]: lb_discovery::kubernetes"
+)]
+#![cfg_attr(not(feature = "kubernetes"), doc = "[`kubernetes`]: #features")]
+#![cfg_attr(feature = "metrics", doc = "[`openmetrics`]: openmetrics")]
+#![cfg_attr(not(feature = "metrics"), doc = "[`openmetrics`]: #features")]
+#![cfg_attr(feature = "netlink", doc = "[`network_watch`]: network_watch")]
+#![cfg_attr(not(feature = "netlink"), doc = "[`network_watch`]: #features")]
+#![cfg_attr(
+    feature = "readiness-report",
+    doc = "[`readiness_report`]: readiness_report"
+)]
+#![cfg_attr(
+    not(feature = "readiness-report"),
+    doc = "[`readiness_report`]: #features"
+)]
+#![cfg_attr(feature = "serde", doc = "[`settings_file`]: settings_file")]
+#![cfg_attr(not(feature = "serde"), doc = "[`settings_file`]: #features")]
+#![cfg_attr(feature = "system-dns", doc = "[`SystemDns`]: lb_discovery::SystemDns")]
+#![cfg_attr(not(feature = "system-dns"), doc = "[`SystemDns`]: #features")]
+#![cfg_attr(feature = "tower", doc = "[`Pool::balance`]: Pool::balance")]
+#![cfg_attr(not(feature = "tower"), doc = "[`Pool::balance`]: #features")]
+#![cfg_attr(feature = "tower", doc = "[`tower`]: tower")]
+#![cfg_attr(not(feature = "tower"), doc = "[`tower`]: #features")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings))))]
 

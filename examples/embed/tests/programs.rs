@@ -137,6 +137,33 @@ async fn two_sources() {
 }
 
 #[tokio::test]
+async fn settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.yaml");
+    let write = |backend: SocketAddr| {
+        let text = format!(
+            "upstreams: {{nodes: {{sources: [{{static: ['{backend}']}}], policy: weighted_round_robin}}}}\n\
+             listeners: [{{listen: '127.0.0.1:0', upstream: nodes}}]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    write(named("a").await);
+    let mut program = start!("settings", file.display());
+    let addr = program.addr().await;
+    assert_eq!(answers(addr, 2).await, "aa");
+    let pid = Pid::from_raw(program.child.id().unwrap() as i32).unwrap();
+    write(named("b").await);
+    kill_process(pid, Signal::HUP).unwrap();
+    assert_eq!(program.line().await.unwrap(), "reloaded");
+    until_answered(addr, "b").await;
+    std::fs::write(&file, "listeners: 1").unwrap();
+    kill_process(pid, Signal::HUP).unwrap();
+    let line = program.line().await.unwrap();
+    assert!(line.starts_with(&format!("{}: ", file.display())), "{line}");
+    assert_eq!(answers(addr, 1).await, "b");
+}
+
+#[tokio::test]
 async fn own_policy() {
     let backends = (listening("a").await, listening("b").await);
     let mut program = start!("own_policy", loopback(), backends.0, backends.1);

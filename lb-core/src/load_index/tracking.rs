@@ -1,7 +1,9 @@
 //! A policy's request to the load index.
 
-/// Which loads are kept ready for a policy. Where some are, each lease updates them when it begins and when it ends. That
-/// costs some ten nanoseconds, and all threads write to the same memory.
+/// Which loads are kept ready for a policy.
+///
+/// Where some are, each lease updates them when it begins and when it ends. That costs some ten nanoseconds, and all
+/// threads write to the same memory.
 ///
 /// ```
 /// use std::sync::Arc;

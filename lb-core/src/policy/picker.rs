@@ -15,7 +15,7 @@ use crate::tiers::tier::{BackendIndex, Tier};
 /// ```
 /// use lb_core::{BackendIndex, PickContext, Picker, Policy, Tier};
 ///
-/// /// Fills one backend after another up to a number of connections, so that the last ones stay idle.
+/// /// Fills one backend after another up to a number of connections.
 /// #[derive(Debug)]
 /// struct Pack {
 ///     each: u32,

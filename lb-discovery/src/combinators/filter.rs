@@ -17,13 +17,13 @@ use crate::source::{SnapshotStream, Source};
 /// set, not a failure.
 ///
 /// ```
-/// use lb_core::{Backend, Snapshot};
+/// use lb_core::Snapshot;
 /// use lb_discovery::{Filter, Static};
 ///
-/// let fixed = Static::new(Snapshot::from_backends([Backend::new("10.0.0.1:446".parse()?)]));
+/// let fixed = Static::new(Snapshot::try_from_backends(["10.0.0.1:446"])?);
 /// let here = Filter::new(fixed, |backend| backend.zone.as_deref() == Some("rack-1"));
 /// # drop(here);
-/// # Ok::<(), std::net::AddrParseError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Filter(Map);

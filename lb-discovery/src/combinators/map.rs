@@ -18,13 +18,13 @@ use crate::source::{SnapshotStream, Source};
 /// become one, as [`Snapshot::from_backends`] says.
 ///
 /// ```
-/// use lb_core::{Backend, Priority, Snapshot};
+/// use lb_core::{Priority, Snapshot};
 /// use lb_discovery::{Map, Static};
 ///
-/// let fixed = Static::new(Snapshot::from_backends([Backend::new("10.0.0.1:446".parse()?)]));
+/// let fixed = Static::new(Snapshot::try_from_backends(["10.0.0.1:446"])?);
 /// let backups = Map::new(fixed, |backend| backend.priority(Priority::BACKUP));
 /// # drop(backups);
-/// # Ok::<(), std::net::AddrParseError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct Map {

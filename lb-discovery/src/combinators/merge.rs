@@ -26,14 +26,14 @@ use crate::union::{labelled, union};
 /// the first failure of any part.
 ///
 /// ```
-/// use lb_core::{Backend, Snapshot};
+/// use lb_core::Snapshot;
 /// use lb_discovery::{Merge, Static};
 ///
-/// let near = Static::new(Snapshot::from_backends([Backend::new("10.0.0.1:446".parse()?)]));
-/// let far = Static::new(Snapshot::from_backends([Backend::new("10.1.0.1:446".parse()?)]));
+/// let near = Static::new(Snapshot::try_from_backends(["10.0.0.1:446"])?);
+/// let far = Static::new(Snapshot::try_from_backends(["10.1.0.1:446"])?);
 /// let both = Merge::new().part(near).shifted_part(far, 1);
 /// # drop(both);
-/// # Ok::<(), std::net::AddrParseError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[doc(alias = "aggregate")]
 #[derive(Clone, Debug, Default)]

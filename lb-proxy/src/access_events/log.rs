@@ -14,10 +14,12 @@ use crate::hooks::{Hooks, Progress, Summary};
 /// The `tracing` target of [`TracingEvents`].
 pub const ACCESS_TARGET: &str = "lb_proxy::access";
 
-/// Writes a `tracing` event for each session under [`ACCESS_TARGET`]: at its end at `info`, and while it lasts at `debug` if
-/// the listener has a [report interval](crate::Listener::report_interval). The field `each_attempt` lists the attempts to connect:
-/// the backend, the outcome, when the attempt began and how long it took to connect or fail, both in seconds, as in
-/// `10.0.0.2:443 failed @0.000052 +0.000241, 10.0.0.1:443 connected @0.000301 +0.000633`.
+/// Writes a `tracing` event for each session under [`ACCESS_TARGET`]: at its end at `info`, and while it lasts at
+/// `debug` if the listener has a [report interval](crate::Listener::report_interval).
+///
+/// The field `each_attempt` lists the attempts to connect: the backend, the outcome, when the attempt began and how
+/// long it took to connect or fail, both in seconds, as in `10.0.0.2:443 failed @0.000052 +0.000241, 10.0.0.1:443
+/// connected @0.000301 +0.000633`.
 ///
 /// Costs what the subscriber costs, on the session's task. For a log of its own that never waits, see
 #[cfg_attr(feature = "access-events", doc = "[`JsonEvents`](super::JsonEvents).")]

@@ -17,8 +17,9 @@ use crate::net::unix::ShownClient;
 /// left or code of the embedder panics, at `warn` otherwise.
 pub const FAILURES_TARGET: &str = "lb_proxy::failures";
 
-/// The `tracing` target of the reports that accepting pauses, at `warn`. It is below [`FAILURES_TARGET`], so that a filter of
-/// that target applies to it as well unless it has one of its own.
+/// The `tracing` target of the reports that accepting pauses, at `warn`.
+///
+/// It is below [`FAILURES_TARGET`], so that a filter of that target applies to it as well unless it has one of its own.
 pub const ACCEPT_TARGET: &str = "lb_proxy::failures::accept";
 
 /// The `tracing` target of requests that the admin server refuses: they are no clients of the proxy.

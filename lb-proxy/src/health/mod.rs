@@ -10,7 +10,7 @@
 //! | [`TcpCheck`] | the backend accepts a connection |
 //! | [`SendExpect`] | the answers to what is sent contain a text, bytes or a match of a regular expression (feature `health-regex`) |
 //! | [`HttpCheck`] | the answer to a `GET` has an expected status |
-//! | `TlsCheck` (feature `health-tls`) | a TLS handshake completes |
+//! | [`TlsCheck`] (feature `health-tls`) | a TLS handshake completes |
 //! | [`NodePortCheck`] | kube-proxy says that the node has endpoints; sets the weight |
 //! | [`AgentCheck`] | an agent says `up`; sets weight, limit and drain |
 //! | a [`HealthCheck`] of the embedder | it says so |
@@ -41,6 +41,9 @@
 //! it. A backend that drains is probed.
 //!
 //! Upstreams that share an address probe it separately, because their checks and thresholds may differ.
+//!
+#![cfg_attr(feature = "health-tls", doc = "[`TlsCheck`]: TlsCheck")]
+#![cfg_attr(not(feature = "health-tls"), doc = "[`TlsCheck`]: crate#features")]
 
 mod agent;
 mod agent_line;

@@ -32,7 +32,8 @@ use crate::upstream::Upstream;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let nodes = Snapshot::from_backends([Backend::new("10.0.0.1:446".parse()?)]);
 /// let upstream = Upstream::builder("echo").discovery(Static::new(nodes)).build()?;
-/// let hooks = HookList::new([Arc::new(TracingEvents::new()) as Arc<dyn Hooks>, Arc::new(Own)]);
+/// let both: [Arc<dyn Hooks>; 2] = [Arc::new(TracingEvents::new()), Arc::new(Own)];
+/// let hooks = HookList::new(both);
 /// let listener = Listener::new("[::]:446".parse()?, &upstream).hooks(Arc::new(hooks));
 /// # drop(listener);
 /// # Ok(())

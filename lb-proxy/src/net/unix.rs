@@ -114,8 +114,9 @@ pub(crate) fn listen(
     Ok((socket.into(), file))
 }
 
-/// Opens listening unix sockets and removes their files, in the place of a process that lacks the rights to the
-/// directories because it has become another user; see [`Listener::opener`](crate::Listener::opener).
+/// Opens listening unix sockets and removes their files for a process that lacks the rights to the directories.
+///
+/// Such a process has become another user; see [`Listener::opener`](crate::Listener::opener).
 pub trait UnixSocketOpener: fmt::Debug + Send + Sync {
     /// Opens a listening socket at `path`, whose file gets the permissions `mode`.
     ///

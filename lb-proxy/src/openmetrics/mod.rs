@@ -1,4 +1,4 @@
-//! Metrics of a server in a registry of `prometheus-client` (feature `metrics`).
+//! Metrics of a server in a registry of `prometheus-client`.
 //!
 //! ```no_run
 //! use lb_proxy::openmetrics::{Format, ServerCollector, encode};

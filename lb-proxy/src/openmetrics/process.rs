@@ -10,8 +10,10 @@ use super::writer::{Family, FamilyWriter};
 
 const NONE: [(&str, &str); 0] = [];
 
-/// Collects what the kernel knows of this process: `process_cpu_seconds_total`, `process_open_fds`, `process_max_fds`,
-/// `process_resident_memory_bytes`, `process_virtual_memory_bytes`, `process_start_time_seconds` and `process_threads`.
+/// Collects what the kernel knows of this process, under the usual names.
+///
+/// `process_cpu_seconds_total`, `process_open_fds`, `process_max_fds`, `process_resident_memory_bytes`,
+/// `process_virtual_memory_bytes`, `process_start_time_seconds` and `process_threads`.
 ///
 /// A scrape reads `/proc`, which never waits for a disk. O(1); before Linux 6.2 O(n) in the open descriptors.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,4 +1,4 @@
-//! Reports to other programs whether the server should get new connections: a file and systemd (feature `readiness-report`).
+//! Reports to other programs whether the server should get new connections: a file and systemd.
 //!
 //! keepalived's `track_file` and a watcher for BIRD read the file, systemd gets `READY=1`, the watchdog and a status line. A
 //! [`ReadinessReporter`] follows [`Handle::watch_readiness`](crate::Handle::watch_readiness) and writes both:

@@ -292,8 +292,9 @@ impl ReadyFile {
     }
 }
 
-/// Replaces the file at `path` by one with this content, so that no reader finds a part of it. Returns the new file, which all users
-/// may read. Blocks, and does not wait for the disk.
+/// Replaces the file at `path` by one with this content, so that no reader finds a part of it.
+///
+/// Returns the new file, which all users may read. Blocks, and does not wait for the disk.
 ///
 /// # Errors
 ///

@@ -87,6 +87,17 @@ impl Handle {
         }
     }
 
+    /// As [`export_state`](Self::export_state), but only the failures, ejections and failed checks of backends, and without the sets of the
+    /// sources: for a program that keeps these itself. O(backends), and allocates for backends with a failure only.
+    pub fn export_faults(&self) -> SavedState {
+        let upstreams = self.upstreams();
+        let faults = upstreams.iter().map(Upstream::export_faults);
+        SavedState {
+            saved: SystemTime::now(),
+            upstreams: faults.filter(|saved| !saved.memories.is_empty()).collect(),
+        }
+    }
+
     /// Whether the server should get new connections: the answer to a readiness probe. See [`readiness`](Self::readiness).
     pub fn is_ready(&self) -> bool {
         self.readiness().is_ready()

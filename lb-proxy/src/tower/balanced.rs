@@ -47,7 +47,9 @@ type ErrorOf<M, Q> = <Made<M> as Service<Q>>::Error;
 /// let pool = Pool::fixed(["10.0.0.1:80"])?;
 /// // For each backend a service: here one that says where it would send the request.
 /// let make = service_fn(|backend: Arc<Backend>| {
-///     let send = move |request: &'static str| ready(Ok::<_, Infallible>(format!("{request} {}", backend.addr)));
+///     let send = move |request: &'static str| {
+///         ready(Ok::<_, Infallible>(format!("{request} {}", backend.addr)))
+///     };
 ///     ready(Ok::<_, Infallible>(service_fn(send)))
 /// });
 /// let balanced = pool.balance(make).key(|request: &&str| request.to_string());

@@ -71,7 +71,21 @@ pub(crate) use waiting::WaitError;
 /// A pool of backends that listeners send their connections to. Cloning gives another handle of the same pool.
 ///
 /// It follows its sources while a [`Server`](crate::Server) with a listener of it runs. Between servers it keeps its
-/// backends and their state.
+/// backends and their state. [`spawn`](Self::spawn) follows one without a server.
+///
+/// ```
+/// use lb_proxy::Upstream;
+/// use lb_proxy::lb_core::{Snapshot, policy::P2c};
+/// use lb_proxy::lb_discovery::Static;
+///
+/// let nodes = Snapshot::try_from_backends(["10.0.0.1:446", "10.0.0.2:446"])?;
+/// let nodes = Upstream::builder("nodes")
+///     .discovery(Static::new(nodes))
+///     .policy(P2c::least_conn())
+///     .build()?;
+/// assert_eq!(nodes.name(), "nodes");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Upstream(Arc<PoolRef>);
 

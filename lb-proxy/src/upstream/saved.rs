@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lb_core::{BackendMemory, Health};
 use tracing::info;
 
 use super::{Upstream, lock, read};
@@ -18,6 +19,17 @@ impl Upstream {
             name: Arc::clone(&shared.name),
             sets,
             memories,
+        }
+    }
+
+    /// What speaks against its backends. O(backends).
+    pub(crate) fn export_faults(&self) -> SavedUpstream {
+        let set = self.backends();
+        let memories = set.memories(self.now()).filter(speaks_against);
+        SavedUpstream {
+            name: Arc::clone(&self.shared().name),
+            sets: Vec::new(),
+            memories: memories.collect(),
         }
     }
 
@@ -48,4 +60,11 @@ impl Upstream {
         info!(upstream = self.name(), backends, ?age, not_taken = ?left, "Saved state restored");
         !taken.is_empty()
     }
+}
+
+fn speaks_against(memory: &BackendMemory) -> bool {
+    memory.failures.is_some()
+        || memory.failures_in_row > 0
+        || memory.ejections.is_some()
+        || memory.health == Some(Health::Unhealthy)
 }

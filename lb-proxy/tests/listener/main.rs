@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod covered;
+#[cfg(target_os = "linux")]
+mod freebind;
 mod handover;
 mod inherit;
 mod limits;

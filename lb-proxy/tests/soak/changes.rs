@@ -1,6 +1,7 @@
 //! The proxy, its backends, and what changes while clients connect.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ impl Field {
         let calm_node = Node::start().await;
         let (manual, members) =
             Manual::new(nodes.iter().map(|node| Backend::new(node.addr)).collect());
-        let limit = FailLimit::after(3, Duration::from_millis(100));
+        let limit = FailLimit::new(NonZeroU32::new(3).unwrap(), Duration::from_millis(100));
         let policies = [
             PolicyKind::WeightedRoundRobin,
             PolicyKind::P2c,
@@ -67,7 +68,7 @@ impl Field {
             .discovery(manual)
             .discovery_config(eager())
             .policy(policies[below(rng, 3) as usize].build())
-            .fail_limit(limit)
+            .fail_limit(Some(limit))
             .queue(Some(Queue::new(16)))
             .on_removed(OnBackendLoss::Close {
                 spread: Duration::from_millis(20),
@@ -160,7 +161,6 @@ impl Field {
 }
 
 fn some_settings(rng: &mut SplitMix64) -> Settings {
-    let per_second = 200;
     let excess = if chance(rng, 50) {
         Excess::Refuse
     } else {
@@ -168,7 +168,7 @@ fn some_settings(rng: &mut SplitMix64) -> Settings {
     };
     let limits = Limits::default()
         .sessions(chance(rng, 50).then_some(70))
-        .rate(chance(rng, 20).then(|| Rate::per_second(per_second)))
+        .rate(chance(rng, 20).then(|| Rate::per_second(200)))
         .excess(excess);
     Settings {
         limits,

@@ -113,6 +113,13 @@ impl Clusters {
         unread.collect()
     }
 
+    /// The names of the clusters, and how old what is known of each is.
+    pub(super) fn knowledge(&self) -> Vec<(String, Knowledge)> {
+        let members = self.members.iter();
+        let known = members.map(|member| (member.place.name.clone(), member.knowledge()));
+        known.collect()
+    }
+
     /// Whether the primary cluster has answered.
     pub fn is_primary_listed(&self) -> bool {
         self.members[0].watches.are_listed()

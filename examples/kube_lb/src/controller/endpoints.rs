@@ -1,5 +1,7 @@
 //! The backends of an upstream in one cluster.
 
+use std::sync::Arc;
+
 use lb_discovery::kubernetes::Families;
 use lb_discovery::kubernetes::controller::{nodes, pods};
 use lb_proxy::lb_core::Snapshot;
@@ -7,7 +9,8 @@ use lb_proxy::lb_core::Snapshot;
 use super::stores::Stores;
 use crate::plan::{Reach, ServiceTarget};
 
-/// Computes the backends of a port of a Service.
+/// Computes the backends of a port of a Service, labelled as the source of its upstream is: then the upstream shares the set that is kept
+/// here instead of labelling a copy.
 ///
 /// # Errors
 ///
@@ -24,11 +27,22 @@ pub(super) fn cluster_set(stores: &Stores, of: &ServiceTarget) -> Result<Snapsho
     let outline = service.outline();
     // Any family will do: a proxy connects by itself.
     let families = Families::PreferIpv4;
-    match of.reach {
+    let set = match of.reach {
         Reach::Pods => pods(slices, &outline, of.port, families),
         Reach::Nodes => {
             let all = stores.nodes.values().map(|node| &**node);
             nodes(all, slices, &outline, of.port, families)
         }
-    }
+    };
+    set.map(|set| labelled(&set, of))
+}
+
+fn labelled(set: &Snapshot, of: &ServiceTarget) -> Snapshot {
+    let label: Arc<str> = of.source_label().into();
+    let backends = set.iter().map(|backend| {
+        let mut backend = backend.clone();
+        backend.source = Some(Arc::clone(&label));
+        backend
+    });
+    backends.collect()
 }

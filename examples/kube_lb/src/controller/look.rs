@@ -47,7 +47,7 @@ pub struct Look {
 pub async fn look(config: &Config, connect: Connect, limit: Duration) -> Result<Look, LookError> {
     let saved = config.state.as_ref();
     let saved = saved.and_then(|state| restore(state, SystemTime::now()));
-    let saved = saved.unwrap_or_default();
+    let saved = saved.unwrap_or_default().clusters;
     let health = WatchHealth::default();
     let mut clusters = Clusters::follow(&config.clusters, connect, saved, health);
     let decide_now = |clusters: &Clusters| {

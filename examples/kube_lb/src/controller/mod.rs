@@ -3,7 +3,7 @@
 //! - `stores`: the objects of a cluster, and what has changed; `clusters`: those of all clusters;
 //! - `endpoints`: the backends of an upstream, from the stores; `settle`: how long they stay without one;
 //! - `decide`: what is served and reported, from the stores. Pure;
-//! - `run`: the loop; `look` decides once, for the commands that only show;
+//! - `run`: the loop; `reconcile`: one pass of it; `look` decides once, for the commands that only show;
 //! - `reports`: which writes are missing; `shown`: what the metrics show;
 //! - `requests`: the requests that write, and the permissions that they need;
 //! - `writer`: sends them, at a limited rate, while this replica leads; `answer`: what the answers say;
@@ -17,6 +17,7 @@ mod endpoints;
 mod events;
 mod lease;
 mod look;
+mod reconcile;
 mod reports;
 mod requests;
 mod run;

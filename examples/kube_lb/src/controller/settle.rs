@@ -37,6 +37,9 @@ impl Settling {
         let settled = sets.into_iter().map(|ClusterSet { place, set }| {
             let set = match set {
                 Ok(set) => {
+                    // Of equal sets the one that is in use stays.
+                    let last = known.remove(&place.name).map(|last| last.set);
+                    let set = last.filter(|last| *last == set).unwrap_or(set);
                     let last = LastSet {
                         set: set.clone(),
                         missing_since: None,

@@ -194,7 +194,8 @@ impl<'a> RouteToAttach<'a, '_> {
         }
         let mut hosts = Vec::new();
         for hostname in hostnames {
-            let common = HostPattern::parse(Some(hostname)).intersection(listener);
+            let pattern = HostPattern::parse(hostname);
+            let common = pattern.and_then(|pattern| pattern.intersection(listener));
             hosts.extend(common.filter(|common| !hosts.contains(common)));
         }
         hosts

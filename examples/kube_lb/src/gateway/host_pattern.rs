@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The longest host name, in bytes.
+const MAX_NAME: usize = 253;
+
 /// The names that a listener or a route is for.
 ///
 /// Any two patterns either have no name in common, or one of them covers the other.
@@ -16,16 +19,18 @@ pub(crate) enum HostPattern {
 }
 
 impl HostPattern {
-    /// The pattern of a host name as the API has it. `None` and an empty text are [`Any`](Self::Any).
-    pub(crate) fn parse(hostname: Option<&str>) -> Self {
-        let Some(hostname) = hostname.filter(|name| !name.is_empty()) else {
-            return Self::Any;
-        };
+    /// The pattern of a host name. `None` for a text that is none: an API server refuses it, unless its definitions were changed.
+    pub(crate) fn parse(hostname: &str) -> Option<Self> {
         let hostname = hostname.to_ascii_lowercase();
-        match hostname.strip_prefix("*.") {
-            Some(domain) => Self::Below(domain.into()),
-            None => Self::Exact(hostname.into()),
-        }
+        let (name, is_wildcard) = match hostname.strip_prefix("*.") {
+            Some(domain) => (domain, true),
+            None => (&*hostname, false),
+        };
+        let is_valid = name.len() <= MAX_NAME && name.split('.').all(is_label);
+        is_valid.then(|| match is_wildcard {
+            true => Self::Below(name.into()),
+            false => Self::Exact(name.into()),
+        })
     }
 
     /// Whether every name of `other` is one of its names.
@@ -51,6 +56,11 @@ impl HostPattern {
     }
 }
 
+fn is_label(label: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !label.is_empty() && label.bytes().all(is_allowed)
+}
+
 /// Whether `name` has labels in front of `domain`.
 fn is_below(name: &str, domain: &str) -> bool {
     let labels = name.strip_suffix(domain);
@@ -72,10 +82,41 @@ mod tests {
     use super::*;
 
     fn intersect(a: &str, b: &str) -> Option<String> {
-        let [a, b] = [a, b].map(|name| HostPattern::parse(Some(name)));
+        let [a, b] = [a, b].map(|name| match name {
+            "" => HostPattern::Any,
+            name => HostPattern::parse(name).unwrap(),
+        });
         let one = a.intersection(&b);
         assert_eq!(one, b.intersection(&a));
         one.map(|pattern| pattern.to_string())
+    }
+
+    #[test]
+    fn what_is_no_host_name_is_no_pattern() {
+        let long = "a.".repeat(127) + "a";
+        for text in [
+            "",
+            ".",
+            "*",
+            "*.",
+            ".a",
+            "a.",
+            "a..b",
+            "a.*",
+            "*a.b",
+            "a.*.b",
+            "*.*.a",
+            "a b",
+            "a/b",
+            "a\0",
+            "\u{e9}.test",
+            &long,
+        ] {
+            assert_eq!(HostPattern::parse(text), None, "{text:?}");
+        }
+        for text in ["a", "A-1.b", "*.a", "10.0.0.1", &long[2..]] {
+            assert!(HostPattern::parse(text).is_some(), "{text:?}");
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct GatewayListener<'a> {
     /// `None` if it is out of range, which the API server refuses.
     pub(crate) port: Option<u16>,
     pub(crate) host: HostPattern,
+    /// Whether its host name is none. It is not accepted then.
+    has_invalid_host: bool,
     pub(crate) kinds: SupportedKinds,
     pub(crate) conflict: Option<Conflict>,
     /// Whether another listener of TLS on its port has a host name in common with it.
@@ -32,9 +34,15 @@ pub(crate) struct GatewayListener<'a> {
 impl<'a> GatewayListener<'a> {
     pub(crate) fn new(spec: &'a ListenerSpec, gateway: usize, owner: ListenerOwner) -> Self {
         let protocol = Protocol::of(spec);
-        let host = match protocol.has_hostnames() {
-            true => HostPattern::parse(spec.hostname.as_deref()),
-            false => HostPattern::Any,
+        let hostname = spec.hostname.as_deref().filter(|name| !name.is_empty());
+        let hostname = hostname.filter(|_| protocol.has_hostnames());
+        let parsed = hostname.map(HostPattern::parse);
+        let has_invalid_host = parsed == Some(None);
+        let host = match (parsed.flatten(), hostname) {
+            (Some(pattern), _) => pattern,
+            // Equal to that of no valid listener.
+            (None, Some(text)) => HostPattern::Exact(text.into()),
+            (None, None) => HostPattern::Any,
         };
         Self {
             spec,
@@ -42,6 +50,7 @@ impl<'a> GatewayListener<'a> {
             owner,
             protocol,
             port: u16::try_from(spec.port).ok().filter(|&port| port > 0),
+            has_invalid_host,
             host,
             kinds: SupportedKinds::of(spec, protocol),
             conflict: None,
@@ -65,6 +74,10 @@ impl<'a> GatewayListener<'a> {
                 ),
             };
             return Some(("UnsupportedProtocol", text));
+        }
+        if self.has_invalid_host {
+            let name = self.spec.hostname.as_deref().unwrap_or_default();
+            return Some(("Invalid", format!("{name:?} is no host name")));
         }
         match self.port {
             Some(_) => None,

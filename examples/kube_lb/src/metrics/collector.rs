@@ -1,6 +1,7 @@
 //! The families.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use lb_proxy::Handle;
 use lb_proxy::openmetrics::{Family, FamilyWriter, ProcessCollector, ServerCollector};
@@ -10,6 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::record::{ControllerMetrics, Counts, WriteResult};
 use super::served::{ServedNames, kind};
+use crate::clusters::Knowledge;
 use crate::watch_health::KindHealth;
 
 /// The metrics of the proxy of `handle`, of the process, and of the controller.
@@ -42,6 +44,7 @@ impl Collector for ControllerCollector {
         let counts = self.0.counts();
         write_controller(&mut to, &counts)?;
         write_watches(&mut to, &self.0.watches().kinds())?;
+        write_clusters(&mut to, &counts.clusters, SystemTime::now())?;
         write_served(&mut to, &counts.served)
     }
 }
@@ -135,6 +138,40 @@ fn write_watches(to: &mut FamilyWriter<'_>, kinds: &[KindHealth]) -> fmt::Result
             "Requests for the objects that failed.",
         ),
         kinds.iter().map(|kind| (labels(kind), kind.failures)),
+    )
+}
+
+fn write_clusters(
+    to: &mut FamilyWriter<'_>,
+    clusters: &[(String, Knowledge)],
+    now: SystemTime,
+) -> fmt::Result {
+    to.gauges(
+        &Family::new(
+            "kube_lb_cluster_state",
+            "1 for the state of what is known of the cluster, 0 for the others.",
+        ),
+        clusters.iter().flat_map(|(name, knowledge)| {
+            let states = [
+                ("current", *knowledge == Knowledge::Current),
+                ("old", matches!(knowledge, Knowledge::AsOf(_))),
+                ("unknown", *knowledge == Knowledge::Nothing),
+            ];
+            states.map(|(state, is_so)| {
+                let labels = [("cluster", name.as_str()), ("state", state)];
+                (labels, u64::from(is_so))
+            })
+        }),
+    )?;
+    to.gauges(
+        &Family::in_seconds(
+            "kube_lb_cluster_age",
+            "How old what is known of the cluster is; 0 while every change is followed. Without a value while nothing is known.",
+        ),
+        clusters.iter().filter_map(|(name, knowledge)| {
+            let age = knowledge.age(now)?;
+            Some(([("cluster", name.as_str())], age.as_secs_f64()))
+        }),
     )
 }
 
@@ -313,6 +350,12 @@ mod tests {
         metrics.watches().listed("services");
         metrics.know(BTreeMap::from([("services", 3)]));
         metrics.serve(served());
+        let long_ago = SystemTime::now() - Duration::from_secs(100_000);
+        metrics.follow(vec![
+            ("west".to_owned(), Knowledge::Current),
+            ("east".to_owned(), Knowledge::AsOf(long_ago)),
+            ("new".to_owned(), Knowledge::Nothing),
+        ]);
         let registry = registry(server.handle(), &metrics);
 
         let text = encode(&registry, Format::Prometheus);
@@ -334,6 +377,12 @@ mod tests {
             "kube_lb_watch_listed{kind=\"services\"} 1",
             "kube_lb_watch_stale_seconds{kind=\"services\"} 0",
             "kube_lb_objects{kind=\"services\"} 3",
+            "kube_lb_cluster_state{cluster=\"west\",state=\"current\"} 1",
+            "kube_lb_cluster_state{cluster=\"east\",state=\"current\"} 0",
+            "kube_lb_cluster_state{cluster=\"east\",state=\"old\"} 1",
+            "kube_lb_cluster_state{cluster=\"new\",state=\"unknown\"} 1",
+            "kube_lb_cluster_age_seconds{cluster=\"west\"} 0",
+            "kube_lb_cluster_age_seconds{cluster=\"east\"} 10000",
             "kube_lb_listeners{state=\"listening\"} 1",
             "kube_lb_listeners{state=\"refused\"} 1",
             "kube_lb_problems{about=\"address\"} 2",
@@ -345,5 +394,6 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+        assert!(!text.contains("kube_lb_cluster_age_seconds{cluster=\"new\""));
     }
 }

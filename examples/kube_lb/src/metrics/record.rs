@@ -8,6 +8,7 @@ use std::time::Duration;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::served::ServedNames;
+use crate::clusters::Knowledge;
 use crate::watch_health::WatchHealth;
 
 /// The upper bounds of the buckets of the time of a reconciliation, in seconds.
@@ -40,6 +41,8 @@ pub(super) struct Counts {
     /// How many objects of each kind are known, by its plural name.
     pub(super) objects: BTreeMap<&'static str, usize>,
     pub(super) served: Arc<ServedNames>,
+    /// What is known of each cluster, by its name.
+    pub(super) clusters: Vec<(String, Knowledge)>,
 }
 
 /// How a write ended.
@@ -107,6 +110,11 @@ impl ControllerMetrics {
     /// Shows how many objects of each kind are known, by its plural name.
     pub(crate) fn know(&self, objects: BTreeMap<&'static str, usize>) {
         self.lock().objects = objects;
+    }
+
+    /// Shows how old what is known of each cluster is.
+    pub(crate) fn follow(&self, clusters: Vec<(String, Knowledge)>) {
+        self.lock().clusters = clusters;
     }
 
     /// Shows what is served now.

@@ -46,6 +46,13 @@ pub struct ServiceTarget {
     pub reach: Reach,
 }
 
+impl ServiceTarget {
+    /// What backends have as their source.
+    pub fn source_label(&self) -> String {
+        format!("kubernetes:{}", self.service)
+    }
+}
+
 impl fmt::Display for ServiceTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

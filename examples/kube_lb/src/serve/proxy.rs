@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_proxy::admin::DESCRIPTORS;
 use lb_proxy::errors::{BindError, BuildError, ReloadError};
 use lb_proxy::lb_core::{Endpoint, Snapshot};
-use lb_proxy::reports::DrainReport;
+use lb_proxy::reports::{DrainReport, SavedState};
 use lb_proxy::{Handle, Proxy, Upstream, Workers};
 use tokio::task::JoinHandle;
 use tracing::info;
@@ -32,6 +33,8 @@ pub struct RunningProxy {
     /// Why the others could not be listened on.
     failing: BTreeMap<SocketAddr, String>,
     settings: ServerSettings,
+    /// What the first plan begins with.
+    faults: Option<SavedState>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +87,13 @@ impl RunningProxy {
             open: BTreeSet::new(),
             failing: BTreeMap::new(),
             settings,
+            faults: None,
         })
+    }
+
+    /// Lets the backends of the first plan begin with what another process [knew of them](Handle::export_faults).
+    pub fn begin_with(&mut self, faults: Option<SavedState>) {
+        self.faults = faults;
     }
 
     /// The server's handle.
@@ -103,7 +112,7 @@ impl RunningProxy {
     pub async fn apply(
         &mut self,
         plan: &Plan,
-        backends: impl Fn(&UpstreamPlan) -> Snapshot,
+        backends: impl Fn(&Arc<str>, &UpstreamPlan) -> Snapshot,
     ) -> Result<BTreeMap<SocketAddr, String>, ApplyError> {
         self.upstreams.update(plan, backends)?;
         self.listeners
@@ -122,6 +131,9 @@ impl RunningProxy {
         let mut problems = loop {
             let mut wrong = BTreeMap::new();
             let proxy = self.describe(plan, &failing, &mut wrong)?;
+            if let Some(faults) = self.faults.take() {
+                proxy.restore(faults);
+            }
             match self.handle.reload(proxy).await {
                 Ok(report) => {
                     for addr in &report.listeners.added {
@@ -199,10 +211,14 @@ impl RunningProxy {
         self.upstreams.set(name, backends);
     }
 
-    /// Accepts for the delay of the settings, in which routes go elsewhere; then stops accepting, lets sessions end for the time of the
-    /// settings, and waits for that.
-    pub async fn shutdown(mut self) -> Option<DrainReport> {
+    /// Begins to end: accepts for the delay of the settings, in which routes go elsewhere; then stops accepting, and lets sessions end for
+    /// the time of the settings.
+    pub fn begin_shutdown(&self) {
         self.handle.shutdown();
+    }
+
+    /// Waits for the end of the server. `None` if it panicked. Cancel-safe, and not to be called again once it has returned.
+    pub async fn ended(&mut self) -> Option<DrainReport> {
         (&mut self.server).await.ok()
     }
 }

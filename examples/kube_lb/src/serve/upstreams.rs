@@ -32,7 +32,7 @@ impl Upstreams {
     pub(super) fn update(
         &mut self,
         plan: &Plan,
-        backends: impl Fn(&UpstreamPlan) -> Snapshot,
+        backends: impl Fn(&Arc<str>, &UpstreamPlan) -> Snapshot,
     ) -> Result<(), BuildError> {
         for (name, wanted) in plan.upstreams() {
             let known = self.known.get(name);
@@ -42,7 +42,7 @@ impl Upstreams {
             let same_source = known.filter(|known| known.plan.backends == wanted.backends);
             let snapshot = match same_source {
                 Some(known) => known.handle.snapshot(),
-                None => backends(wanted),
+                None => backends(name, wanted),
             };
             let entry = build(name, wanted, snapshot)?;
             self.known.insert(Arc::clone(name), entry);
@@ -70,7 +70,6 @@ impl Upstreams {
 
 fn build(name: &Arc<str>, plan: &UpstreamPlan, snapshot: Snapshot) -> Result<Entry, BuildError> {
     let (source, handle) = Manual::new(snapshot);
-    let label = format!("kubernetes:{}", plan.backends.service);
     let on_removed = match plan.drain {
         DrainPlan::Keep => OnBackendLoss::Keep,
         DrainPlan::Within(within) => OnBackendLoss::Drain {
@@ -83,7 +82,7 @@ fn build(name: &Arc<str>, plan: &UpstreamPlan, snapshot: Snapshot) -> Result<Ent
         ProxyHeader::V2 => SendProxy::v2(),
     });
     let mut builder = Upstream::builder(Arc::clone(name))
-        .discovery(source.labelled(label))
+        .discovery(source.labelled(plan.backends.source_label()))
         // The controller gathers changes itself.
         .discovery_config(DriverConfig::new().debounce(Duration::ZERO))
         .policy(plan.policy.kind.build())

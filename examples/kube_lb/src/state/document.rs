@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lb_discovery::kubernetes::controller::{ClusterNode, EndpointSlice};
-use lb_proxy::reports::SavedStateError;
+use lb_proxy::reports::{SavedState, SavedStateError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::gateway::GatewayObjects;
 use crate::objects::{Service, by_key};
@@ -24,6 +25,9 @@ struct Document {
     #[serde(with = "millis")]
     saved: SystemTime,
     clusters: Vec<SavedCluster>,
+    /// [`SavedState`], which has a version of its own.
+    #[serde(default)]
+    faults: Value,
 }
 
 #[derive(Serialize)]
@@ -32,6 +36,16 @@ struct WrittenDocument<'a> {
     #[serde(with = "millis")]
     saved: SystemTime,
     clusters: &'a [SavedCluster],
+    faults: Value,
+}
+
+/// What the next process begins with.
+#[derive(Debug, Default)]
+pub(crate) struct RestoredState {
+    /// What was known of clusters.
+    pub(crate) clusters: SavedClusters,
+    /// What speaks against backends.
+    pub(crate) faults: Option<SavedState>,
 }
 
 /// What is known of clusters.
@@ -69,25 +83,32 @@ impl SavedClusters {
         Some(self.clusters.swap_remove(found))
     }
 
-    /// The document, as of `now`.
+    /// The document of the clusters and of `faults`, as of `now`.
     ///
     /// # Errors
     ///
     /// None that was seen: every key is a text.
-    pub fn to_json(&self, now: SystemTime) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn to_json(
+        &self,
+        faults: &SavedState,
+        now: SystemTime,
+    ) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(&WrittenDocument {
             version: VERSION,
             saved: now,
             clusters: &self.clusters,
+            faults: serde_json::from_slice(&faults.to_json())?,
         })
     }
+}
 
-    /// Reads what [`to_json`](Self::to_json) has written.
+impl RestoredState {
+    /// Reads what [`SavedClusters::to_json`] has written. Faults that cannot be read are left out: clients find them again.
     ///
     /// # Errors
     ///
     /// [`SavedStateError`]: malformed, of another version, or from later than a minute after `now`.
-    pub fn from_json(json: &[u8], now: SystemTime) -> Result<Self, SavedStateError> {
+    pub(crate) fn from_json(json: &[u8], now: SystemTime) -> Result<Self, SavedStateError> {
         let malformed = |error: serde_json::Error| SavedStateError::Malformed {
             reason: error.to_string().into(),
         };
@@ -101,7 +122,11 @@ impl SavedClusters {
         let document: Document = serde_json::from_slice(json).map_err(malformed)?;
         SavedStateError::check_time(document.saved, now)?;
         let clusters = document.clusters;
-        Ok(Self { clusters })
+        let faults = serde_json::to_vec(&document.faults).map_err(malformed)?;
+        Ok(Self {
+            clusters: SavedClusters { clusters },
+            faults: SavedState::from_json(&faults, now).ok(),
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! - `document`: the schema, with versions;
 //! - `saver`: writes it again and again.
 //!
-//! The file has the objects as the API has them, with the fields that are read. So the next process decides about them as if the
+//! The file has the objects as the API has them, with the fields that are read, and what speaks against backends. So the next process decides about them as if the
 //! API servers had just listed them, and differences in its own configuration count.
 
 mod document;
@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use lb_proxy::reports::{SavedStateError, StateFile};
 use tracing::{info, warn};
 
+pub(crate) use document::RestoredState;
 pub use document::{SavedCluster, SavedClusters};
 pub(crate) use saver::StateSaver;
 
@@ -29,10 +30,10 @@ fn file(settings: &StateSettings) -> StateFile {
 }
 
 /// Reads the file, if it can be used. One that cannot is no reason not to start. Blocks.
-pub fn restore(settings: &StateSettings, now: SystemTime) -> Option<SavedClusters> {
+pub(crate) fn restore(settings: &StateSettings, now: SystemTime) -> Option<RestoredState> {
     let path = settings.file.display();
     let read = file(settings).read().and_then(|json| {
-        json.map(|json| SavedClusters::from_json(&json, now))
+        json.map(|json| RestoredState::from_json(&json, now))
             .transpose()
     });
     let saved = match read {
@@ -51,7 +52,7 @@ pub fn restore(settings: &StateSettings, now: SystemTime) -> Option<SavedCluster
         }
     };
     let mut usable = SavedClusters::default();
-    for cluster in saved.clusters {
+    for cluster in saved.clusters.clusters {
         let knowledge = Knowledge::AsOf(cluster.as_of);
         let age = knowledge.describe_age(now);
         let name = &cluster.name;
@@ -66,5 +67,8 @@ pub fn restore(settings: &StateSettings, now: SystemTime) -> Option<SavedCluster
             }
         }
     }
-    Some(usable)
+    Some(RestoredState {
+        clusters: usable,
+        faults: saved.faults,
+    })
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::thread;
 use std::time::SystemTime;
 
+use lb_proxy::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, timeout};
 use tracing::{debug, error, info};
@@ -19,6 +20,8 @@ const LAST_WRITE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct StateSaver {
     settings: StateSettings,
+    /// The server whose backends are written as well.
+    server: Handle,
     /// When the next write is due.
     due: Instant,
     writing: Option<oneshot::Receiver<io::Result<()>>>,
@@ -28,8 +31,9 @@ pub(crate) struct StateSaver {
 
 impl StateSaver {
     /// The first write is due after an interval.
-    pub(crate) fn new(settings: StateSettings) -> Self {
+    pub(crate) fn new(settings: StateSettings, server: Handle) -> Self {
         Self {
+            server,
             due: Instant::now() + settings.interval,
             settings,
             writing: None,
@@ -76,10 +80,13 @@ impl StateSaver {
     fn write(&self, known: SavedClusters) -> oneshot::Receiver<io::Result<()>> {
         let (done, outcome) = oneshot::channel();
         let file = file(&self.settings);
+        let server = self.server.clone();
         let spawned = thread::Builder::new()
             .name("state".to_owned())
             .spawn(move || {
-                let json = known.to_json(SystemTime::now()).map_err(io::Error::other);
+                let faults = server.export_faults();
+                let json = known.to_json(&faults, SystemTime::now());
+                let json = json.map_err(io::Error::other);
                 // The receiver is gone if the process ends.
                 let _ = done.send(json.and_then(|json| file.write(&json)));
             });

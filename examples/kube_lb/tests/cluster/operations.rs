@@ -5,6 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
+use lb_proxy::reports::Phase;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use test_support::deadline::{eventually, poll_until, within};
@@ -100,6 +101,33 @@ async fn readiness_is_reported_to_a_file_to_systemd_and_by_readyz() {
     let order = ["READY=1", &waits, "STATUS=ready", "STOPPING=1"].map(position);
     assert!(order.iter().all(Option::is_some), "{told:?}");
     assert!(order[1] < order[2] && order[2] < order[3], "{told:?}");
+}
+
+#[tokio::test]
+async fn endpoints_are_followed_while_the_process_withdraws() {
+    let world = World::start(117).await;
+    let port = free_port().await;
+    let pods = pods([127, 2, 117], &["a", "b", "c"]).await;
+    world.serve("web", &[port], &pods[..1]);
+    let running = world.run("withdraw_delay: 60s").await;
+    let addr = (world.ip(1), port).into();
+    ask_until("the Service", addr, |answer| answer == Some("a")).await;
+    eventually("the status", || world.is_served("web")).await;
+    running.stop.cancel();
+    within(
+        "the beginning of the end",
+        running.handle.reached(Phase::Leaving),
+    )
+    .await;
+    let before = world.api.requests().len();
+    for (number, name) in [(1, "b"), (2, "c")] {
+        world.endpoints("web", &[port], &pods[number..=number]);
+        ask_until(name, addr, |answer| answer == Some(name)).await;
+    }
+    // It no longer writes.
+    let requests = world.api.requests();
+    let mut requests = requests[before..].iter();
+    assert!(requests.all(|request| request.method == "GET"));
 }
 
 #[tokio::test]

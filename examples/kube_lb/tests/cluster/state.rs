@@ -1,11 +1,12 @@
 //! A start without API servers, from the state file.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use kube_lb::config::Config;
 use serde_json::{Value, json};
-use test_support::deadline::{eventually, within};
+use test_support::deadline::{eventually, poll_until, within};
 
 use crate::several::TwoClusters;
 use crate::support::{Running, World, ask, ask_until, free_port, pods};
@@ -215,6 +216,41 @@ async fn gateways_are_served_from_the_file_as_well() {
     let backend = pods([127, 4, 103], &["b"]).await;
     world.backend("web", &backend);
     ask_until("the new pod", addr, |answer| answer == Some("b")).await;
+    second.end().await;
+}
+
+#[tokio::test]
+async fn backends_begin_with_the_failures_of_the_process_before() {
+    let mut world = World::start(106).await;
+    let port = free_port().await;
+    let mut endpoints = pods([127, 2, 106], &["a"]).await;
+    let dead = SocketAddr::from(([127, 2, 106, 9], endpoints[0].port()));
+    endpoints.push(dead);
+    world.serve("web", &[port], &endpoints);
+    let (more, path) = state(&world);
+    let first = world.run(&more).await;
+    let addr = (world.ip(1), port).into();
+    ask_until("the pod", addr, |answer| answer == Some("a")).await;
+    // Until a client was sent to the dead one first.
+    poll_until("a failure in the file", || async {
+        ask(addr).await;
+        let faults = content(&path)?["faults"].to_string();
+        faults.contains(&dead.to_string()).then_some(())
+    })
+    .await;
+    eventually("the status in the file", || has_status(&path, "web")).await;
+    world.api.kill().await;
+    first.kill().await;
+    let second = world.run(&more).await;
+    // No client has connected to this process.
+    eventually("the failure", || {
+        let faults = second.handle.export_faults().to_json();
+        String::from_utf8(faults)
+            .unwrap()
+            .contains(&dead.to_string())
+    })
+    .await;
+    ask_until("the pod", addr, |answer| answer == Some("a")).await;
     second.end().await;
 }
 

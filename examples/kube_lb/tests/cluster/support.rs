@@ -10,6 +10,7 @@ use kube_lb::controller::Controller;
 use kube_lb::metrics::ControllerMetrics;
 use kube_lb::names::GLOBAL;
 use lb_discovery::kubernetes::Cluster;
+use lb_proxy::Handle;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use test_support::deadline::{poll_until, within};
@@ -207,6 +208,7 @@ pub(crate) struct Running {
     pub(crate) stop: CancellationToken,
     pub(crate) settings: mpsc::Sender<Config>,
     pub(crate) metrics: ControllerMetrics,
+    pub(crate) handle: Handle,
     task: JoinHandle<()>,
 }
 
@@ -216,6 +218,7 @@ impl Running {
         let controller = Controller::start(config, Box::new(connect)).await.unwrap();
         let settings = controller.settings();
         let metrics = controller.metrics().clone();
+        let handle = controller.handle().clone();
         let run = controller.run(stop.clone());
         let task = tokio::spawn(async move {
             run.await;
@@ -224,6 +227,7 @@ impl Running {
             stop,
             settings,
             metrics,
+            handle,
             task,
         }
     }

@@ -51,8 +51,10 @@ fn v6(i: u32) -> Ipv6Addr {
     Ipv6Addr::from((0x2001_0db8_u128 << 96) + u128::from(i))
 }
 
-/// A policy of [`Share::ByKey`] gives backends their shares also of keys that resemble each other: the addresses of one network,
-/// decimal numbers, names with a common prefix or suffix. Checks nothing for other policies.
+/// A policy of [`Share::ByKey`] gives backends their shares also of keys that resemble each other: the addresses of one
+/// network, decimal numbers, names with a common prefix or suffix.
+///
+/// Checks nothing for other policies.
 pub fn keys_that_are_alike_are_spread(policy: impl Fn() -> Arc<dyn Policy>, share: Share) {
     let Share::ByKey(tolerance) = share else {
         return;
@@ -67,9 +69,10 @@ pub fn keys_that_are_alike_are_spread(policy: impl Fn() -> Arc<dyn Policy>, shar
     }
 }
 
-/// Replicas that a policy of [`Share::ByKey`] balances with send a key to the same backend, although their sources list the
-/// backends in different orders, and also while some are not eligible. Checks nothing for other policies, and for those that
-/// follow the order of the list.
+/// Replicas that a policy of [`Share::ByKey`] balances with send a key to the same backend, although their sources list
+/// the backends in different orders, and also while some are not eligible.
+///
+/// Checks nothing for other policies, and for those that follow the order of the list.
 pub fn replicas_agree_in_any_order(
     policy: impl Fn() -> Arc<dyn Policy>,
     share: Share,

@@ -25,7 +25,9 @@ pub fn load_is_seen(policy: impl Fn() -> Arc<dyn Policy>, load: Load) {
 }
 
 /// Picks among 1 to 10 000 backends ask no more questions than `cost` allows, and no more than the limit for any state
-/// when a single backend is eligible. (Every other property checks that limit too.)
+/// when a single backend is eligible.
+///
+/// (Every other property checks that limit too.)
 pub fn work_is_bounded(policy: impl Fn() -> Arc<dyn Policy>, cost: Cost) {
     for n in [1, 2, 10, 32, 100, 10_000] {
         let mut rig = Rig::new(policy(), &weighted(&vec![1; n]));
@@ -57,6 +59,7 @@ pub fn work_is_bounded(policy: impl Fn() -> Arc<dyn Policy>, cost: Cost) {
 }
 
 /// Picks, reports and releases do not allocate or free, neither while all backends are eligible nor while some are not.
+///
 /// `allocations` runs its argument and returns how often that allocated or freed, as the allocator of your test counts.
 pub fn picks_allocate_nothing(
     policy: impl Fn() -> Arc<dyn Policy>,

@@ -70,12 +70,13 @@ use crate::sources::polled::source::Polled;
 ///
 /// ```no_run
 /// use std::sync::Arc;
-/// use lb_discovery::{Dns, Driver, DriverConfig, Resolver};
+/// use lb_discovery::{Dns, Driver, DriverConfig, Resolver, Source};
 ///
 /// let resolver = Resolver::try_system()?;
 /// let node = Dns::try_new(resolver.clone(), "node1.example.com", 446)?;
 /// let echo = Dns::try_service(resolver, "_tcp-echo._tcp.example.com")?;
-/// let (driver, handle) = Driver::new(vec![Arc::new(node), Arc::new(echo)], DriverConfig::new());
+/// let sources: Vec<Arc<dyn Source>> = vec![Arc::new(node), Arc::new(echo)];
+/// let (driver, handle) = Driver::new(sources, DriverConfig::new());
 /// # drop((driver, handle));
 /// # Ok::<(), lb_discovery::DiscoveryError>(())
 /// ```

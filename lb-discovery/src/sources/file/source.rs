@@ -63,7 +63,7 @@ pub struct File {
 }
 
 impl File {
-    /// The maximum size of a file, in bytes. A larger file is an error.
+    /// The maximum size of a file, in bytes: 16 MiB. A larger file is an error.
     pub const MAX_SIZE: u64 = MAX_SIZE;
 
     /// Follows the file at `path`: JSON if its name ends in `.json`, otherwise YAML. Reads nothing yet.

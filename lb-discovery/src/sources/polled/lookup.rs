@@ -18,6 +18,8 @@ use crate::error::DiscoveryError;
 /// use lb_core::Snapshot;
 /// use lb_discovery::{DiscoveryError, Lookup, Polled, Resolved};
 ///
+/// type BoxError = Box<dyn std::error::Error + Send + Sync>;
+///
 /// /// The backends that a program of the host prints, one a line.
 /// #[derive(Debug)]
 /// struct Inventory;
@@ -32,14 +34,15 @@ use crate::error::DiscoveryError;
 /// #         async fn printed() -> Result<String, std::io::Error> {
 /// #             Ok("10.0.0.1:446\n10.0.0.2:446\n".to_owned())
 /// #         }
-///         let failed = |error: Box<dyn std::error::Error + Send + Sync>| DiscoveryError::Unavailable {
+///         let failed = |error: BoxError| DiscoveryError::Unavailable {
 ///             what: "inventory".into(),
 ///             problem: error.to_string().into(),
 ///             source: Some(error),
 ///         };
 ///         let text = printed().await.map_err(|error| failed(error.into()))?;
 ///         let lines = text.lines().map(str::to_owned);
-///         let backends = Snapshot::try_from_backends(lines).map_err(|error| failed(error.into()))?;
+///         let backends = Snapshot::try_from_backends(lines);
+///         let backends = backends.map_err(|error| failed(error.into()))?;
 ///         Ok(Resolved::new(backends, None))
 ///     }
 /// }

@@ -50,8 +50,9 @@ pub struct SystemDns {
 }
 
 impl SystemDns {
-    /// The maximum number of addresses of one name. More are dropped, the highest first, and a warning (`Too many
-    /// addresses`) is logged.
+    /// The maximum number of addresses of one name: 1024.
+    ///
+    /// More are dropped, the highest first, and a warning (`Too many addresses`) is logged.
     pub const MAX_ADDRESSES: usize = MAX_ADDRESSES;
 
     /// Follows the addresses of `name`, which is a host name or an IP address; backends get `port`. A name that ends

@@ -23,8 +23,10 @@ use crate::net::unix::SocketFile;
 /// How long the server waits after an error of the system before it tries again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A running admin server. Dropping it closes its socket; connections that it has, and those in the kernel's queue, get the answer
-/// to one request, if that comes within a second.
+/// A running admin server.
+///
+/// Dropping it closes its socket; connections that it has, and those in the kernel's queue, get the answer to one
+/// request, if that comes within a second.
 #[derive(Debug)]
 pub struct AdminServer {
     endpoint: Endpoint,

@@ -319,6 +319,34 @@ fn a_port_without_any_route_refuses_at_once_and_does_not_wait_for_a_name() {
 }
 
 #[test]
+fn names_that_no_client_may_send_get_nothing() {
+    // They would be patterns of other names in the table of the proxy, or be refused by it with the whole port.
+    let outcome = world(
+        &[("s", None), ("wrong", Some("a.*"))],
+        &[
+            ("hostile", "s", &["", "a.*", ".test", "b..test", "*"]),
+            ("some", "s", &["b..test", "x.test"]),
+        ],
+    )
+    .outcome();
+    assert_eq!(
+        outcome.tls("hostile", "Accepted"),
+        "False NoMatchingListenerHostname"
+    );
+    assert_eq!(outcome.tls("some", "Accepted"), "True Accepted");
+    assert_eq!(
+        outcome.listens("192.0.2.1:443"),
+        Some("x.test -> default/some:443 of routes; other names are refused")
+    );
+    let status = outcome.status("gateways", "gw");
+    let listeners = status["listeners"].as_array().unwrap();
+    let wrong = listeners
+        .iter()
+        .find(|listener| listener["name"] == "wrong");
+    assert_eq!(said(wrong.unwrap(), "Accepted"), "False Invalid");
+}
+
+#[test]
 fn weights_and_refusals_are_those_of_tcp_routes() {
     let mut world = world(&[("s", None)], &[]);
     world.service("web", &[443]);

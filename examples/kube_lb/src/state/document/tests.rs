@@ -67,11 +67,38 @@ fn saved() -> SavedClusters {
     }
 }
 
+fn faults() -> SavedState {
+    let document = json!({"version": 1, "saved_ms": 2_000_000, "upstreams": [{"name": "n/a:80", "sources": [],
+        "backends": [{"addr": "10.0.0.1:8080", "instance": "u", "failures_in_row": 2,
+            "failures": {"count": 1, "since_ms": -5, "renewed": false}}]}]});
+    let json = serde_json::to_vec(&document).unwrap();
+    SavedState::from_json(&json, at(2_000_000)).unwrap()
+}
+
+#[test]
+fn faults_that_cannot_be_read_do_no_harm_to_the_objects() {
+    let json = saved().to_json(&faults(), at(2_000_000)).unwrap();
+    let mut document: Value = serde_json::from_slice(&json).unwrap();
+    for wrong in [json!(null), json!([1]), json!({"version": 2})] {
+        document["faults"] = wrong;
+        let json = serde_json::to_vec(&document).unwrap();
+        let read = RestoredState::from_json(&json, at(2_000_000)).unwrap();
+        assert_eq!(read.clusters, saved());
+        assert!(read.faults.is_none());
+    }
+    // A file of an earlier build has none.
+    document.as_object_mut().unwrap().remove("faults");
+    let json = serde_json::to_vec(&document).unwrap();
+    assert!(RestoredState::from_json(&json, at(2_000_000)).is_ok());
+}
+
 #[test]
 fn every_kind_is_read_as_it_was_written() {
     let saved = saved();
-    let json = saved.to_json(at(2_000_000)).unwrap();
-    let mut read = SavedClusters::from_json(&json, at(2_000_000)).unwrap();
+    let json = saved.to_json(&faults(), at(2_000_000)).unwrap();
+    let read = RestoredState::from_json(&json, at(2_000_000)).unwrap();
+    assert_eq!(read.faults.unwrap().to_json(), faults().to_json());
+    let mut read = read.clusters;
     assert_eq!(read, saved);
     assert!(read.take("east").is_none());
     assert_eq!(read.take("west").unwrap().as_of, at(1_000_007));
@@ -80,28 +107,28 @@ fn every_kind_is_read_as_it_was_written() {
 
 #[test]
 fn what_is_cut_off_from_the_future_or_of_another_version_is_refused() {
-    let json = saved().to_json(at(2_000_000)).unwrap();
+    let json = saved().to_json(&faults(), at(2_000_000)).unwrap();
     for length in 0..json.len() {
-        let error = SavedClusters::from_json(&json[..length], at(2_000_000)).unwrap_err();
+        let error = RestoredState::from_json(&json[..length], at(2_000_000)).unwrap_err();
         assert!(
             matches!(error, SavedStateError::Malformed { .. }),
             "{length}: {error}"
         );
     }
-    let early = |before: u64| SavedClusters::from_json(&json, at(2_000_000 - before));
+    let early = |before: u64| RestoredState::from_json(&json, at(2_000_000 - before));
     assert!(early(60_000).is_ok());
     assert!(matches!(early(60_001), Err(SavedStateError::Future { .. })));
     let text = String::from_utf8(json).unwrap();
     let newer = text.replacen("\"version\":1", "\"version\":2", 1);
-    let error = SavedClusters::from_json(newer.as_bytes(), at(2_000_000)).unwrap_err();
+    let error = RestoredState::from_json(newer.as_bytes(), at(2_000_000)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "it has version 2, and this program reads version 1"
     );
     // Fields that a later build adds do no harm.
     let more = text.replacen("\"clusters\"", "\"new\":[{}],\"clusters\"", 1);
-    assert!(SavedClusters::from_json(more.as_bytes(), at(2_000_000)).is_ok());
+    assert!(RestoredState::from_json(more.as_bytes(), at(2_000_000)).is_ok());
     for content in ["", "0", "{}", "[]", "\u{0}", "{\"version\":1}"] {
-        assert!(SavedClusters::from_json(content.as_bytes(), at(2_000_000)).is_err());
+        assert!(RestoredState::from_json(content.as_bytes(), at(2_000_000)).is_err());
     }
 }

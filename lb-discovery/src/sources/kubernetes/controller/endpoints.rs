@@ -203,8 +203,10 @@ pub fn pods<'a>(
     snapshot::snapshot(slices, &service.0, &port.name, families)
 }
 
-/// Computes the set of the nodes at the node port of the port `port` of `service`. A node has its internal address. The slices
-/// count if the Service [is local](ServiceOutline::is_local): then a node has the number of its pods as weight.
+/// Computes the set of the nodes at the node port of the port `port` of `service`.
+///
+/// A node has its internal address. The slices count if the Service [is local](ServiceOutline::is_local): then a node
+/// has the number of its pods as weight.
 ///
 /// # Errors
 ///
