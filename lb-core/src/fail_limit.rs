@@ -37,6 +37,7 @@ impl FailLimit {
     ///
     /// let backend: Backend = "10.0.0.1:446".parse()?;
     /// let backend = backend.fail_limit(FailLimit::after(3, Duration::from_secs(30)));
+    /// assert_eq!(backend.fail_limit.map(|limit| limit.max_fails.get()), Some(3));
     /// # Ok::<(), lb_core::BackendParseError>(())
     /// ```
     pub const fn after(max_fails: u32, fail_timeout: Duration) -> Option<Self> {

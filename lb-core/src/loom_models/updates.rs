@@ -5,6 +5,8 @@ use loom::sync::atomic::{
     Ordering::{Acquire, Release},
 };
 
+use std::num::NonZeroU32;
+
 use super::*;
 use crate::FailLimit;
 
