@@ -80,7 +80,7 @@ fn mistakes_of_a_file_are_named_with_their_place() {
         (
             "clients: {}",
             "clients: { capacity: 0 }",
-            "nonzero usize",
+            "expected a number above 0",
             "line 6 column",
         ),
         (
