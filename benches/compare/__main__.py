@@ -11,6 +11,7 @@ work does to the machine from one minute to the next cancels out. Printed are th
 |---|---|---|
 | rate | 64 clients: connect, 64 bytes, their echo, close | CPU of a connection, connections a second, p50, p99 |
 | rr | 64 bytes and their echo over 64 open connections | CPU of a round trip, round trips a second, p50, p99 |
+| calls | rate and rr under strace(1) | system calls of a connection and of a round trip |
 | down, up | 8 connections, the backend or the client sends | CPU of a gigabyte, gigabytes a second |
 | idle | --idle sessions, each with one byte before | memory of a session (PSS) |
 | beside | rate without and with --beside idle sessions | the ratio of the CPU of a connection |

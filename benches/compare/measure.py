@@ -9,7 +9,7 @@ import processes
 from proxies import SOURCES, Job
 from processes import descriptor_limit, output, processor_time, reporting, running
 
-TESTS = ("rate", "rr", "down", "up", "idle", "beside", "workers", "ports", "ports2")
+TESTS = ("rate", "rr", "calls", "down", "up", "idle", "beside", "workers", "ports", "ports2")
 
 # The load ends by itself; this is for one that hangs.
 PATIENCE = 20
@@ -84,7 +84,9 @@ def measure(case, setup, proxy, addrs):
     with started(case, setup, proxy, addrs, 1, setup.proxy_cpus) as (process, listen):
         if process is None:
             return
-        if case.name == "idle":
+        if case.name == "calls":
+            yield from calls(setup, process, listen)
+        elif case.name == "idle":
             yield idle(case, setup, process, listen)
         elif case.name == "beside":
             yield beside(case, setup, process, listen)
@@ -101,14 +103,25 @@ def requests(words, setup, process, listen):
     before = processor_time(process.pid)
     result = output([setup.load, *words, "--to", listen, "--seconds", setup.seconds], setup.load_cpus, setup.seconds + PATIENCE)
     used = [after - earlier for after, earlier in zip(processor_time(process.pid), before)]
-    # The warm-up is not counted, but costs as much.
-    count = result.get("per_s", 0) * setup.seconds
+    count = result.get("total", 0)
     figures = {name: result.get(name) for name in ("per_s", "p50_us", "p99_us", "errors")}
     if count:
         figures |= dict(zip(("cpu_us", "user_us", "system_us"), split(used, 1e6 / count)))
         figures["per_core_s"] = round(1e6 / figures["cpu_us"])
         figures["busy"] = round(used[0] / setup.seconds, 3)
     return figures
+
+
+def calls(setup, process, listen):
+    """System calls of a connection and of a round trip, under load. strace(1) slows the proxy, so times would say nothing."""
+    for test, words in (("calls rate", ["rate"]), ("calls rr", ["rr"])):
+        with processes.counted_calls(process.pid) as counts:
+            command = [setup.load, *words, "--to", listen, "--seconds", setup.seconds]
+            result = output(command, setup.load_cpus, setup.seconds + PATIENCE)
+        total = result.get("total", 0)
+        if total:
+            each = {name: round(count / total, 2) for name, count in counts.items() if count / total >= 0.005}
+            yield {"test": test, **each}
 
 
 def split(used, factor):

@@ -129,6 +129,30 @@ def thread_times(pid):
     return times
 
 
+@contextlib.contextmanager
+def counted_calls(pid):
+    """Counts the system calls of a process and its descendants during the block: yields what is filled at its end. Empty without
+    strace(1)."""
+    counts = {}
+    if not shutil.which("strace"):
+        print("# strace: not installed", flush=True)
+        yield counts
+        return
+    with directory() as scratch:
+        file = scratch / "counts"
+        processes = [word for one in tree(pid) for word in ("-p", str(one))]
+        with running(["strace", "-f", "-c", "-o", file, *processes], os.sched_getaffinity(0), stderr=subprocess.PIPE) as tracer:
+            # It says so once it has attached.
+            tracer.stderr.readline()
+            yield counts
+            tracer.send_signal(signal.SIGINT)
+            tracer.communicate(timeout=10)
+        # Share, seconds, microseconds a call, calls, errors if there are some, name.
+        for words in map(str.split, file.read_text().splitlines()):
+            if len(words) >= 5 and words[3].isdigit():
+                counts["all" if words[-1] == "total" else words[-1]] = int(words[3])
+
+
 def memory(pid):
     """KiB of a process and its descendants: private memory, and their share of what they share."""
     total = 0

@@ -4,7 +4,9 @@ import collections
 import statistics
 
 # Figures of which the ratio to a peer says something.
-COMPARED = ("cpu_us", "user_us", "per_s", "per_core_s", "p50_us", "p99_us", "cpu_s_gb", "gb_s", "kib_session", "beside_ratio", "scaling")
+COMPARED = ("cpu_us", "user_us", "per_s", "per_core_s", "p50_us", "p99_us", "cpu_s_gb", "gb_s", "kib_session", "beside_ratio", "scaling", "all")
+
+WIDEST = 12
 
 
 def summarize(runs):
@@ -44,7 +46,8 @@ def table(result):
         rows = [[test, *names]]
         for proxy, figures in by_proxy.items():
             rows.append([proxy, *(text(figures.get(name)) for name in names)])
-        lines += ["", *columns(rows)]
+        # A column for each proxy, where the figures would not fit beside each other.
+        lines += ["", *columns(rows if len(names) <= WIDEST else list(zip(*rows)))]
         ratios = result["ratios"].get(test)
         if ratios:
             names = list(dict.fromkeys(name for figures in ratios.values() for name in figures))

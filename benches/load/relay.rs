@@ -21,6 +21,9 @@ const BACKEND: usize = 1;
 struct Session {
     sides: [Side; 2],
     is_connected: bool,
+    /// Whether the client acted before the backend was connected.
+    has_early: bool,
+    has_early_end: bool,
 }
 
 struct Side {
@@ -75,6 +78,8 @@ fn begin(
     entry.insert(Session {
         sides,
         is_connected: false,
+        has_early: false,
+        has_early_end: false,
     });
     Ok(())
 }
@@ -89,22 +94,26 @@ impl Session {
         flags: Flags,
         buffer: &mut [u8],
     ) -> io::Result<bool> {
-        let begins = side == BACKEND && !self.is_connected;
-        if begins && flags.contains(Flags::OUT) {
+        let ends = flags.intersects(Flags::RDHUP | Flags::HUP | Flags::ERR);
+        let connects = side == BACKEND && !self.is_connected && flags.contains(Flags::OUT);
+        if connects {
             self.is_connected = true;
         }
         if !self.is_connected {
-            return Ok(side == CLIENT || !flags.intersects(Flags::ERR | Flags::HUP));
+            self.has_early |= side == CLIENT;
+            self.has_early_end |= side == CLIENT && ends;
+            return Ok(side == CLIENT || !ends);
+        }
+        // What the client sent before, and perhaps its end.
+        let is_early = connects && self.has_early;
+        if (is_early || flags.contains(Flags::OUT) && !self.sides[side].held.is_empty())
+            && !self.pump(poller, number, side, self.has_early_end, buffer)?
+        {
+            return Ok(false);
         }
         // An end may be behind the bytes.
-        let to_end = begins || flags.intersects(Flags::RDHUP | Flags::HUP | Flags::ERR);
-        let mut moves_to = |to: usize| self.pump(poller, number, to, to_end, buffer);
-        // What this side can take now, and what it has sent.
-        let takes = !flags.contains(Flags::OUT) || moves_to(side)?;
-        Ok(
-            takes
-                && (!flags.intersects(Flags::IN | Flags::HUP | Flags::ERR) || moves_to(1 - side)?),
-        )
+        Ok(!(ends || flags.contains(Flags::IN))
+            || self.pump(poller, number, 1 - side, ends, buffer)?)
     }
 
     /// Moves bytes to the side `to`. Returns false at an end. Unless it reads `to_end`, a short read has emptied the socket.

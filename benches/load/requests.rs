@@ -31,6 +31,8 @@ struct Clients {
     poller: Poller,
     warm: Instant,
     times: Vec<Duration>,
+    /// With the warm-up.
+    total: u64,
     errors: u64,
 }
 
@@ -73,6 +75,7 @@ fn run(
         poller: Poller::new()?,
         warm: begin + WARM_UP,
         times: Vec::new(),
+        total: 0,
         errors: 0,
     };
     for _ in 0..load.clients {
@@ -115,6 +118,7 @@ impl Clients {
     }
 
     fn note(&mut self, key: usize, now: Instant) {
+        self.total += 1;
         if now > self.warm {
             self.times.push(now - self.open[key].begin);
         }
@@ -163,9 +167,9 @@ impl Clients {
             let time = self.times.get(at).copied().unwrap_or_default();
             time.as_secs_f64() * 1e6
         };
-        let (count, errors) = (self.times.len(), self.errors);
+        let (count, total, errors) = (self.times.len(), self.total, self.errors);
         println!(
-            "{{\"per_s\":{:.0},\"p50_us\":{:.0},\"p99_us\":{:.0},\"errors\":{errors},\"count\":{count},\"seconds\":{length:.3}}}",
+            "{{\"per_s\":{:.0},\"p50_us\":{:.0},\"p99_us\":{:.0},\"errors\":{errors},\"total\":{total},\"seconds\":{length:.3}}}",
             count as f64 / length,
             quantile(0.5),
             quantile(0.99),

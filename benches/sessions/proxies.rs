@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -23,8 +23,11 @@ use super::tools::Tool;
 pub(super) enum ProxyKind {
     /// lb-proxy in a process of this bench.
     Own,
+    /// The bare loop of `load`.
+    Bare,
     /// A binary that reads nginx's language, and the options that keep it in one process in the foreground.
     Nginx(PathBuf, &'static str),
+    Haproxy(PathBuf),
 }
 
 /// A proxy that runs. It is killed when this is dropped.
@@ -36,11 +39,13 @@ pub(super) struct Proxy {
 
 impl ProxyKind {
     pub(super) fn all() -> Vec<Self> {
-        let binary = |name| std::env::var_os(name).map(PathBuf::from);
-        let like = binary("LB_BENCH_NGINX_LIKE").map(|path| Self::Nginx(path, ""));
-        let peer = binary("LB_BENCH_NGINX")
-            .map(|path| Self::Nginx(path, "daemon off; master_process off;"));
-        [Some(Self::Own), like, peer]
+        let set = |name| std::env::var_os(name).map(PathBuf::from);
+        let nginx = set("LB_BENCH_NGINX").or_else(|| installed("nginx"));
+        let haproxy = set("LB_BENCH_HAPROXY").or_else(|| installed("haproxy"));
+        let like = set("LB_BENCH_NGINX_LIKE").map(|path| Self::Nginx(path, ""));
+        let nginx = nginx.map(|path| Self::Nginx(path, "daemon off; master_process off;"));
+        let haproxy = haproxy.map(Self::Haproxy);
+        [Some(Self::Own), like, nginx, haproxy, Some(Self::Bare)]
             .into_iter()
             .flatten()
             .collect()
@@ -49,7 +54,11 @@ impl ProxyKind {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Own => "lb-proxy".to_owned(),
-            Self::Nginx(path, _) => path.display().to_string(),
+            Self::Bare => "bare loop".to_owned(),
+            Self::Nginx(path, _) | Self::Haproxy(path) => {
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                name.display().to_string()
+            }
         }
     }
 
@@ -67,10 +76,31 @@ impl ProxyKind {
                 let own = std::env::current_exe()?.into();
                 vec![own, "--serve".into(), addr, backend]
             }
+            Self::Bare => {
+                let [addr, backend] = [addr, backend].map(|addr| addr.to_string().into());
+                let load = env!("CARGO_BIN_EXE_lb_load").into();
+                let (listen, to) = ("--listen".into(), "--to".into());
+                vec![load, "relay".into(), listen, addr, to, backend]
+            }
+            Self::Haproxy(path) => {
+                let conf = format!("{dir}/haproxy.cfg");
+                let text = format!(
+                    "global\n nbthread 1\n maxconn 1000\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n\
+                     listen proxy\n bind {addr}\n server backend {backend}\n"
+                );
+                fs::write(&conf, text)?;
+                vec![path.into(), "-db".into(), "-f".into(), conf.into()]
+            }
             Self::Nginx(path, options) => {
                 let conf = format!("{dir}/nginx.conf");
+                // Debian's has the module as a file.
+                let module = Path::new("/usr/lib/nginx/modules/ngx_stream_module.so");
+                let module = match options.is_empty() || !module.exists() {
+                    true => String::new(),
+                    false => format!("load_module {};", module.display()),
+                };
                 let text = format!(
-                    "{options} worker_processes 1; pid {dir}/pid; error_log {dir}/error.log crit;\nevents {{}}\n\
+                    "{module} {options} worker_processes 1; pid {dir}/pid; error_log {dir}/error.log crit;\nevents {{}}\n\
                      stream {{ server {{ listen {addr}; proxy_pass {backend}; }} }}\n"
                 );
                 fs::write(&conf, text)?;
@@ -105,11 +135,17 @@ impl Proxy {
 
     /// Ends it, and returns what the tool has written.
     pub(super) fn end(mut self, tool: &Tool) -> Outcome<String> {
-        kill(
-            Pid::from_raw(self.child.id().cast_signed()),
-            Signal::SIGTERM,
-        )?;
-        self.child.wait()?;
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        // nginx in one process loses a signal that arrives before it waits for events.
+        while self.child.try_wait()?.is_none() {
+            kill(pid, Signal::SIGTERM)?;
+            for _ in 0..100 {
+                if self.child.try_wait()?.is_some() {
+                    break;
+                }
+                sleep(Duration::from_millis(10));
+            }
+        }
         // strace(1) writes after the end.
         for _ in 0..1000 {
             let text = fs::read_to_string(self.dir.path().join("counts")).unwrap_or_default();
@@ -128,6 +164,13 @@ impl Drop for Proxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn installed(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    // Debian's are not on every user's path.
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    dirs.map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
 /// Serves until SIGTERM.

@@ -64,6 +64,7 @@
 //! - `schema` (off): JSON schemas of the settings, through schemars.
 //! - `test-util` (off): the contract of a policy as a test suite, `test_util`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings))))]
 
 mod backend;
@@ -131,3 +132,8 @@ pub use tiers::tier::{BackendIndex, Tier};
 pub use tiers::zone::ZonePreference;
 pub use time::{TimeOffset, Timestamp};
 pub use updater::Updater;
+
+/// The README's example has to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

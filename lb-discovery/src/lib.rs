@@ -58,6 +58,10 @@
     feature = "kubernetes",
     doc = "| [`kubernetes`] | the pods of a Service, nodes at a node port, pods on ports of their nodes | the last set stays while the API does not answer; backends that the API withdraws leave, with the reason as an error |"
 )]
+#![cfg_attr(
+    feature = "system-dns",
+    doc = "| [`SystemDns`] | the addresses of a host name by the system's resolver, at an interval | the last set stays, also if the name does not exist |"
+)]
 //! | [`Polled`] | those of any [`Lookup`], repeated | decided by the error of the lookup |
 //!
 //! | combinator | result |
@@ -90,7 +94,9 @@
 //!   the API: it depends on k8s-openapi with the feature of the oldest server that it supports, such as `v1_33`.
 //! - `schema` (off): JSON schemas of the settings, through schemars.
 //! - `serde` (off): sources and the settings of a driver can be read from files and written, `settings`.
+//! - `system-dns` (off): `SystemDns`, host names by the system's resolver: no dependency, and no times to live.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings))))]
 
 mod caught;
@@ -99,6 +105,8 @@ mod driver;
 mod error;
 #[cfg(any(feature = "file", feature = "kubernetes"))]
 mod file_io;
+#[cfg(any(feature = "dns", feature = "system-dns"))]
+mod host_rules;
 #[cfg(any(feature = "dns", feature = "kubernetes"))]
 mod ip_family;
 #[cfg(feature = "serde")]
@@ -133,4 +141,11 @@ pub use sources::polled::{
     source::Polled,
 };
 pub use sources::static_list::Static;
+#[cfg(feature = "system-dns")]
+pub use sources::system_dns::source::SystemDns;
 pub use timing::backoff::Backoff;
+
+/// The README's example has to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -164,7 +164,7 @@ macro_rules! forward_source {
         }
     };
 }
-#[cfg(any(feature = "dns", feature = "file"))]
+#[cfg(any(feature = "dns", feature = "file", feature = "system-dns"))]
 pub(crate) use forward_source;
 
 forward_source!([S: Source + ?Sized] Arc<S>, self => (**self));

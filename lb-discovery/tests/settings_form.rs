@@ -12,8 +12,11 @@ use lb_discovery::kubernetes::{
 use lb_discovery::settings::{
     ClusterSettings, DnsSettings, EndpointSlicesSettings, FileSettings, NodePortSettings, PodOwner,
     PodsSettings, ResolverSettings, ShiftedSettings, SourceBuilder, SourceSettings,
+    SystemDnsSettings,
 };
-use lb_discovery::{Dns, DriverConfig, File, FileFormat, OnEmpty, Resolver, Source, Static};
+use lb_discovery::{
+    Dns, DriverConfig, File, FileFormat, OnEmpty, Resolver, Source, Static, SystemDns,
+};
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -79,6 +82,13 @@ fn what_a_file_leaves_out_has_the_default_of_the_builders() {
     );
     let fixed = Snapshot::from_addrs(["10.0.0.1:446".parse().unwrap()]);
     same("{static: ['10.0.0.1:446']}", &Static::new(fixed));
+    same(
+        "{system_dns: {name: node1, port: 446}}",
+        &SystemDns::try_new("node1", 446).unwrap(),
+    );
+    let system_dns = SystemDnsSettings::new("node1", 446);
+    let text = "{name: node1, port: 446}";
+    assert_eq!(read::<SystemDnsSettings>(text), system_dns);
     round_trip(&ResolverSettings::default());
     round_trip(&ClusterSettings::default());
     let host = DnsSettings::host("node1", 446);
@@ -115,6 +125,14 @@ fn every_setting_reaches_its_source() {
             .jitter(Duration::ZERO)
             .min_ttl(Duration::from_secs(2))
             .max_ttl(Duration::from_secs(60)),
+    );
+    let system_dns = SystemDns::try_new("node1.example.com", 446).unwrap();
+    same(
+        "{system_dns: {name: node1.example.com, port: 446, interval: 20s, jitter: 0s, timeout: 5s}}",
+        &system_dns
+            .interval(Duration::from_secs(20))
+            .jitter(Duration::ZERO)
+            .timeout(Duration::from_secs(5)),
     );
     let file = File::with_format("nodes", FileFormat::Json);
     same(
@@ -197,6 +215,7 @@ fn mistakes_are_named_with_their_place() {
             "{dns: {name: a, resolver: {name_servers: [b]}}}",
             "\"b\" is no name server",
         ),
+        ("{system_dns: {name: a}}", "missing field"),
         ("{file: {}}", "missing field"),
         ("{file: {path: a, format: toml}}", "unknown variant `toml`"),
         ("{static: [a]}", "\"a\" is no IP address with a port"),

@@ -162,9 +162,11 @@
 //! - `saved-state` (off): [`reports::SavedState`] in a file.
 //! - `schema` (off): JSON schemas of the settings, through schemars.
 //! - `serde` (off): a proxy from a file of settings, `settings_file`.
+//! - `system-dns` (off): host names by the system's resolver, `lb_discovery::SystemDns`: no dependency, and no times to live.
 //! - `test-util` (off): constructors of what hooks observe, for unit tests of hooks.
 //! - `tower` (off): pools and connections as services, `tower`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings))))]
 
 mod access_events;
@@ -335,7 +337,7 @@ pub mod settings {
 // What an embedder needs besides, in the versions that fit.
 pub use {lb_core, lb_discovery};
 
-/// The README's example has to compile.
+/// The README's examples have to compile.
 #[cfg(all(doctest, feature = "dns"))]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

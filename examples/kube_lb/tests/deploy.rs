@@ -158,6 +158,13 @@ fn the_unit_fits_the_program_and_the_configuration_beside_it() {
     let file = config.ready_file.unwrap();
     let folder = Path::new("/run").join(&unit["RuntimeDirectory"]);
     assert_eq!(file.path.parent(), Some(&*folder));
+    // Whatever ends the process, the file is there and says so.
+    assert_eq!(unit["RuntimeDirectoryPreserve"], "yes");
+    let afterwards = format!("echo {} >{}", file.not_ready, file.path.display());
+    assert!(unit["ExecStopPost"].contains(&afterwards));
+    assert!(unit["ExecReload"].contains("kill -HUP"));
+    let state = Path::new("/var/lib").join(&unit["StateDirectory"]);
+    assert_eq!(config.state.unwrap().file.parent(), Some(&*state));
     let watchdog: u64 = unit["WatchdogSec"].parse().unwrap();
     assert!(Duration::from_secs(watchdog) > 3 * file.heartbeat);
     assert_eq!(unit["AmbientCapabilities"], "CAP_NET_BIND_SERVICE");
@@ -174,7 +181,7 @@ fn systemd_accepts_the_unit() {
     let text = read("deploy/outside/kube_lb.service")
         .replace("/usr/local/bin/kube_lb", env!("CARGO_BIN_EXE_kube_lb"))
         .replace("=kube_lb\n", "=root\n")
-        .replace("RuntimeDirectory=root", "RuntimeDirectory=kube_lb");
+        .replace("Directory=root", "Directory=kube_lb");
     fs::write(&path, text).unwrap();
     let verified = Command::new("systemd-analyze")
         .args(["verify", "--man=no", "--recursive-errors=no"])

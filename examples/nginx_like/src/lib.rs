@@ -38,3 +38,8 @@ mod version;
 mod withdrawal;
 
 pub use cli::main;
+
+/// The examples of the repository's README have to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

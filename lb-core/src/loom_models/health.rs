@@ -11,14 +11,20 @@ fn shares(balancer: &Balancer) -> [u32; 2] {
     [0, 1].map(|i| membership.tiers()[i].tier.health().share())
 }
 
+/// A backend of the first priority and one of the second, which gets what the first priority cannot take.
+fn two_priorities() -> (Updater, Arc<Balancer>) {
+    let (mut updater, balancer) = world(
+        First::new(),
+        [backend(1), backend(2).priority(Priority::new(1))],
+    );
+    updater.set_config(BalancerConfig::default().overprovisioning(100));
+    (updater, balancer)
+}
+
 #[test]
 fn a_change_while_tier_health_is_recomputed_is_not_lost() {
     explore(Some(3), || {
-        let (mut updater, balancer) = world(
-            First::new(),
-            [backend(1), backend(2).priority(Priority::new(1))],
-        );
-        updater.set_config(BalancerConfig::default().overprovisioning(100));
+        let (_updater, balancer) = two_priorities();
         let addr = backend(1).addr;
         let changes = run(&balancer, move |balancer| {
             balancer.set_health(addr, Health::Unhealthy, NOW);
@@ -35,11 +41,7 @@ fn a_change_while_tier_health_is_recomputed_is_not_lost() {
 #[test]
 fn a_second_change_while_tier_health_is_recomputed_is_not_lost() {
     explore(Some(3), || {
-        let (mut updater, balancer) = world(
-            First::new(),
-            [backend(1), backend(2).priority(Priority::new(1))],
-        );
-        updater.set_config(BalancerConfig::default().overprovisioning(100));
+        let (_updater, balancer) = two_priorities();
         let addr = backend(1).addr;
         let changes = run(&balancer, move |balancer| {
             balancer.set_health(addr, Health::Unhealthy, NOW);

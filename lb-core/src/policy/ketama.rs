@@ -102,11 +102,7 @@ impl Policy for Ketama {
     }
 
     fn settings(&self) -> Vec<(&'static str, String)> {
-        let max_points = ("max_points", self.max_points.to_string());
-        [max_points]
-            .into_iter()
-            .chain(self.factor.setting())
-            .collect()
+        self.factor.settings_with([("max_points", self.max_points)])
     }
 
     fn tracking(&self, _tier: &Tier) -> Tracking {

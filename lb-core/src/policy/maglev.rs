@@ -155,11 +155,7 @@ impl Policy for Maglev {
     }
 
     fn settings(&self) -> Vec<(&'static str, String)> {
-        let table_size = ("table_size", self.table_size.to_string());
-        [table_size]
-            .into_iter()
-            .chain(self.factor.setting())
-            .collect()
+        self.factor.settings_with([("table_size", self.table_size)])
     }
 
     fn tracking(&self, _tier: &Tier) -> Tracking {

@@ -61,7 +61,7 @@ impl Policy for Rendezvous {
     }
 
     fn settings(&self) -> Vec<(&'static str, String)> {
-        self.factor.setting().into_iter().collect()
+        self.factor.settings_with([])
     }
 
     fn tracking(&self, _tier: &Tier) -> Tracking {

@@ -175,9 +175,8 @@ impl Policy for RingHash {
     }
 
     fn settings(&self) -> Vec<(&'static str, String)> {
-        let sizes = [("min_size", self.min_size), ("max_size", self.max_size)];
-        let sizes = sizes.map(|(name, size)| (name, size.to_string()));
-        sizes.into_iter().chain(self.factor.setting()).collect()
+        self.factor
+            .settings_with([("min_size", self.min_size), ("max_size", self.max_size)])
     }
 
     fn tracking(&self, _tier: &Tier) -> Tracking {

@@ -24,6 +24,8 @@ mod dns;
 mod file;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+#[cfg(feature = "system-dns")]
+mod system_dns;
 
 use std::sync::Arc;
 
@@ -38,6 +40,8 @@ pub use kubernetes::{
     ClusterOrigin, ClusterSettings, EndpointSlicesSettings, NodePortSettings, PodOwner,
     PodsSettings,
 };
+#[cfg(feature = "system-dns")]
+pub use system_dns::SystemDnsSettings;
 
 #[cfg(feature = "kubernetes")]
 use crate::sources::kubernetes::Cluster;
@@ -72,6 +76,9 @@ pub enum SourceSettings {
     Shifted(ShiftedSettings),
     /// A list of backends: [`Static`].
     Static(Snapshot),
+    /// The addresses of a host name, by the system's resolver: [`SystemDns`](crate::SystemDns).
+    #[cfg(feature = "system-dns")]
+    SystemDns(SystemDnsSettings),
 }
 
 /// A source whose backends are used when those of higher tiers are not eligible.
@@ -139,6 +146,8 @@ impl SourceBuilder {
                 Arc::new(Merge::new().shifted_part(source, shifted.tiers))
             }
             SourceSettings::Static(backends) => Arc::new(Static::new(backends.clone())),
+            #[cfg(feature = "system-dns")]
+            SourceSettings::SystemDns(dns) => Arc::new(dns.build()?),
         })
     }
 

@@ -9,3 +9,5 @@ pub mod kubernetes;
 pub(crate) mod manual;
 pub(crate) mod polled;
 pub(crate) mod static_list;
+#[cfg(feature = "system-dns")]
+pub(crate) mod system_dns;

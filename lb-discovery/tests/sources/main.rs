@@ -9,5 +9,7 @@ mod identity;
 mod lists;
 mod merge;
 mod polled;
+#[cfg(feature = "system-dns")]
+mod system_dns;
 
 use test_support::deadline::{ms, secs};

@@ -4,12 +4,13 @@
 //! however it ends, and no program that replaces the readiness file changes the lock.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 
 /// The lock of a process, held or not.
 #[derive(Debug)]
@@ -51,10 +52,10 @@ impl OwnerLock {
         let Ok(file) = self.open() else {
             return Lock::Unknown;
         };
-        match file.try_lock() {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) if self.is_at_path(&file) => self.held = Some(file),
-            Ok(()) | Err(TryLockError::WouldBlock) => return Lock::Other,
-            Err(TryLockError::Error(_)) => return Lock::Unknown,
+            Ok(()) | Err(Errno::WOULDBLOCK) => return Lock::Other,
+            Err(_) => return Lock::Unknown,
         }
         Lock::Held
     }

@@ -1,5 +1,6 @@
 //! Reading, writing and resetting connections.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::deadline::within;
@@ -21,6 +23,34 @@ pub async fn ask(addr: SocketAddr) -> io::Result<String> {
     let mut answer = String::new();
     within("an answer", client.read_to_string(&mut answer)).await?;
     Ok(answer)
+}
+
+/// How many of `clients` got which answer, `refused` being a reset. `at_once` clients connect at a time.
+pub async fn answers(addr: SocketAddr, clients: usize, at_once: usize) -> BTreeMap<String, usize> {
+    let mut answers = BTreeMap::new();
+    let mut running = JoinSet::new();
+    for i in 0..clients + at_once {
+        if i >= at_once {
+            let answer: io::Result<String> = running.join_next().await.unwrap().unwrap();
+            let answer = match answer {
+                Ok(name) => name,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => "refused".into(),
+                Err(error) => panic!("{error}"),
+            };
+            *answers.entry(answer).or_default() += 1;
+        }
+        if i < clients {
+            running.spawn(ask(addr));
+        }
+    }
+    answers
+}
+
+/// What [`answers`] returns if each name answered so often.
+#[must_use]
+pub fn counts(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    let counts = expected.iter().map(|(name, n)| ((*name).to_owned(), *n));
+    counts.collect()
 }
 
 /// Reads to the end, which must be a clean one.

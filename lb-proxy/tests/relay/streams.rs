@@ -9,7 +9,7 @@ use lb_proxy::reports::{RelayEnd, RelayReport};
 use lb_proxy::settings::{Bandwidth, HalfClose};
 use lb_proxy::{Relay, Timeouts};
 use test_support::bytes::noise;
-use test_support::deadline::{ms, secs};
+use test_support::deadline::secs;
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
 };
@@ -180,7 +180,11 @@ async fn an_error_is_a_reset_of_its_side_behind_the_bytes_before_it() {
     // A peer that is gone cannot be written to.
     let (mut near, far, running) = around(Relay::new(), 64);
     drop(far);
-    tokio::time::sleep(ms(1)).await;
+    assert_eq!(
+        near.read(&mut [0]).await.unwrap(),
+        0,
+        "the relay sees its end"
+    );
     near.write_all(b"x").await.unwrap();
     assert_eq!(running.await.unwrap().end, RelayEnd::BackendReset);
 }

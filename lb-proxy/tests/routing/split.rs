@@ -1,7 +1,5 @@
 //! Splits by weight: exact shares, refusals in proportion, turns that go on over a reload.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,8 +11,7 @@ use test_support::log::Capture;
 use test_support::nodes::named;
 use test_support::proxy::{RunningProxy, reload, round_robin};
 use test_support::sockets::loopback;
-use test_support::streams::ask;
-use tokio::task::JoinSet;
+use test_support::streams::{answers, ask, counts};
 
 async fn pool(name: &'static str) -> (Upstream, SplitTarget) {
     let upstream = round_robin(name, named(name).await);
@@ -31,32 +28,6 @@ fn split_over(addr: SocketAddr, split: &Arc<Split>, default: &Upstream) -> Proxy
     let proxy = upstreams.fold(proxy, |proxy, upstream| proxy.upstream(&upstream));
     let route = move |_: &_| RouteAction::Split(Arc::clone(&split));
     proxy.listener(Listener::new(addr, default).route(route))
-}
-
-/// How many clients got which answer, `refused` being a reset. `at_once` clients connect at a time.
-async fn answers(addr: SocketAddr, clients: usize, at_once: usize) -> BTreeMap<String, usize> {
-    let mut answers = BTreeMap::new();
-    let mut running = JoinSet::new();
-    for i in 0..clients + at_once {
-        if i >= at_once {
-            let answer: io::Result<String> = running.join_next().await.unwrap().unwrap();
-            let answer = match answer {
-                Ok(name) => name,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => "refused".into(),
-                Err(error) => panic!("{error}"),
-            };
-            *answers.entry(answer).or_default() += 1;
-        }
-        if i < clients {
-            running.spawn(ask(addr));
-        }
-    }
-    answers
-}
-
-fn counts(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
-    let counts = expected.iter().map(|(name, n)| ((*name).to_owned(), *n));
-    counts.collect()
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ fn the_list_has_every_setting() {
          types, by the test `settings_form`.\n`settings.schema.json` says the same to editors, and `settings.example.yaml` is an \
          example.\n\n- Times have units: `150ms`, `10s`, `1h 30m`. Sizes are numbers of bytes, or have units: `64KiB`, `10MB`.\n- `false` \
          switches off what can be off.\n- A setting without a default has to be there.\n- The sources are those of a program with the features `dns`, \
-         `file` and `kubernetes`.\n",
+         `file`, `kubernetes` and `system-dns`.\n",
     );
     let schema = schema();
     let all = Definitions(&schema["$defs"]);

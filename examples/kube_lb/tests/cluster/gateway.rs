@@ -1,6 +1,5 @@
 //! Gateways, their routes and their policies: what clients see, and what the statuses say.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,13 +7,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use serde_json::{Value, json};
 use test_support::deadline::{eventually, within};
-use test_support::streams;
+use test_support::streams::{self, answers, counts};
 use test_support::tls::client_hello;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::{World, ask_until, free_port, pods, service};
+
+/// How many clients connect at a time.
+const AT_ONCE: usize = 10;
 
 const API: &str = "gateway.networking.k8s.io";
 
@@ -156,33 +158,6 @@ fn tcp(name: &str, port: u16) -> Value {
     json!({"name": name, "protocol": "TCP", "port": port})
 }
 
-/// How many clients got which answer, `refused` being a reset. Ten connect at a time.
-async fn answers(addr: SocketAddr, clients: usize) -> BTreeMap<String, usize> {
-    const AT_ONCE: usize = 10;
-    let mut answers = BTreeMap::new();
-    let mut running = JoinSet::new();
-    for i in 0..clients + AT_ONCE {
-        if i >= AT_ONCE {
-            let answer: io::Result<String> = running.join_next().await.unwrap().unwrap();
-            let answer = match answer {
-                Ok(name) => name,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => "refused".into(),
-                Err(error) => panic!("{error}"),
-            };
-            *answers.entry(answer).or_default() += 1;
-        }
-        if i < clients {
-            running.spawn(streams::ask(addr));
-        }
-    }
-    answers
-}
-
-fn counts(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
-    let counts = expected.iter().map(|(name, n)| ((*name).to_owned(), *n));
-    counts.collect()
-}
-
 #[tokio::test]
 async fn connections_are_divided_exactly_by_weight_and_refused_in_proportion() {
     let world = World::start(80).await;
@@ -221,7 +196,10 @@ async fn connections_are_divided_exactly_by_weight_and_refused_in_proportion() {
         answer == Some("a") || answer == Some("b")
     })
     .await;
-    assert_eq!(answers(addr, 500).await, counts(&[("a", 350), ("b", 150)]));
+    assert_eq!(
+        answers(addr, 500, AT_ONCE).await,
+        counts(&[("a", 350), ("b", 150)])
+    );
 
     // A Service that does not exist, one without pods, and one that works.
     world.tcp_route(
@@ -239,7 +217,7 @@ async fn connections_are_divided_exactly_by_weight_and_refused_in_proportion() {
         )
         .await;
     assert_eq!(
-        answers(addr, 200).await,
+        answers(addr, 200, AT_ONCE).await,
         counts(&[("a", 100), ("refused", 100)])
     );
 
@@ -256,7 +234,7 @@ async fn connections_are_divided_exactly_by_weight_and_refused_in_proportion() {
         .await;
     ask_until("the new Service", addr, |answer| answer == Some("here")).await;
     assert_eq!(
-        answers(addr, 200).await,
+        answers(addr, 200, AT_ONCE).await,
         counts(&[("a", 100), ("here", 60), ("refused", 40)])
     );
     running.end().await;
@@ -394,7 +372,7 @@ async fn no_connection_fails_while_the_pods_of_a_route_are_replaced_one_by_one()
     while let Some(client) = clients.join_next().await {
         client.unwrap();
     }
-    assert_eq!(answers(addr, 30).await, counts(&[("new", 30)]));
+    assert_eq!(answers(addr, 30, AT_ONCE).await, counts(&[("new", 30)]));
     running.end().await;
 }
 
@@ -644,7 +622,7 @@ async fn each_kind_of_unusable_backend_is_refused_in_proportion_to_its_weight() 
             .await;
         let addr = SocketAddr::new(ip, *port);
         ask_until("the route", addr, |answer| answer == Some("a")).await;
-        let seen = answers(addr, CLIENTS).await;
+        let seen = answers(addr, CLIENTS, AT_ONCE).await;
         let count = |answer: &str| seen.get(answer).copied().unwrap_or_default();
         assert_eq!(count("a") + count("refused"), CLIENTS, "{seen:?}");
         let chi = chi_square(&[(count("a"), expected[0]), (count("refused"), expected[1])]);

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use lb_proxy::Handle;
 use tokio::runtime;
-use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use super::files::access::FileAccess;
 use super::files::file_threads::FileThreads;
 use super::logs::logging::Logging;
 use super::reload::Reloader;
+use super::state_file::StateWrites;
 use super::task::Task;
 use super::upgrade::upgrader::{UpgradeContext, Upgrader};
 
@@ -27,8 +27,7 @@ pub(crate) struct ControlContext {
     pub(crate) files: Arc<FileAccess>,
     pub(crate) reloader: Reloader,
     pub(crate) upgrader: Upgrader,
-    /// Notified after each reload.
-    pub(crate) reloaded: Arc<Notify>,
+    pub(crate) state: StateWrites,
 }
 
 /// Sends tasks to the control thread.
@@ -170,7 +169,7 @@ impl Worker {
             files,
             reloader,
             upgrader,
-            reloaded,
+            state,
         }) = &mut self.context
         else {
             // The demonstration has no configuration and no log files.
@@ -189,10 +188,14 @@ impl Worker {
             Task::Reload => {
                 handle.resume();
                 reloader.reload(files, threads, handle, logging).await;
-                reloaded.notify_one();
+                drop(state.request());
             }
             Task::Reopen => logging.reopen(files, threads),
-            Task::Upgrade => upgrader.start(&context),
+            Task::Upgrade => {
+                // The new process begins with the file.
+                state.write().await;
+                upgrader.start(&context);
+            }
             Task::Pause => upgrader.pause(handle),
             Task::SuccessorReady => upgrader.successor_ready(&mut context),
             Task::SuccessorLeaves => upgrader.successor_leaves(&mut context),

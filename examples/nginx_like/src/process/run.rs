@@ -8,7 +8,6 @@ use lb_proxy::readiness_report::{ReadinessReporter, SharedReadyFile};
 use lb_proxy::settings::InheritableSockets;
 use lb_proxy::{Handle, Proxy, Server};
 use tokio::runtime::Builder;
-use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio::{select, spawn};
 use tracing::warn;
@@ -31,7 +30,7 @@ use super::metrics::LoadCounters;
 use super::metrics::collector::registry;
 use super::reload::Reloader;
 use super::signals::Signals;
-use super::state_file::{self, LAST_WRITE, StateSaver};
+use super::state_file::{self, LAST_WRITE, StateRequests, StateSaver, StateWrites};
 use super::upgrade::invocation::Invocation;
 use super::upgrade::neighbours::Neighbours;
 use super::upgrade::predecessor::Predecessor;
@@ -171,14 +170,17 @@ impl Prepared {
         };
         let ready_file = ready_file.map_err(StartError::ready_file(config))?;
         let ready_file = ready_file.another_serves(another_serves);
+        let mut outputs = Outputs {
+            ready_file,
+            ..Outputs::default()
+        };
         if let Some(state) = &config.state {
             state_file::restore(state, &self.proxy);
+            let (writes, requests) = StateWrites::channel();
+            outputs.state = Some((state.clone(), requests));
+            outputs.state_writes = writes;
         }
-        Ok(Outputs {
-            ready_file,
-            state: config.state.clone(),
-            reloaded: Arc::default(),
-        })
+        Ok(outputs)
     }
 
     /// Binds and serves, on the runtime of the main thread.
@@ -228,7 +230,7 @@ impl Prepared {
                 outputs.ready_file.clone(),
                 is_daemon,
             ),
-            reloaded: Arc::clone(&outputs.reloaded),
+            state: outputs.state_writes.clone(),
         };
         serve(
             server,
@@ -246,9 +248,8 @@ impl Prepared {
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
     ready_file: SharedReadyFile,
-    state: Option<StateConfig>,
-    /// Notified after each reload.
-    reloaded: Arc<Notify>,
+    state: Option<(StateConfig, StateRequests)>,
+    state_writes: StateWrites,
 }
 
 /// Serves until a signal ends it. Beside the process of an old binary, accepts when every upstream has backends.
@@ -265,17 +266,15 @@ pub(crate) async fn serve(
     let successor = context.as_ref().map(|context| context.upgrader.successor());
     let control = Control::new(context, handle.clone(), logging.clone());
     let Outputs {
-        ready_file,
-        state,
-        reloaded,
+        ready_file, state, ..
     } = outputs;
     let reporter =
         ReadinessReporter::new(handle.clone(), ready_file.clone(), predecessor.is_some());
     let reporting = spawn(reporter.run());
     let successor = successor.unwrap_or_default();
-    let saver = state.map(|state| {
+    let saver = state.map(|(state, requests)| {
         let (successor, ready_file) = (successor.clone(), ready_file.clone());
-        StateSaver::new(handle.clone(), &state, reloaded, successor, ready_file)
+        StateSaver::new(handle.clone(), &state, requests, successor, ready_file)
     });
     let saving = saver.map(|saver| spawn(saver.run()));
     let neighbours = Neighbours {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -10,14 +9,15 @@ use lb_proxy::readiness_report::SharedReadyFile;
 use lb_proxy::reports::{Phase, SavedState, SavedStateError};
 use lb_proxy::{Handle, Proxy};
 use tokio::select;
-use tokio::sync::{Notify, oneshot};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, error, info, warn};
 
 use super::upgrade::ready_successor::ReadySuccessor;
 use crate::config::state::StateConfig;
 
-/// How long the end of the process waits for the last write.
+/// How long the end of the process waits for the last write, and an upgrade for the one before it.
 pub(crate) const LAST_WRITE: Duration = Duration::from_secs(2);
 
 /// Lets `proxy` begin with the file, if it can be used. A file that cannot is no reason not to start.
@@ -51,7 +51,37 @@ fn reason(error: &SavedStateError) -> String {
     }
 }
 
-/// Writes what the server knows, again and again and when the shutdown begins.
+/// Asks the [`StateSaver`] for writes. Does nothing without one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StateWrites(Option<UnboundedSender<oneshot::Sender<()>>>);
+
+/// What [`StateWrites`] ask for.
+#[derive(Debug)]
+pub(crate) struct StateRequests(UnboundedReceiver<oneshot::Sender<()>>);
+
+impl StateWrites {
+    pub(crate) fn channel() -> (Self, StateRequests) {
+        let (sender, receiver) = unbounded_channel();
+        (Self(Some(sender)), StateRequests(receiver))
+    }
+
+    /// Asks for a write.
+    pub(crate) fn request(&self) -> oneshot::Receiver<()> {
+        let (done, written) = oneshot::channel();
+        if let Some(requests) = &self.0 {
+            // Fails after the last write.
+            let _ = requests.send(done);
+        }
+        written
+    }
+
+    /// Completes after a write that begins now, at the latest after [`LAST_WRITE`]: the file may hang.
+    pub(crate) async fn write(&self) {
+        let _ = timeout(LAST_WRITE, self.request()).await;
+    }
+}
+
+/// Writes what the server knows, again and again, when it is asked to and when the shutdown begins.
 ///
 /// Each write has a thread of its own, which ends with it: an idle thread slows the relay, and a file may hang. Nothing is written
 /// after the beginning of the shutdown, because a successor may write then; nothing while the process of a new binary serves, which
@@ -63,8 +93,7 @@ pub(crate) struct StateSaver {
     ready_file: SharedReadyFile,
     path: PathBuf,
     interval: Duration,
-    /// Notified after each reload.
-    reloaded: Arc<Notify>,
+    requests: StateRequests,
     /// Whether the last write failed, which is logged once.
     failed: bool,
 }
@@ -74,7 +103,7 @@ impl StateSaver {
     pub(crate) fn new(
         handle: Handle,
         config: &StateConfig,
-        reloaded: Arc<Notify>,
+        requests: StateRequests,
         successor: ReadySuccessor,
         ready_file: SharedReadyFile,
     ) -> Self {
@@ -84,7 +113,7 @@ impl StateSaver {
             ready_file,
             path: config.path.clone(),
             interval: config.interval,
-            reloaded,
+            requests,
             failed: false,
         }
     }
@@ -100,12 +129,15 @@ impl StateSaver {
         // The first tick is at once, and nothing is known then.
         ticks.tick().await;
         loop {
+            let mut asked = None;
             select! {
                 () = &mut leaving => break,
                 _ = ticks.tick() => {}
-                () = self.reloaded.notified() => {}
+                Some(done) = self.requests.0.recv() => asked = Some(done),
             }
             self.save().await;
+            // Its receiver waits for the write.
+            drop(asked);
         }
         self.save().await;
     }

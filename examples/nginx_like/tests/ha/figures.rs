@@ -15,6 +15,8 @@ static ALONE: Mutex<()> = Mutex::new(());
 pub(crate) struct Run {
     /// The longest time without a connection that was answered in time.
     pub(crate) gap: Duration,
+    /// How long after the fault the last connection started that was not answered in time.
+    pub(crate) last_failure: Duration,
     /// Connections that were refused.
     pub(crate) refused: usize,
     /// Connections that ended before their answer.
@@ -53,16 +55,16 @@ impl Run {
             refused,
             unanswered,
             slow: bad.len() - refused - unanswered,
+            last_failure: last_failure(attempts, since),
             ..Self::default()
         }
     }
+}
 
-    /// How long after `since` the last connection started that was not answered in time.
-    pub(crate) fn last_failure(attempts: &[Attempt], since: Instant) -> Duration {
-        let bad = attempts.iter().filter(|attempt| !attempt.is_good());
-        let last = bad.map(|attempt| attempt.started).max();
-        last.map_or(Duration::ZERO, |last| last.saturating_duration_since(since))
-    }
+fn last_failure(attempts: &[Attempt], since: Instant) -> Duration {
+    let bad = attempts.iter().filter(|attempt| !attempt.is_good());
+    let last = bad.map(|attempt| attempt.started).max();
+    last.map_or(Duration::ZERO, |last| last.saturating_duration_since(since))
 }
 
 /// Runs a fault as often as `LB_TEST_HA` says, or once, and prints a row: the shortest, the median and the longest time without a

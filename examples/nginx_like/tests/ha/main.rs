@@ -7,6 +7,7 @@
 #![cfg(target_os = "linux")]
 
 mod addresses;
+mod backends;
 mod balancer;
 mod bgp;
 mod bird;
@@ -17,6 +18,7 @@ mod echo;
 mod figures;
 mod keepalived;
 mod lan;
+mod observer;
 mod output;
 mod process;
 mod requirements;

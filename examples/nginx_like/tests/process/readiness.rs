@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use test_support::deadline::DEADLINE;
 use tokio::net::UnixDatagram;
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
@@ -259,12 +260,13 @@ async fn delay_until(path: &Path, content: &'static str) -> Duration {
     let path = path.to_owned();
     let since = Instant::now();
     let watch = move || {
-        while fs::read_to_string(&path).is_ok_and(|found| found != content) {
+        while !fs::read_to_string(&path).is_ok_and(|found| found == content) {
+            assert!(since.elapsed() < DEADLINE, "{content:?} took too long");
             std::hint::spin_loop();
         }
         since.elapsed()
     };
-    within(content, spawn_blocking(watch)).await.unwrap()
+    spawn_blocking(watch).await.unwrap()
 }
 
 /// The figures in the documents are printed here: `--nocapture`.

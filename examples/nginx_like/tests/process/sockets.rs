@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 pub(crate) use test_support::deadline::{eventually, within};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 
 use crate::proxy::NginxLike;
@@ -93,15 +94,17 @@ impl Reserved {
 
 /// A connection to an echo server.
 #[derive(Debug)]
-pub(crate) struct Conversation(BufReader<TcpStream>);
+pub(crate) struct Conversation<S = TcpStream>(BufReader<S>);
 
 impl Conversation {
     pub(crate) async fn open(addr: SocketAddr) -> io::Result<Self> {
         Ok(Self::over(TcpStream::connect(addr).await?))
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     /// Uses an open connection.
-    pub(crate) fn over(stream: TcpStream) -> Self {
+    pub(crate) fn over(stream: S) -> Self {
         Self(BufReader::new(stream))
     }
 
@@ -117,7 +120,7 @@ impl Conversation {
         Ok(node.to_owned())
     }
 
-    pub(crate) fn into_stream(self) -> TcpStream {
+    pub(crate) fn into_stream(self) -> S {
         self.0.into_inner()
     }
 }
@@ -125,6 +128,12 @@ impl Conversation {
 /// The node that answers a new connection.
 pub(crate) async fn ask(addr: SocketAddr) -> io::Result<String> {
     Conversation::open(addr).await?.say("hello").await
+}
+
+/// The node that answers a new connection to a unix domain socket.
+pub(crate) async fn ask_unix(path: &Path) -> io::Result<String> {
+    let stream = UnixStream::connect(path).await?;
+    Conversation::over(stream).say("hello").await
 }
 
 /// The nodes that answer `n` connections, one after another.

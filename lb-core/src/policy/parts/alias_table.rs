@@ -47,6 +47,9 @@ impl AliasTable {
         cx: &mut PickContext<'_>,
         except: Option<BackendIndex>,
     ) -> Option<BackendIndex> {
+        if except.is_some() && self.len == NonZeroU64::MIN {
+            return None;
+        }
         for _ in 0..DRAWS {
             let i = self.draw(cx);
             if Some(i) != except && cx.takes_turn(i) {

@@ -73,9 +73,16 @@ impl BalanceFactor {
         Self(if percent > 100 { percent } else { 0 })
     }
 
-    /// The setting of a policy, unless there is no bound.
-    pub(crate) fn setting(self) -> Option<(&'static str, String)> {
-        (self != Self::NONE).then(|| ("balance_factor", format!("{}%", self.0)))
+    /// The settings of a policy: `own`, and the bound if there is one.
+    pub(crate) fn settings_with(
+        self,
+        own: impl IntoIterator<Item = (&'static str, u32)>,
+    ) -> Vec<(&'static str, String)> {
+        let own = own
+            .into_iter()
+            .map(|(name, value)| (name, value.to_string()));
+        let bound = (self != Self::NONE).then(|| ("balance_factor", format!("{}%", self.0)));
+        own.chain(bound).collect()
     }
 
     pub(crate) const fn tracking(self) -> Tracking {

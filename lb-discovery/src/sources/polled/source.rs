@@ -74,8 +74,15 @@ impl<L: Lookup> Polled<L> {
         self
     }
 
+    /// Replaces the lookup by one that finds the same.
+    #[cfg(feature = "system-dns")]
+    pub(crate) fn with_lookup(mut self, lookup: L) -> Self {
+        self.lookup = Arc::new(lookup);
+        self
+    }
+
     /// The lookup.
-    #[cfg(any(feature = "dns", feature = "file"))]
+    #[cfg(any(feature = "dns", feature = "file", feature = "system-dns"))]
     pub(crate) fn inner(&self) -> &L {
         &self.lookup
     }

@@ -8,15 +8,14 @@ use tempfile::TempDir;
 use test_support::namespace::Namespace;
 
 use super::node::{BgpNode, Way};
+use crate::backends::Backends;
 use crate::balancer::{BalancerOptions, PORT};
 use crate::bird::BirdConfig;
-use crate::client::Client;
-use crate::echo::Echo;
 use crate::figures::Run;
 use crate::lan::{Lan, ip_output, sysctl};
+use crate::observer::Observer;
 use crate::output::show;
 use crate::process::{Process, eventually};
-use crate::sessions::Sessions;
 
 pub(crate) const ADDRESS: &str = "10.78.100.1";
 pub(crate) const ROUTER: &str = "10.78.1.254";
@@ -38,8 +37,7 @@ pub(crate) struct BgpNetwork {
     setup: BirdConfig,
     _bird: Process,
     router: Namespace,
-    _echoes: [Echo; 2],
-    _backends: [Namespace; 2],
+    _backends: Backends,
     _outside: Lan,
     _dir: TempDir,
 }
@@ -64,12 +62,11 @@ impl BgpNetwork {
         client
             .ip(&["route", "add", "default", "via", ROUTER_OF_CLIENT])
             .unwrap();
-        let backends = [lan.machine("be1", 11), lan.machine("be2", 12)];
-        let echoes = [0, 1].map(|index| Echo::start(&backends[index], PORT));
-        let addresses = [lan.address(11), lan.address(12)];
+        let backends = Backends::start(&lan);
         let node = |name, host| {
             let (machine, dir) = (lan.machine(name, host), dir.path().join(name));
-            BgpNode::start(machine, &lan.address(host), &dir, way, &addresses, options)
+            let own = lan.address(host);
+            BgpNode::start(machine, &own, &dir, way, backends.addresses(), options)
         };
         let (first, second) = (node("lb1", 1), node("lb2", 2));
         let (setup, bird) = start_router(&router, &lan, dir.path());
@@ -81,7 +78,6 @@ impl BgpNetwork {
             client,
             _bird: bird,
             router,
-            _echoes: echoes,
             _backends: backends,
             _outside: outside,
             _dir: dir,
@@ -120,22 +116,13 @@ impl BgpNetwork {
         settled: impl Fn(&Self) -> bool,
     ) -> Run {
         let to = SocketAddr::new(ADDRESS.parse().unwrap(), PORT);
-        let started = Instant::now();
-        let client = Client::start(&self.client, to);
-        eventually("the first answers", || client.is_served_since(started));
-        let sessions = Sessions::open(&self.client, to, SESSIONS);
+        let observer = Observer::start(&self.client, to, SESSIONS);
         let struck = Instant::now();
         fault(self);
         eventually("the end of the fault", || settled(self));
-        let calm = Instant::now();
-        eventually("answers", || client.is_served_since(calm));
-        let cut = sessions.stop().len();
-        let attempts = client.stop();
-        let run = Run {
-            gap: Run::last_failure(&attempts, struck),
-            cut,
-            ..Run::of(&attempts, struck)
-        };
+        observer.calm();
+        let mut run = observer.stop(struck);
+        run.gap = run.last_failure;
         let both_serve = self.next_hops() == 2;
         if run.gap > LONG || (both_serve && run.cut > 0) {
             // A session of the other replica that was lost as well, for instance because BFD was not scheduled in time.

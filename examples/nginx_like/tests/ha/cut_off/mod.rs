@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use test_support::deadline::ms;
 
 use self::network::Network;
-use crate::figures::{Run, Target, measure};
-use crate::process::eventually;
+use crate::figures::{Target, measure};
 use crate::requirements;
 
 /// How long the balancer is cut off. The connect time-out is 1 s, so connections fail by an error and by time.
@@ -48,18 +47,15 @@ fn cut_off(fault: &str, begin: impl Fn(&Network), end: impl Fn(&Network)) {
     }
     measure(fault, Target::Gap(ms(300)), || {
         let network = Network::start();
-        let started = Instant::now();
-        let client = network.client();
-        eventually("the first answers", || client.is_served_since(started));
+        let observer = network.observe();
         begin(&network);
         sleep(OUTAGE);
         end(&network);
         let ended = Instant::now();
-        eventually("answers after the outage", || client.is_served_since(ended));
+        observer.calm();
         network.balancer.logged("Ejections forgiven");
-        let attempts = client.stop();
-        let mut run = Run::of(&attempts, ended);
-        run.gap = Run::last_failure(&attempts, ended);
+        let mut run = observer.stop(ended);
+        run.gap = run.last_failure;
         run
     });
 }
@@ -85,23 +81,19 @@ fn noticed(fault: &str, begin: impl Fn(&Network), end: impl Fn(&Network)) {
     }
     measure(fault, Target::Gap(ms(300)), || {
         let network = Network::start();
-        let started = Instant::now();
-        let client = network.client();
-        eventually("the first answers", || client.is_served_since(started));
+        let observer = network.observe();
         begin(&network);
         // Two backends, each ejected by one failure.
         network
             .balancer
             .logged("upstream server temporarily disabled");
         sleep(OUTAGE);
-        client.stop();
+        observer.stop(Instant::now());
         end(&network);
         let ended = Instant::now();
         network.balancer.logged("Ejections forgiven");
         let forgiven = ended.elapsed();
-        let client = network.client();
-        eventually("answers after the outage", || client.is_served_since(ended));
-        let mut run = Run::of(&client.stop(), ended);
+        let mut run = network.observe().stop(ended);
         run.gap = forgiven;
         assert_eq!(run.refused + run.unanswered, 0, "{fault}");
         run

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use test_support::namespace::Namespace;
 
+use crate::backends::Backends;
 use crate::balancer::{Balancer, BalancerOptions, PORT};
-use crate::client::Client;
-use crate::echo::Echo;
 use crate::lan::Lan;
+use crate::observer::Observer;
 
 /// How long an ejection lasts: longer than any test. What is served after the outage is forgiven.
 const EJECTION: BalancerOptions<'_> = BalancerOptions {
@@ -24,8 +24,7 @@ pub(super) struct Network {
     pub(super) back: Lan,
     front: Lan,
     client: Namespace,
-    _echoes: [Echo; 2],
-    _backends: [Namespace; 2],
+    _backends: Backends,
     _dir: tempfile::TempDir,
 }
 
@@ -34,27 +33,26 @@ impl Network {
         let dir = tempfile::tempdir().unwrap();
         let (front, back) = (Lan::new("10.79.1"), Lan::new("10.79.2"));
         let client = front.machine("c", 9);
-        let backends = [back.machine("be1", 11), back.machine("be2", 12)];
-        let echoes = [0, 1].map(|index| Echo::start(&backends[index], PORT));
+        let backends = Backends::start(&back);
         let balancer_machine = front.machine("lb", 1);
         back.attach(&balancer_machine, BACK, "lb", 1);
-        let addresses = [back.address(11), back.address(12)];
-        let balancer = Balancer::start(&balancer_machine, dir.path(), &addresses, EJECTION);
+        let addresses = backends.addresses();
+        let balancer = Balancer::start(&balancer_machine, dir.path(), addresses, EJECTION);
         Self {
             balancer,
             balancer_machine,
             back,
             front,
             client,
-            _echoes: echoes,
             _backends: backends,
             _dir: dir,
         }
     }
 
-    pub(super) fn client(&self) -> Client {
+    /// Begins to observe, without sessions.
+    pub(super) fn observe(&self) -> Observer {
         let to = SocketAddr::new(self.front.address(1).parse().unwrap(), PORT);
-        Client::start(&self.client, to)
+        Observer::start(&self.client, to, 0)
     }
 
     pub(super) fn set_link(&self, state: &str) {

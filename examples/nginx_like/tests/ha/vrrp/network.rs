@@ -7,14 +7,13 @@ use tempfile::TempDir;
 use test_support::namespace::Namespace;
 
 use super::node::VrrpNode;
+use crate::backends::Backends;
 use crate::balancer::{BalancerOptions, PORT};
-use crate::client::Client;
-use crate::echo::Echo;
 use crate::figures::Run;
 use crate::keepalived::Variant;
 use crate::lan::Lan;
+use crate::observer::Observer;
 use crate::process::eventually;
-use crate::sessions::Sessions;
 
 pub(crate) const ADDRESS: &str = "10.77.0.100";
 
@@ -27,8 +26,7 @@ pub(crate) struct VrrpNetwork {
     pub(crate) second: VrrpNode,
     pub(crate) lan: Lan,
     client: Namespace,
-    _echoes: [Echo; 2],
-    _backends: [Namespace; 2],
+    _backends: Backends,
     _dir: TempDir,
 }
 
@@ -48,9 +46,7 @@ impl VrrpNetwork {
         let dir = tempfile::tempdir().unwrap();
         let lan = Lan::new("10.77.0");
         let client = lan.machine("c", 9);
-        let backends = [lan.machine("be1", 11), lan.machine("be2", 12)];
-        let echoes = [0, 1].map(|index| Echo::start(&backends[index], PORT));
-        let addresses = [lan.address(11), lan.address(12)];
+        let backends = Backends::start(&lan);
         let node = |name, host| {
             let machine = lan.machine(name, host);
             VrrpNode::start(
@@ -59,7 +55,7 @@ impl VrrpNetwork {
                 dir.path(),
                 variant,
                 ADDRESS,
-                &addresses,
+                backends.addresses(),
                 options,
             )
         };
@@ -73,7 +69,6 @@ impl VrrpNetwork {
             second,
             lan,
             client,
-            _echoes: echoes,
             _backends: backends,
             _dir: dir,
         }
@@ -86,22 +81,15 @@ impl VrrpNetwork {
         settled: impl Fn(&Self) -> bool,
     ) -> Run {
         let to = SocketAddr::new(ADDRESS.parse().unwrap(), PORT);
-        let started = Instant::now();
-        let client = Client::start(&self.client, to);
-        eventually("the first answers", || client.is_served_since(started));
-        let sessions = Sessions::open(&self.client, to, SESSIONS);
+        let observer = Observer::start(&self.client, to, SESSIONS);
         let struck = Instant::now();
         fault(self);
         eventually("the end of the fault", || settled(self));
-        let calm = Instant::now();
-        eventually("answers", || client.is_served_since(calm));
+        observer.calm();
         let together = self.first.together(&self.second, struck);
-        let cut = sessions.stop().len();
-        let attempts = client.stop();
         Run {
             together,
-            cut,
-            ..Run::of(&attempts, struck)
+            ..observer.stop(struck)
         }
     }
 

@@ -2,17 +2,12 @@
 
 use rustix::process::{Signal, kill_process};
 
-use super::site::{Conf, UpgradeSite, gone};
-use crate::sockets::{Conversation, ask, eventually};
+use super::site::{Conf, UpgradeSite};
+use crate::sockets::{Conversation, ask};
 
 /// Ends the new process by `signal`, and asserts that the old one serves as before.
 async fn assert_back(site: &UpgradeSite, signal: Signal) {
-    let old = site.old_pid().unwrap();
-    let new = site.pid().unwrap();
-    kill_process(new, signal).unwrap();
-    gone(new).await;
-    eventually("the old pid file", || site.pid() == Some(old)).await;
-    assert_eq!(site.old_pid(), None);
+    site.go_back(site.pid().unwrap(), signal).await;
     site.old.logged("Process of the new binary ended").await;
     for _ in 0..10 {
         ask(site.old.addr).await.unwrap();

@@ -3,19 +3,14 @@
 use std::collections::VecDeque;
 use std::env;
 use std::fs;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
 use tokio::time::sleep;
 
+use super::clients::Load;
 use super::site::{Conf, UpgradeSite, gone};
-use crate::sockets::{Conversation, ask, eventually, within};
+use crate::sockets::{Conversation, eventually, within};
 
 /// How many sessions outlive upgrades, one for each of the last processes.
 const HELD: usize = 3;
@@ -24,36 +19,6 @@ const HELD: usize = 3;
 fn upgrades() -> usize {
     let wanted = env::var("LB_TEST_UPGRADES");
     wanted.map_or(8, |count| count.parse().expect("a number"))
-}
-
-/// Clients that connect without a pause.
-#[derive(Default)]
-struct Load {
-    over: AtomicBool,
-    served: AtomicU64,
-}
-
-impl Load {
-    async fn of_tcp(self: Arc<Self>, addr: SocketAddr) {
-        while !self.over.load(Relaxed) {
-            ask(addr).await.expect("a client is served");
-            self.served.fetch_add(1, Relaxed);
-        }
-    }
-
-    async fn of_unix(self: Arc<Self>, path: PathBuf) {
-        while !self.over.load(Relaxed) {
-            let mut client = BufReader::new(UnixStream::connect(&path).await.unwrap());
-            client.write_all(b"hello\n").await.unwrap();
-            let mut answer = String::new();
-            within("an answer", client.read_line(&mut answer))
-                .await
-                .unwrap();
-            assert_eq!(answer, "node: hello\n");
-            self.served.fetch_add(1, Relaxed);
-            sleep(Duration::from_millis(1)).await;
-        }
-    }
 }
 
 /// How many descriptors the process has open.
@@ -96,11 +61,8 @@ async fn upgrades_under_load_refuse_cut_and_leak_nothing() {
     site.old.ended().await;
     let before = at_rest(first, None).await;
 
-    let load = Arc::new(Load::default());
-    let mut clients: Vec<_> = (0..3)
-        .map(|_| tokio::spawn(Arc::clone(&load).of_tcp(addr)))
-        .collect();
-    clients.push(tokio::spawn(Arc::clone(&load).of_unix(site.path("front"))));
+    let load = Load::default().tcp(addr).tcp(addr).tcp(addr);
+    let load = load.unix(site.path("front"));
     let mut sessions = VecDeque::new();
     let mut processes = vec![first];
     let (count, begin) = (upgrades(), Instant::now());
@@ -121,11 +83,9 @@ async fn upgrades_under_load_refuse_cut_and_leak_nothing() {
             kill_process(old, Signal::WINCH).unwrap();
         }
         kill_process(old, Signal::QUIT).unwrap();
-        let served = load.served.load(Relaxed);
-        eventually("clients of the new process", || {
-            load.served.load(Relaxed) > served + 5
-        })
-        .await;
+        let served = load.served();
+        let goes_on = || load.served() > served + 5;
+        eventually("clients of the new process", goes_on).await;
         for session in &mut sessions {
             session.say("still open").await.unwrap();
         }
@@ -136,14 +96,10 @@ async fn upgrades_under_load_refuse_cut_and_leak_nothing() {
         let leaves = || site.old.count("Process of the old binary leaves") > number;
         eventually("the old process to leave", leaves).await;
     }
-    load.over.store(true, Relaxed);
-    for client in clients {
-        client.await.expect("no client failed");
-    }
+    let served = load.end().await;
     eprintln!(
-        "{count} upgrades in {:?}, {} connections",
-        begin.elapsed(),
-        load.served.load(Relaxed)
+        "{count} upgrades in {:?}, {served} connections",
+        begin.elapsed()
     );
     for session in &mut sessions {
         session.say("to the end").await.unwrap();

@@ -12,24 +12,12 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
 use super::site::{Conf, UpgradeSite, gone};
-use crate::sockets::{Conversation, ask, eventually, within};
+use crate::sockets::{Conversation, ask, ask_unix, eventually, within};
 use crate::user::{USER, field, is_root, shared_dir, uid};
-
-async fn ask_unix(path: &Path) -> String {
-    let client = tokio::net::UnixStream::connect(path).await.unwrap();
-    let mut client = BufReader::new(client);
-    client.write_all(b"hello\n").await.unwrap();
-    let mut answer = String::new();
-    within("an answer", client.read_line(&mut answer))
-        .await
-        .unwrap();
-    answer
-}
 
 /// The process that answers requests of `lb_admin` at `path`.
 async fn admin_of(path: &Path) -> Option<Pid> {
@@ -76,7 +64,7 @@ async fn with_user_the_helper_starts_the_new_binary_as_root_which_becomes_the_us
         let fails = || site.old.count("nothing changed") > before;
         eventually("the failure", fails).await;
         eventually("the old pid file", || site.pid() == Some(first)).await;
-        assert_eq!(ask_unix(&front).await, "node: hello\n");
+        assert_eq!(ask_unix(&front).await.unwrap(), "node");
     }
     site.replace_program("exec NGINX_LIKE \"$@\"");
     let second = site.upgrade().await;
@@ -85,23 +73,21 @@ async fn with_user_the_helper_starts_the_new_binary_as_root_which_becomes_the_us
     assert_eq!(field(&status, "Uid:"), [user.as_str(); 4]);
     assert_eq!(fs::metadata(site.path("lb.pid")).unwrap().uid(), 0);
     // Back, and forth again: the files are root's, and the helpers'.
-    kill_process(second, Signal::QUIT).unwrap();
-    gone(second).await;
-    eventually("the old pid file", || site.pid() == Some(first)).await;
-    assert_eq!(ask_unix(&front).await, "node: hello\n");
+    site.go_back(second, Signal::QUIT).await;
+    assert_eq!(ask_unix(&front).await.unwrap(), "node");
     let third = site.upgrade().await;
     session.say("during").await.unwrap();
     drop(session);
     kill_process(first, Signal::QUIT).unwrap();
     site.old.ended().await;
     eventually("the end of the old pid file", || site.old_pid().is_none()).await;
-    assert_eq!(ask_unix(&front).await, "node: hello\n");
+    assert_eq!(ask_unix(&front).await.unwrap(), "node");
     site.old.logged("Process of the old binary leaves").await;
     // The next generation is started by the helper of the last one.
     let fourth = site.upgrade().await;
     kill_process(third, Signal::QUIT).unwrap();
     gone(third).await;
-    assert_eq!(ask_unix(&front).await, "node: hello\n");
+    assert_eq!(ask_unix(&front).await.unwrap(), "node");
     ask(site.old.addr).await.unwrap();
     let leaves = || site.old.count("Process of the old binary leaves") > 1;
     eventually("the old process to leave", leaves).await;
@@ -129,9 +115,7 @@ async fn lb_admin_is_answered_by_the_newest_process_that_is_ready() {
     for _ in 0..5 {
         assert_eq!(admin_of(&admin).await, Some(new));
     }
-    kill_process(new, Signal::KILL).unwrap();
-    gone(new).await;
-    eventually("the old pid file", || site.pid() == old).await;
+    site.go_back(new, Signal::KILL).await;
     for _ in 0..5 {
         assert_eq!(admin_of(&admin).await, old);
     }
@@ -166,18 +150,18 @@ async fn sockets_of_systemd_go_over_and_stay_as_they_are() {
         ..Conf::default()
     };
     let mut site = UpgradeSite::start_in(dir, conf, start).await;
-    assert_eq!(ask_unix(&path).await, "node: hello\n");
+    assert_eq!(ask_unix(&path).await.unwrap(), "node");
     let mut pid = site.pid().unwrap();
     for number in 1..=2 {
         let new = site.upgrade().await;
         kill_process(pid, Signal::QUIT).unwrap();
-        assert_eq!(ask_unix(&path).await, "node: hello\n");
+        assert_eq!(ask_unix(&path).await.unwrap(), "node");
         let leaves = || site.old.count("Process of the old binary leaves") == number;
         eventually("the old process to leave", leaves).await;
         pid = new;
     }
     site.old.ended().await;
-    assert_eq!(ask_unix(&path).await, "node: hello\n");
+    assert_eq!(ask_unix(&path).await.unwrap(), "node");
     kill_process(pid, Signal::QUIT).unwrap();
     gone(pid).await;
     assert!(path.exists(), "the file is systemd's");
@@ -206,12 +190,9 @@ async fn systemd_learns_of_the_new_main_process_when_the_old_one_ends_and_hears_
         command.env("NOTIFY_SOCKET", path);
     })
     .await;
-    let old = site.pid().unwrap();
     let new = site.upgrade().await;
     // The way back does not concern systemd.
-    kill_process(new, Signal::TERM).unwrap();
-    gone(new).await;
-    eventually("the old pid file", || site.pid() == Some(old)).await;
+    site.go_back(new, Signal::TERM).await;
     let new = site.upgrade().await;
     site.old.signal(Signal::QUIT);
     let main = format!("MAINPID={}", new.as_raw_nonzero());
@@ -270,83 +251,4 @@ async fn the_readiness_file_says_ready_all_the_time() {
     kill_process(last, Signal::QUIT).unwrap();
     gone(last).await;
     assert!(says("-254\n"));
-}
-
-/// Both processes have the same `lb_state`. The configuration of the new one has one more upstream, so the file says which of them
-/// has written it.
-#[tokio::test]
-async fn the_state_file_is_written_by_the_process_that_takes_over() {
-    const MAIN: &str = "lb_state DIR/state interval=100ms;";
-    let mut site = UpgradeSite::start(Conf {
-        main: MAIN,
-        ..Conf::default()
-    })
-    .await;
-    let path = site.path("state");
-    let written_by_new = || {
-        let text = fs::read_to_string(&path).ok()?;
-        Some(text.contains("of_the_new_one"))
-    };
-    eventually("the file of the old process", || {
-        written_by_new() == Some(false)
-    })
-    .await;
-    site.configure(Conf {
-        main: MAIN,
-        stream: "upstream of_the_new_one { server NODE; }",
-    });
-    let session = Conversation::open(site.old.addr).await.unwrap();
-    let new = site.upgrade().await;
-    eventually("the file of the new process", || {
-        written_by_new() == Some(true)
-    })
-    .await;
-    let modified = || fs::metadata(&path).unwrap().modified().unwrap();
-    let mut writes = 0;
-    let mut last = modified();
-    let mut is_new = || {
-        writes += usize::from(std::mem::replace(&mut last, modified()) != last);
-        assert_eq!(written_by_new(), Some(true));
-        writes
-    };
-    eventually("more writes", || is_new() > 5).await;
-    // At the begin of its shutdown a process writes what it knows. This one has a session that keeps it.
-    site.old.signal(Signal::QUIT);
-    site.old.logged("shutting down gracefully").await;
-    eventually("more writes", || is_new() > 10).await;
-    drop(session);
-    site.old.ended().await;
-    assert_eq!(written_by_new(), Some(true));
-    kill_process(new, Signal::TERM).unwrap();
-    gone(new).await;
-}
-
-#[tokio::test]
-async fn the_state_file_is_the_old_process_s_again_if_the_new_one_ends() {
-    const MAIN: &str = "lb_state DIR/state interval=100ms;";
-    let site = UpgradeSite::start(Conf {
-        main: MAIN,
-        ..Conf::default()
-    })
-    .await;
-    let path = site.path("state");
-    let written_by_new = || {
-        let text = fs::read_to_string(&path).ok()?;
-        Some(text.contains("of_the_new_one"))
-    };
-    site.configure(Conf {
-        main: MAIN,
-        stream: "upstream of_the_new_one { server NODE; }",
-    });
-    let new = site.upgrade().await;
-    eventually("the file of the new process", || {
-        written_by_new() == Some(true)
-    })
-    .await;
-    kill_process(new, Signal::QUIT).unwrap();
-    gone(new).await;
-    eventually("the file of the old process", || {
-        written_by_new() == Some(false)
-    })
-    .await;
 }

@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use super::site::{Conf, PROGRAM, UpgradeSite, gone};
 use crate::proxy::write_conf;
-use crate::sockets::{Conversation, ask, eventually, within};
+use crate::sockets::{Conversation, ask, within};
 
 /// The exit code of the command and what it says.
 async fn upgrade(site: &UpgradeSite, options: &[&str]) -> (i32, String) {
@@ -78,9 +78,7 @@ async fn it_keeps_the_old_process_if_asked_and_then_refuses_another_upgrade() {
     );
     assert_eq!((site.pid(), site.old_pid()), (Some(new), Some(old)));
     // The way back.
-    kill_process(new, Signal::QUIT).unwrap();
-    gone(new).await;
-    eventually("the old pid file", || site.pid() == Some(old)).await;
+    site.go_back(new, Signal::QUIT).await;
     ask(site.old.addr).await.unwrap();
 }
 

@@ -109,6 +109,16 @@ impl UpgradeSite {
         assert_eq!(self.old_pid(), Some(old));
         self.pid().expect("a process")
     }
+
+    /// Ends `new`, the process of the new binary, and waits until the pid file names the old one again.
+    pub(crate) async fn go_back(&self, new: Pid, signal: Signal) {
+        let old = self.old_pid();
+        assert!(old.is_some(), "the old process waits");
+        kill_process(new, signal).unwrap();
+        gone(new).await;
+        let is_back = || self.pid() == old && self.old_pid().is_none();
+        eventually("the old pid file", is_back).await;
+    }
 }
 
 impl Drop for UpgradeSite {

@@ -17,6 +17,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::task::spawn_blocking;
 
+use super::clients::Load;
 use super::site::{Conf, PROGRAM, UpgradeSite, gone};
 use crate::proxy::write_conf;
 use crate::sockets::{Conversation, Reserved, ask, eventually, within};
@@ -187,11 +188,7 @@ async fn two_builds_replace_each_other_under_load() {
     let site = UpgradeSite::start_program(&other, dir, conf, |_| {}).await;
     let addr = site.old.addr;
     assert_eq!(program_of(site.pid().unwrap()), other);
-    let load = tokio::spawn(async move {
-        loop {
-            ask(addr).await.expect("a client is served");
-        }
-    });
+    let load = Load::default().tcp(addr);
     let mut sessions = VecDeque::new();
     for number in 0..6 {
         let mut session = Conversation::open(addr).await.unwrap();
@@ -212,8 +209,7 @@ async fn two_builds_replace_each_other_under_load() {
             sessions.pop_front();
         }
     }
-    assert!(!load.is_finished(), "no client was refused");
-    load.abort();
+    assert!(load.end().await > 0);
     drop(sessions);
     let last = site.pid().unwrap();
     kill_process(last, Signal::QUIT).unwrap();

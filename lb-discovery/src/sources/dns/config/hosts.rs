@@ -7,7 +7,7 @@ use hickory_resolver::proto::rr::Name;
 
 use crate::ip_family::IpFamily;
 
-use crate::sources::dns::server::name_server::usable;
+use crate::host_rules::usable;
 
 /// The addresses of names. hickory's own table rejects names with underscores, and cannot read a file with a byte that is
 /// not UTF-8.

@@ -17,6 +17,7 @@ use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::time::{Instant, timeout};
 
 use crate::error::DiscoveryError;
+use crate::host_rules::usable;
 use crate::sources::dns::server::aliases::{AliasStep, Aliases};
 use crate::sources::dns::server::answer::Answer;
 use crate::sources::dns::server::error::{ServerError, no_such_name, what};
@@ -186,10 +187,4 @@ pub(crate) fn reserved<T>(
 /// The address in a record, if it is [`usable`].
 pub(crate) fn address(data: &RData) -> Option<IpAddr> {
     data.ip_addr().filter(|addr| usable(*addr))
-}
-
-/// Whether `addr` can be the address of a backend. A connection to an unspecified address, which some servers return for
-/// blocked names, would reach this machine.
-pub(crate) fn usable(addr: IpAddr) -> bool {
-    !addr.is_unspecified() && !addr.is_multicast()
 }

@@ -1,10 +1,14 @@
 //! The cost of a relay: `cargo bench proxy`.
 //!
 //! - `proxy/down/<way>` and `proxy/up/<way>`: bytes from the server to the client and back, over one connection;
-//! - `proxy/round_trip/<way>`: 64 bytes there and back.
+//! - `proxy/round_trip/<way>`: 64 bytes there and back;
+//! - `proxy/session/<part>`: the parts of a session of 64 bytes there and back that need no kernel, over streams in memory, so that
+//!   other work on the machine changes little: a pick and its release, the relay between two streams, both.
 //!
 //! The ways are lb-proxy's relay with and without splice(2), tokio's `copy_bidirectional`, and a direct connection. The relay
 //! has a thread and a runtime of its own; client and server are plain blocking sockets.
+
+mod scripted;
 
 use std::hint::black_box;
 use std::io::{self, Read, Write};
@@ -15,15 +19,14 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use lb_proxy::Relay;
+use lb_proxy::reports::RelayEnd;
 use lb_proxy::settings::Splice;
+use lb_proxy::{Pool, Relay};
+use scripted::{MESSAGE, Scripted};
 use tokio::runtime::Builder;
 
 /// The bytes that one iteration moves.
 const BLOCK: usize = 1 << 20;
-
-/// The length of a small message.
-const MESSAGE: usize = 64;
 
 #[derive(Clone, Copy)]
 enum Way {
@@ -94,6 +97,48 @@ fn round_trip(c: &mut Criterion) {
             });
         });
     }
+    group.finish();
+}
+
+fn session(c: &mut Criterion) {
+    let mut group = c.benchmark_group("proxy/session");
+    let backends = (1..=4).map(|number| format!("10.0.0.{number}:446"));
+    let pool = Pool::fixed(backends).expect("addresses");
+    let relay = async || {
+        let (mut client, mut backend) = (Scripted::client(), Scripted::backend());
+        let report = Relay::new().run_streams(&mut client, &mut backend).await;
+        assert_eq!(report.end, RelayEnd::Finished);
+        assert_eq!(report.bytes_to_client, MESSAGE as u64);
+    };
+    let lease = || pool.pick(b"client").expect("a backend");
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    // As many in one `block_on` as criterion asks for: what that costs is no part of a session.
+    group.bench_function("lease", |b| b.iter(|| black_box(lease())));
+    group.bench_function("relay", |b| {
+        b.iter_custom(|iterations| {
+            runtime.block_on(async {
+                let begin = Instant::now();
+                for _ in 0..iterations {
+                    relay().await;
+                }
+                begin.elapsed()
+            })
+        });
+    });
+    group.bench_function("lease_and_relay", |b| {
+        b.iter_custom(|iterations| {
+            runtime.block_on(async {
+                let begin = Instant::now();
+                for _ in 0..iterations {
+                    let lease = lease();
+                    relay().await;
+                    drop(lease);
+                }
+                begin.elapsed()
+            })
+        });
+    });
     group.finish();
 }
 
@@ -173,5 +218,5 @@ fn settings() -> Criterion {
         .measurement_time(Duration::from_secs(3))
 }
 
-criterion_group! { name = benches; config = settings(); targets = down, up, round_trip }
+criterion_group! { name = benches; config = settings(); targets = down, up, round_trip, session }
 criterion_main!(benches);
