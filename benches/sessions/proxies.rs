@@ -135,11 +135,17 @@ impl Proxy {
 
     /// Ends it, and returns what the tool has written.
     pub(super) fn end(mut self, tool: &Tool) -> Outcome<String> {
-        kill(
-            Pid::from_raw(self.child.id().cast_signed()),
-            Signal::SIGTERM,
-        )?;
-        self.child.wait()?;
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        // nginx in one process loses a signal that arrives before it waits for events.
+        while self.child.try_wait()?.is_none() {
+            kill(pid, Signal::SIGTERM)?;
+            for _ in 0..100 {
+                if self.child.try_wait()?.is_some() {
+                    break;
+                }
+                sleep(Duration::from_millis(10));
+            }
+        }
         // strace(1) writes after the end.
         for _ in 0..1000 {
             let text = fs::read_to_string(self.dir.path().join("counts")).unwrap_or_default();

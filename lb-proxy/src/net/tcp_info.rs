@@ -59,6 +59,9 @@ mod option {
     /// The first words of the kernel's `struct tcp_info`, up to `tcpi_notsent_bytes`, which Linux has since 4.6.
     type Words = [u32; 37];
 
+    /// The state of a connection that has ended, in `linux/tcp.h` and `tcp_states.h`.
+    const TCP_CLOSE: u8 = 7;
+
     sockopt_impl!(
         /// The state of a TCP connection.
         TcpInfoOption,
@@ -71,7 +74,7 @@ mod option {
     pub(super) fn read(stream: &Stream) -> io::Result<TcpInfo> {
         let words = nix::sys::socket::getsockopt(stream, TcpInfoOption)?;
         // `tcpi_state`, `tcpi_ca_state`, `tcpi_retransmits` and `tcpi_probes`, a byte each.
-        let [_, _, timeouts, probes] = words[0].to_ne_bytes();
+        let [state, _, timeouts, probes] = words[0].to_ne_bytes();
         let micros = |word: usize| Duration::from_micros(words[word].into());
         Ok(TcpInfo {
             timeouts,
@@ -83,7 +86,8 @@ mod option {
             congestion_window: words[20],
             retransmitted: words[25],
             sent: words[34],
-            unsent: words[36],
+            // A reset empties the queue, but not this count.
+            unsent: if state == TCP_CLOSE { 0 } else { words[36] },
         })
     }
 }
@@ -109,6 +113,7 @@ impl TcpInfo {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use socket2::SockRef;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -138,5 +143,26 @@ mod tests {
         assert!((1..1000).contains(&info.congestion_window), "{info:?}");
         assert_eq!((info.unsent, info.probes), (0, 0), "{info:?}");
         assert!(info.retransmitted <= info.sent, "{info:?}");
+    }
+
+    #[tokio::test]
+    async fn nothing_waits_in_the_queue_of_a_connection_that_was_reset() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sender = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let receiver = listener.accept().await.unwrap().0;
+        sender.writable().await.unwrap();
+        // More than the receiver's window.
+        while sender.try_write(&[7; 1 << 16]).is_ok() {}
+        let sender = Stream::from(sender);
+        assert!(TcpInfo::of(&sender).unwrap().unsent > 0);
+        SockRef::from(&receiver)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(receiver);
+        sender.ready(tokio::io::Interest::ERROR).await.unwrap();
+        let info = TcpInfo::of(&sender).unwrap();
+        assert_eq!((info.unsent, info.unacknowledged), (0, 0), "{info:?}");
     }
 }
