@@ -298,6 +298,11 @@ async fn a_new_binary_that_is_killed_while_the_old_one_drains_is_started_again()
     kill_process(new, Signal::KILL).unwrap();
     let line = format!("server {new} ended");
     supervised.proxy.logged(&line).await;
+    supervised
+        .proxy
+        .logged("Process of the new binary ended")
+        .await;
+    assert_eq!(supervised.pid("lb.pid.oldbin"), Some(old));
     assert_eq!(session.say("drains").await.unwrap(), "node");
     drop(session);
     supervised.says("-254\n").await;

@@ -185,13 +185,17 @@ impl Upgrader {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         };
+        let serves = context.handle.phase() == Phase::Serving;
+        // A supervisor would take one that drains and has the pid file for the main process, and its end for the wanted end.
+        if serves || !is_ready {
+            context.reloader.pid_file().restore(context.threads);
+        }
+        if serves {
+            keep_socket_files(context, false);
+        }
         match is_ready {
             true => warn!(pid, %status, "Process of the new binary ended"),
             false => error!(pid, %status, "Process of the new binary failed, nothing changed"),
-        }
-        context.reloader.pid_file().restore(context.threads);
-        if context.handle.phase() == Phase::Serving {
-            keep_socket_files(context, false);
         }
     }
 
