@@ -20,9 +20,9 @@ use crate::state::listener::ListenerState;
 use crate::{Hooks, Limits, Retry, Timeouts, Upstream};
 
 #[derive(Debug)]
-struct Silent;
+struct NoHooks;
 
-impl Hooks for Silent {}
+impl Hooks for NoHooks {}
 
 fn addr() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
@@ -69,17 +69,17 @@ impl Site {
     }
 }
 
-type Change = Box<dyn Fn(Listener) -> Listener>;
+type SettingChange = Box<dyn Fn(Listener) -> Listener>;
 
-fn change(change: impl Fn(Listener) -> Listener + 'static) -> Change {
+fn change(change: impl Fn(Listener) -> Listener + 'static) -> SettingChange {
     Box::new(change)
 }
 
 /// Settings that are equal if they are described twice.
-fn values() -> Vec<Change> {
+fn values() -> Vec<SettingChange> {
     let zone = ClientZone::builder().build();
     let keyed = zone.clone();
-    let hooks: Arc<dyn Hooks> = Arc::new(Silent);
+    let hooks: Arc<dyn Hooks> = Arc::new(NoHooks);
     let reader = Arc::new(ClientHelloReader::new());
     vec![
         change(|listener| listener.label("a name")),
@@ -114,14 +114,14 @@ fn values() -> Vec<Change> {
 }
 
 /// Functions and tables, which cannot be compared.
-fn functions() -> Vec<Change> {
+fn functions() -> Vec<SettingChange> {
     let zone = ClientZone::builder().build();
     vec![
         change(|listener| listener.route(|_: &Connection| None::<Upstream>)),
         change(|listener| listener.bandwidth_of(|_| Bandwidth::unlimited())),
         change(|listener| listener.bind_source(BindSource::computed(|_| None))),
         change(|listener| listener.session_data(|_| 1_u8)),
-        change(|listener| listener.hooks(Silent)),
+        change(|listener| listener.hooks(NoHooks)),
         change(|listener| listener.preread(ClientHelloReader::new())),
         change(|listener| listener.server_names(ServerNames::new())),
         change(|listener| listener.limit_clients(&ClientZone::builder().build(), 3)),
