@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lb_core::Endpoint;
+use lb_discovery::Network;
 
 use super::phase::SessionPhase;
 use super::report::SessionReport;
-use crate::net::network::Network;
 use crate::session_id::SessionId;
 
 /// Selects live sessions: those that meet every condition, in an order, at most a number of them.
