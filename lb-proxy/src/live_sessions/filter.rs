@@ -41,6 +41,20 @@ pub enum SessionOrder {
     MostBytes,
 }
 
+crate::names::names!(SessionOrder {
+    Oldest = "oldest",
+    Youngest = "youngest",
+    MostBytes = "most_bytes",
+});
+
+impl SessionOrder {
+    /// The order with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|order| order.as_str() == name)
+    }
+}
+
 impl SessionFilter {
     /// All sessions.
     pub fn new() -> Self {
