@@ -287,7 +287,7 @@ pub use upstream::{Upstream, UpstreamBuilder};
 /// Which clients are admitted, and how many connections a client may have or begin.
 pub mod access {
     pub use crate::limits::{Access, ClientZone, ClientZoneBuilder, Excess, Rate};
-    pub use crate::net::network::{Network, NetworkError};
+    pub use lb_discovery::{Network, NetworkError};
 }
 
 /// How an upstream balances: hash keys, the wait queue, overrides of single backends, and the end of sessions after the loss
