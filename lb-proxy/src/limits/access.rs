@@ -3,8 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use lb_core::Endpoint;
-
-use crate::net::network::Network;
+use lb_discovery::Network;
 
 /// Rules that admit or refuse client addresses. The first matching rule decides.
 ///
@@ -22,7 +21,7 @@ use crate::net::network::Network;
 ///
 /// O(rules), a few nanoseconds for each rule that does not match.
 #[doc(alias = "allow", alias = "deny")]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[must_use]
 pub struct Access {
     rules: Vec<(Network, bool)>,

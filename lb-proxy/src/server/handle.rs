@@ -20,6 +20,8 @@ use super::reload;
 use super::reload_history::ReloadRecord;
 use super::report::{ReloadCounts, ReloadReport};
 use super::server_state::ServerState;
+#[cfg(feature = "admin")]
+use crate::embedder_code::Panicked;
 use crate::error::ReloadError;
 #[cfg(feature = "admin")]
 use crate::failures::kind::{Failure, FailureEvent};
@@ -213,7 +215,9 @@ impl Handle {
     /// Applies another description to the running server. Open sessions go on.
     ///
     /// - A listener is identified by the address of its description. A kept listener keeps its sockets, without a moment in
-    ///   which connections are refused, and its new sessions have the settings of the new description. A changed
+    ///   which connections are refused, and its new sessions have the settings of the new description. One whose description is
+    ///   equal is left alone, at the cost of comparing the settings; functions, hooks, prereads and tables of names are equal if
+    ///   they are the same object, and virtual servers never. A changed
     ///   [`ipv6_only`](crate::Listener::ipv6_only) of `[::]` needs other sockets. New listeners are bound before anything
     ///   changes, also if their address overlaps with that of a removed one, as `0.0.0.0:80` does with `127.0.0.1:80`: both
     ///   are open for a moment, and no client finds the address closed. A removed listener accepts no more connections; its
@@ -230,7 +234,8 @@ impl Handle {
     /// An address in use is retried for the [`bind_timeout`](super::ProxyBuilder::bind_timeout) of `proxy`. Completes when
     /// the sockets of removed listeners are closed. Reloads are applied one at a time, in the order of the calls.
     ///
-    /// May be called from any thread, inside or outside of a runtime. Costs the system calls that open sockets.
+    /// May be called from any thread, inside or outside of a runtime. Costs the system calls that open sockets, and some for each
+    /// listener that changes.
     ///
     /// Cancel-safe: the reload has been applied as a whole or not at all.
     ///
@@ -263,6 +268,12 @@ impl Handle {
     #[cfg(feature = "admin")]
     pub(crate) fn note_failure(&self, failure: Failure, event: &FailureEvent<'_>) {
         self.server.context.trackers.failures.record(failure, event);
+    }
+
+    /// Counts and reports a panic of the program's code in the admin server.
+    #[cfg(feature = "admin")]
+    pub(crate) fn note_panic(&self, panicked: &Panicked) {
+        self.server.context.trackers.note_panic(panicked);
     }
 
     /// Where `question` would go. See [`DryRun`].
@@ -418,14 +429,12 @@ impl Handle {
         self.server.active().upstreams()
     }
 
-    /// The counters of each worker, in the order of their threads. One entry without worker threads.
+    /// The counters of each worker, in the order of their threads. One entry without worker threads. They have no
+    /// [panics](Metrics::panics) of code that runs outside of sessions.
     pub fn worker_metrics(&self) -> Vec<Metrics> {
-        let workers = self.server.context.workers.iter().map(|worker| {
-            let mut metrics = Metrics::default();
-            worker.counters.add_to(&mut metrics);
-            metrics
-        });
-        workers.collect()
+        let workers = self.server.context.workers.iter();
+        let metrics = workers.map(|worker| Metrics::read(std::iter::once(&*worker.counters)));
+        metrics.collect()
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::ledger::Ledger;
 use super::pool::{Pool, Pools};
 use super::request::{AddressRequest, Family, Grant, Owner, Problem};
+use super::search::Search;
 
 /// Whether new addresses and ports may be given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -18,7 +19,8 @@ pub enum Mode {
 
 /// Decides which object has which address and port; see the [module](super) for the order. Every object has a grant.
 ///
-/// The order of `requests` does not matter. O(n log n) while all objects hold addresses; an object without one costs O(n).
+/// The order of `requests` does not matter. O(n log n), and O(addresses of the pools in use) for all objects that get none together
+/// if they want the same ports: a user who creates thousands of objects for which no address is free does not slow down the others.
 pub fn allocate(pools: &Pools, requests: &[AddressRequest], mode: Mode) -> BTreeMap<Owner, Grant> {
     let mut ordered: Vec<_> = requests.iter().collect();
     ordered.sort_by_key(|request| (&request.created, &request.owner));
@@ -26,6 +28,7 @@ pub fn allocate(pools: &Pools, requests: &[AddressRequest], mode: Mode) -> BTree
         pools,
         ledger: Ledger::default(),
         grants: BTreeMap::new(),
+        search: Search::default(),
     };
     for request in &ordered {
         allocation.keep(request);
@@ -48,6 +51,7 @@ struct Allocation<'a> {
     pools: &'a Pools,
     ledger: Ledger,
     grants: BTreeMap<Owner, Grant>,
+    search: Search<'a>,
 }
 
 impl Allocation<'_> {
@@ -121,13 +125,15 @@ impl Allocation<'_> {
         if !request.wanted.is_empty() {
             return;
         }
-        let pools = self.pools;
-        let (ledger, grant) = self.grant(&request.owner);
         for family in &request.families {
-            if grant.addresses.iter().any(|ip| Family::of(*ip) == *family) {
+            let grant = self.grants.get(&request.owner);
+            let mut held = grant.into_iter().flat_map(|grant| &grant.addresses);
+            if held.any(|ip| Family::of(*ip) == *family) {
                 continue;
             }
-            match free_address(pools, ledger, request, *family) {
+            let free = free_address(self.pools, &self.ledger, &mut self.search, request, *family);
+            let (ledger, grant) = self.grant(&request.owner);
+            match free {
                 Ok(ip) => {
                     ledger.enter(ip, &request.owner, grant);
                     for port in &request.ports {
@@ -164,9 +170,10 @@ fn allowed<'a>(pool: &'a Pool, request: &AddressRequest) -> Result<&'a Pool, Pro
 }
 
 /// An address of `family` without an owner; where there is none, one of a shared pool at which all ports are free.
-fn free_address(
-    pools: &Pools,
+fn free_address<'a>(
+    pools: &'a Pools,
     ledger: &Ledger,
+    search: &mut Search<'a>,
     request: &AddressRequest,
     family: Family,
 ) -> Result<IpAddr, Problem> {
@@ -191,17 +198,11 @@ fn free_address(
             family,
         });
     }
-    let unused = usable.iter().find_map(|pool| {
-        let mut addresses = pool.addresses(family);
-        addresses.find(|ip| !ledger.is_used(*ip))
-    });
-    let shared = || {
-        let is_usable = |ip: &IpAddr| {
-            let mut pools = usable.iter().filter(|pool| pool.is_shared);
-            Family::of(*ip) == family && pools.any(|pool| pool.contains(*ip))
-        };
-        ledger.with_free_ports(&request.ports).find(is_usable)
-    };
+    let unused = usable
+        .iter()
+        .find_map(|pool| search.unused(pool, family, ledger));
+    let mut shared = usable.iter().filter(|pool| pool.is_shared);
+    let shared = || shared.find_map(|pool| search.shared(pool, family, &request.ports, ledger));
     unused.or_else(shared).ok_or_else(|| Problem::Exhausted {
         pools: usable.iter().map(|pool| pool.name.clone()).collect(),
         family,

@@ -44,12 +44,9 @@ impl Ledger {
         owners.iter().find(|other| *other != owner)
     }
 
-    /// The used addresses at which none of `ports` has an owner.
-    pub(super) fn with_free_ports(&self, ports: &BTreeSet<u16>) -> impl Iterator<Item = IpAddr> {
-        let free = move |ip: &&IpAddr| {
-            let mut ports = ports.iter();
-            ports.all(|port| !self.ports.contains_key(&(**ip, *port)))
-        };
-        self.addresses.keys().filter(free).copied()
+    /// Whether none of `ports` has an owner at `ip`.
+    pub(super) fn is_free(&self, ip: IpAddr, ports: &BTreeSet<u16>) -> bool {
+        let mut ports = ports.iter();
+        ports.all(|port| !self.ports.contains_key(&(ip, *port)))
     }
 }

@@ -4,6 +4,7 @@
 //! - `pool`: pools, and which namespaces may use them;
 //! - `request`: what an object asks for, and what it gets;
 //! - `ledger`: the owners of addresses and ports;
+//! - `search`: the search for free addresses;
 //! - `allocate`: the decision.
 //!
 //! Services and Gateways ask with the same [`AddressRequest`] and one call of [`allocate`] decides for all of them. The objects'
@@ -22,6 +23,7 @@ mod ledger;
 mod pool;
 mod range;
 mod request;
+mod search;
 
 pub use allocate::{Mode, allocate};
 pub use pool::{Pool, Pools, PoolsError};

@@ -50,6 +50,22 @@ impl Pool {
         let ranges = ranges.filter(move |range| range.is_ipv4() == (family == Family::Ipv4));
         ranges.flat_map(Range::iter)
     }
+
+    /// The same from `first` on, which is one of them. `None`: all.
+    pub(super) fn addresses_from(
+        &self,
+        family: Family,
+        first: Option<IpAddr>,
+    ) -> impl Iterator<Item = IpAddr> {
+        let ranges = self.ranges.iter();
+        let ranges = ranges.filter(move |range| range.is_ipv4() == (family == Family::Ipv4));
+        let before = move |range: &&Range| first.is_some_and(|first| !range.contains(first));
+        let mut first = first;
+        ranges.skip_while(before).flat_map(move |range| {
+            let from = first.take().and_then(|first| range.starting_at(first));
+            from.unwrap_or(*range).iter()
+        })
+    }
 }
 
 /// All pools. No address is in two of them.

@@ -32,6 +32,12 @@ impl Range {
         ip.is_ipv4() == self.first.is_ipv4() && (self.first..=self.last).contains(&ip)
     }
 
+    /// The addresses from `first` on. `None` if it is not one of them.
+    pub(super) fn starting_at(&self, first: IpAddr) -> Option<Self> {
+        let last = self.last;
+        self.contains(first).then_some(Self { first, last })
+    }
+
     /// Whether an address is in both.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.contains(other.first) || other.contains(self.first)

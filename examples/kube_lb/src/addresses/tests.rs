@@ -333,6 +333,28 @@ fn any_world() -> impl Strategy<Value = Vec<AddressRequest>> {
     })
 }
 
+/// `LB_MANY=4000` sets the number, and prints how long the decision takes, which must not grow with the square.
+#[allow(clippy::print_stdout, reason = "figures")]
+#[test]
+fn many_objects_for_which_no_address_is_free() {
+    let many = std::env::var("LB_MANY").ok();
+    let many: u16 = many.and_then(|many| many.parse().ok()).unwrap_or(200);
+    let last = IpAddr::from(std::net::Ipv4Addr::from(0x0a00_0000 + u32::from(many) / 2));
+    for is_shared in [true, false] {
+        let mut edge = pool("edge", &[&format!("10.0.0.1-{last}")]);
+        edge.is_shared = is_shared;
+        let pools = pools(vec![edge]);
+        // All want one port, and each has another one of its own.
+        let requests = (0..many).map(|i| request(&format!("{i:05}"), 0, &[80, 1000 + i]));
+        let requests: Vec<_> = requests.collect();
+        let began = std::time::Instant::now();
+        let grants = allocate(&pools, &requests, Mode::Assign);
+        println!("{many} objects, shared: {is_shared}: {:?}", began.elapsed());
+        let with_address = grants.values().filter(|grant| !grant.addresses.is_empty());
+        assert_eq!(with_address.count(), usize::from(many / 2));
+    }
+}
+
 fn world_pools(is_shared: bool) -> Pools {
     let mut edge = pool("edge", &["192.0.2.1-192.0.2.4", "2001:db8::3"]);
     edge.is_shared = is_shared;
@@ -388,6 +410,27 @@ proptest! {
             }
             for (place, owner) in &grant.lost {
                 prop_assert!(*owner != request.owner && grants[owner].ports.contains(place));
+            }
+        }
+    }
+
+    #[test]
+    fn pools_are_exhausted_only_if_no_address_of_them_is_free(requests in any_world(), is_shared in any::<bool>()) {
+        let pools = world_pools(is_shared);
+        let grants = allocate(&pools, &requests, Mode::Assign);
+        let all = || grants.values();
+        for request in &requests {
+            for problem in &grants[&request.owner].problems {
+                let Problem::Exhausted { pools: named, family } = problem else {
+                    continue;
+                };
+                for pool in named.iter().filter_map(|name| pools.named(name)) {
+                    for ip in pool.addresses(*family) {
+                        prop_assert!(all().any(|grant| grant.addresses.contains(&ip)), "{ip} is unused");
+                        let is_taken = |port: &u16| all().any(|grant| grant.has(ip, *port));
+                        prop_assert!(!pool.is_shared || request.ports.iter().any(is_taken), "{ip} is free");
+                    }
+                }
             }
         }
     }

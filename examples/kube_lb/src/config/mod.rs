@@ -36,7 +36,7 @@ pub struct Config {
     pub pools: Pools,
     /// How pods are reached unless an annotation says otherwise.
     pub reach: Reach,
-    /// The most TCP ports of one Service.
+    /// The most TCP ports of one Service, and of one Gateway with its ListenerSets.
     pub max_ports: usize,
     /// Whether the status is written although another program writes it as well.
     pub takes_over: bool,

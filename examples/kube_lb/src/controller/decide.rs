@@ -46,6 +46,7 @@ pub fn decide(stores: &Stores, config: &Config, last: &mut LastValid, mode: Mode
         &stores.services,
         &last.policies,
         controller,
+        config.max_ports,
     );
     let requests = services.iter().map(|service| service.request.clone());
     let of_gateways = gateways.requests(&config.pools);
@@ -86,7 +87,7 @@ impl fmt::Display for Decision {
             }
         }
         for service in &self.services {
-            for problem in &service.problems {
+            for problem in service.problems.lines() {
                 writeln!(f, "problem of {}: {problem}", service.request.owner)?;
             }
         }

@@ -24,7 +24,7 @@ pub(super) fn cluster_set(stores: &Stores, of: &ServiceTarget) -> Result<Snapsho
         .into_iter()
         .flat_map(|slices| slices.values());
     let slices = slices.map(|slice| &**slice);
-    let outline = service.outline();
+    let outline = service.outline(of.port);
     // Any family will do: a proxy connects by itself.
     let families = Families::PreferIpv4;
     let set = match of.reach {

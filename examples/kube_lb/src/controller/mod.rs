@@ -6,6 +6,7 @@
 //! - `run`: the loop; `reconcile`: one pass of it; `look` decides once, for the commands that only show;
 //! - `reports`: which writes are missing; `shown`: what the metrics show;
 //! - `requests`: the requests that write, and the permissions that they need;
+//! - `write_queue`: those that wait; `digest`: whether two of them write the same;
 //! - `writer`: sends them, at a limited rate, while this replica leads; `answer`: what the answers say;
 //! - `events`: Events about what has changed;
 //! - `lease`: which replica leads.
@@ -13,6 +14,7 @@
 mod answer;
 mod clusters;
 mod decide;
+mod digest;
 mod endpoints;
 mod events;
 mod lease;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use super::decide::{Decision, LastValid};
+use super::digest::digest;
 use super::events;
 use super::requests::{Target, patch_status};
 use super::stores::{SERVICES, Stores};
@@ -41,7 +44,13 @@ pub(super) fn want_reports(
         }
         let controller = &config.gateway_controller;
         let policies = last_valid.policies();
-        let evaluation = Evaluation::new(&stores.gateway, &stores.services, policies, controller);
+        let evaluation = Evaluation::new(
+            &stores.gateway,
+            &stores.services,
+            policies,
+            controller,
+            config.max_ports,
+        );
         let context = StatusContext {
             grants: &decision.grants,
             feedback,
@@ -66,6 +75,7 @@ fn want_statuses(queue: &mut WriteQueue, evaluation: &Evaluation<'_>, context: S
         let write = Write {
             kind: patch.plural,
             request: patch_status(&patch),
+            digest: digest(&patch.body["status"]),
             events: events::about_status(&patch),
         };
         (format!("{} {}", patch.plural, patch.key()), write)
@@ -91,6 +101,7 @@ fn missing(
         return Some(Write {
             kind: SERVICES,
             request: target.add_finalizer(),
+            digest: digest(&json!("add the finalizer")),
             events: Vec::new(),
         });
     }
@@ -99,6 +110,7 @@ fn missing(
     (!report.is_written(service)).then(|| Write {
         kind: SERVICES,
         request: target.report(&report, config.takes_over),
+        digest: digest(&json!([report.ingress, report.conditions])),
         events: events::about(service, &report.conditions),
     })
 }
@@ -107,14 +119,15 @@ fn missing(
 /// a Service of another type.
 fn want_cleanup(queue: &mut WriteQueue, key: &str, service: &Service, config: &Config) {
     let target = Target::service(&service.metadata);
-    let request = match (leftover(service, config), has_finalizer(service)) {
+    let (request, what) = match (leftover(service, config), has_finalizer(service)) {
         (false, _) => return queue.drop_key(key),
-        (true, true) => target.remove_finalizer(),
-        (true, false) => target.clear_status(),
+        (true, true) => (target.remove_finalizer(), "remove the finalizer"),
+        (true, false) => (target.clear_status(), "clear the status"),
     };
     let write = Write {
         kind: SERVICES,
         request,
+        digest: digest(&json!(what)),
         events: Vec::new(),
     };
     queue.want(key, write);

@@ -70,6 +70,7 @@ impl Writes {
         let mut judge = Judge {
             metrics: self.0.metrics.clone(),
             log_limits: LogLimits::default(),
+            undone: LogLimits::default(),
         };
         loop {
             let next = self.lock().next(since_boot());
@@ -93,7 +94,9 @@ impl Writes {
             };
             let answer = requests.send(&write.request, limit.min(REQUEST)).await;
             let outcome = judge.judge(&write, answer);
-            self.change(|queue| queue.ended(key, write, outcome, since_boot()));
+            let (kind, object) = (write.kind, key.clone());
+            let undone = self.change(|queue| queue.ended(key, write, outcome, since_boot()));
+            judge.undone(kind, object, undone);
             let pause = match outcome {
                 WriteOutcome::Failed(Some(asked)) => asked.min(LONGEST_PAUSE),
                 _ => GAP,
@@ -103,10 +106,14 @@ impl Writes {
     }
 }
 
+/// How often in a row the same is written before a line says so: a backup may have been restored, or a user may have edited a status.
+const UNDONE: u32 = 3;
+
 /// Judges answers, counts them, and logs failures, of each kind at most one in 30 s.
 struct Judge {
     metrics: ControllerMetrics,
     log_limits: LogLimits<(&'static str, WriteResult)>,
+    undone: LogLimits<&'static str>,
 }
 
 impl Judge {
@@ -138,6 +145,16 @@ impl Judge {
                     Ok(answer) => answer.retry_after,
                 })
             }
+        }
+    }
+
+    /// Logs that what is written for `object` was undone `times` in a row.
+    fn undone(&mut self, kind: &'static str, object: Option<String>, times: u32) {
+        if times >= UNDONE
+            && let Some(object) = object
+            && let Some(suppressed) = self.undone.admit(kind)
+        {
+            warn!(%object, times, suppressed, "Status undone by another process: two controllers serve one class");
         }
     }
 
@@ -193,6 +210,7 @@ mod tests {
         let mut judge = Judge {
             metrics: ControllerMetrics::default(),
             log_limits: LogLimits::default(),
+            undone: LogLimits::default(),
         };
         api.put(
             "services",
@@ -216,15 +234,27 @@ mod tests {
             let write = Write {
                 kind: "services",
                 request,
+                digest: 0,
                 events: Vec::new(),
             };
             assert_eq!(judge.judge(&write, answer), expected, "{path}");
+        }
+        // The server validates what is written into a status.
+        let status = |reason: &str| {
+            let condition = json!({"type": "A", "status": "True", "reason": reason, "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z"});
+            json!({"status": {"conditions": [condition]}}).to_string()
+        };
+        for (reason, code) in [("two words", 422), ("Word", 200)] {
+            let request = ApiRequest::new(merge, format!("{path}/status")).body(status(reason));
+            assert_eq!(requests.send(&request, REQUEST).await.unwrap().code, code);
         }
         api.forbid("services");
         let request = ApiRequest::new(merge, path).body("{}");
         let write = Write {
             kind: "services",
             request,
+            digest: 0,
             events: Vec::new(),
         };
         for _ in 0..3 {

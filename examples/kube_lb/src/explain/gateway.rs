@@ -16,7 +16,13 @@ pub(super) fn evaluate<'a>(look: &'a Look, config: &'a Config) -> Evaluation<'a>
     let stores = look.stores();
     let policies = look.last_valid.policies();
     let controller = &config.gateway_controller;
-    Evaluation::new(&stores.gateway, &stores.services, policies, controller)
+    Evaluation::new(
+        &stores.gateway,
+        &stores.services,
+        policies,
+        controller,
+        config.max_ports,
+    )
 }
 
 /// Calls `report` with what the statuses of the objects will say.

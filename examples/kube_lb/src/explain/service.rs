@@ -31,7 +31,10 @@ pub(super) fn service(look: &Look, config: &Config, name: &ObjectName) -> Result
         .services
         .iter()
         .find(|planned| planned.request.owner == owner);
-    for problem in planned.into_iter().flat_map(|planned| &planned.problems) {
+    let problems = planned
+        .into_iter()
+        .flat_map(|planned| planned.problems.lines());
+    for problem in problems {
         lines.line(1, format_args!("problem: {problem}"));
     }
     for port in service.spec.ports.iter().filter(|port| !port.is_tcp()) {

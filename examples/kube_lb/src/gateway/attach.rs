@@ -1,6 +1,6 @@
 //! Attachment of routes to listeners.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::api::route::{ParentReference, RouteObject};
@@ -64,11 +64,7 @@ pub(crate) fn attach<'a>(
     let mut routes: Vec<_> = all
         .filter_map(|(kind, object)| {
             let name = ObjectName::of(&object.metadata);
-            let route = RouteToAttach {
-                kind,
-                object,
-                namespace: &name.namespace,
-            };
+            let route = RouteToAttach::new(kind, object, &name.namespace);
             let refs = object.spec.parent_refs.iter();
             let parents: Vec<_> = refs
                 .filter_map(|reference| route.attach(reference, &parents, objects))
@@ -129,9 +125,22 @@ struct RouteToAttach<'a, 'n> {
     kind: RouteKind,
     object: &'a RouteObject,
     namespace: &'n str,
+    /// The names that it is for, of which there may be 1024, each once.
+    hosts: BTreeSet<HostPattern>,
 }
 
-impl<'a> RouteToAttach<'a, '_> {
+impl<'a, 'n> RouteToAttach<'a, 'n> {
+    fn new(kind: RouteKind, object: &'a RouteObject, namespace: &'n str) -> Self {
+        let hostnames = object.spec.hostnames.iter();
+        let hosts = hostnames.filter(|_| kind == RouteKind::Tls);
+        Self {
+            kind,
+            object,
+            namespace,
+            hosts: hosts.filter_map(|name| HostPattern::parse(name)).collect(),
+        }
+    }
+
     fn attach(
         &self,
         reference: &'a ParentReference,
@@ -188,17 +197,16 @@ impl<'a> RouteToAttach<'a, '_> {
 
     /// The names that the route and a listener have in common.
     fn hosts(&self, listener: &HostPattern) -> Vec<HostPattern> {
-        let hostnames = &self.object.spec.hostnames;
-        if self.kind == RouteKind::Tcp || hostnames.is_empty() {
+        if self.kind == RouteKind::Tcp || self.object.spec.hostnames.is_empty() {
             return vec![listener.clone()];
         }
-        let mut hosts = Vec::new();
-        for hostname in hostnames {
-            let pattern = HostPattern::parse(hostname);
-            let common = pattern.and_then(|pattern| pattern.intersection(listener));
-            hosts.extend(common.filter(|common| !hosts.contains(common)));
-        }
-        hosts
+        // Several may have the listener's own name in common with it.
+        let common = self
+            .hosts
+            .iter()
+            .filter_map(|host| host.intersection(listener));
+        let common: BTreeSet<_> = common.collect();
+        common.into_iter().collect()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::objects::{Condition, ConditionStatus, is_negative};
 const MAX_CONDITIONS: usize = 8;
 
 /// The longest message in bytes. The API server accepts 32768.
-const MAX_MESSAGE: usize = 1024;
+pub(crate) const MAX_MESSAGE: usize = 1024;
 
 /// A condition to report.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -4,10 +4,11 @@
 //! apart. Of conflicting listeners of one object none is accepted. Between objects the Gateway's listeners come
 //! first, then those of the ListenerSets in their precedence, and the later ones are not accepted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 
+use super::host_pattern::HostPattern;
 use super::listener::GatewayListener;
 use super::protocol::Protocol;
 
@@ -56,15 +57,16 @@ impl fmt::Display for Conflict {
 }
 
 /// Finds the conflicts among the listeners of a Gateway. `objects` are the listeners of each object, in their precedence.
+///
+/// O(n log n) besides those of one object with each other, of which the API server accepts 64: of ListenerSets there may be thousands.
 pub(crate) fn find_conflicts(listeners: &mut [GatewayListener<'_>], objects: &[Range<usize>]) {
-    let mut accepted: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+    let mut accepted: BTreeMap<i32, AcceptedListeners> = BTreeMap::new();
     for object in objects {
         let mut found: Vec<(usize, Conflict)> = Vec::new();
         let (early, mut rest) = (&*listeners, Vec::new());
         for i in object.clone() {
-            let others = accepted.get(&early[i].spec.port).into_iter().flatten();
-            let kinds = others.filter_map(|&other| conflict_of(&early[i], &early[other]));
-            match kinds.min_by_key(|kind| *kind != ConflictKind::Protocol) {
+            let others = accepted.get(&early[i].spec.port);
+            match others.and_then(|others| others.conflict(&early[i])) {
                 Some(kind) => found.push((i, conflict(&early[i], kind, None))),
                 None => rest.push(i),
             }
@@ -84,14 +86,54 @@ pub(crate) fn find_conflicts(listeners: &mut [GatewayListener<'_>], objects: &[R
             let first = conflicts.min_by_key(|(kind, _)| *kind != ConflictKind::Protocol);
             match first {
                 Some((kind, with)) => found.push((i, conflict(&early[i], kind, Some(with)))),
-                None => accepted.entry(early[i].spec.port).or_default().push(i),
+                None => accepted
+                    .entry(early[i].spec.port)
+                    .or_default()
+                    .add(i, &early[i]),
             }
         }
         for (i, conflict) in found {
             listeners[i].conflict = Some(conflict);
         }
     }
-    mark_overlaps(listeners, accepted);
+    for of_port in accepted.into_values() {
+        for i in of_port.overlapping() {
+            listeners[i].is_overlapping = true;
+        }
+    }
+}
+
+/// The accepted listeners of one port: their indices by protocol and host name.
+#[derive(Default)]
+struct AcceptedListeners(BTreeMap<Protocol, BTreeMap<HostPattern, usize>>);
+
+impl AcceptedListeners {
+    fn add(&mut self, index: usize, listener: &GatewayListener<'_>) {
+        let of_protocol = self.0.entry(listener.protocol).or_default();
+        of_protocol.insert(listener.host.clone(), index);
+    }
+
+    /// The conflict of another listener with one of them; of several, that of the protocols.
+    fn conflict(&self, listener: &GatewayListener<'_>) -> Option<ConflictKind> {
+        let conflicts = self.0.iter().filter_map(|(&protocol, hosts)| {
+            let kind = conflict_of_protocols(listener.protocol, protocol)?;
+            let is_one = kind != ConflictKind::Hostname || hosts.contains_key(&listener.host);
+            is_one.then_some(kind)
+        });
+        conflicts.min_by_key(|kind| *kind != ConflictKind::Protocol)
+    }
+
+    /// The indices of those of TLS that have host names in common with others.
+    fn overlapping(&self) -> BTreeSet<usize> {
+        let of_tls = self.0.iter().filter(|(protocol, _)| protocol.is_tls());
+        let overlapping = of_tls.flat_map(|(_, hosts)| {
+            hosts.iter().flat_map(|(host, &index)| {
+                let wider = host.wider().filter_map(|wider| hosts.get(&wider).copied());
+                wider.flat_map(move |wider| [index, wider])
+            })
+        });
+        overlapping.collect()
+    }
 }
 
 fn conflict(of: &GatewayListener<'_>, kind: ConflictKind, with: Option<String>) -> Conflict {
@@ -104,30 +146,20 @@ fn conflict(of: &GatewayListener<'_>, kind: ConflictKind, with: Option<String>) 
 
 /// Whether two listeners of one port are not distinct.
 fn conflict_of(a: &GatewayListener<'_>, b: &GatewayListener<'_>) -> Option<ConflictKind> {
+    let kind = conflict_of_protocols(a.protocol, b.protocol)?;
+    (kind != ConflictKind::Hostname || a.host == b.host).then_some(kind)
+}
+
+/// How listeners of one port and these protocols conflict; by their host names only if these are equal.
+fn conflict_of_protocols(a: Protocol, b: Protocol) -> Option<ConflictKind> {
     use Protocol::{Other, Tcp, Udp};
-    match (a.protocol, b.protocol) {
+    match (a, b) {
         // Listeners of unknown protocols are not served, and may not be on TCP.
         (Other, _) | (_, Other) => None,
         (Tcp, Tcp) | (Udp, Udp) => Some(ConflictKind::Listener),
         (Udp, _) | (_, Udp) => None,
         // Both modes of TLS count as protocols: one port cannot have both.
         (one, other) if one != other => Some(ConflictKind::Protocol),
-        _ => (a.host == b.host).then_some(ConflictKind::Hostname),
-    }
-}
-
-/// Marks the accepted listeners of TLS that have host names in common with others of their port.
-fn mark_overlaps(listeners: &mut [GatewayListener<'_>], by_port: BTreeMap<i32, Vec<usize>>) {
-    for of_port in by_port.into_values() {
-        for (n, &i) in of_port.iter().enumerate() {
-            for &j in &of_port[..n] {
-                let (a, b) = (&listeners[i], &listeners[j]);
-                let both = a.protocol.is_tls() && b.protocol.is_tls();
-                if both && a.host.intersection(&b.host).is_some() {
-                    listeners[i].is_overlapping = true;
-                    listeners[j].is_overlapping = true;
-                }
-            }
-        }
+        _ => Some(ConflictKind::Hostname),
     }
 }

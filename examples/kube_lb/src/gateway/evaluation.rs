@@ -35,15 +35,17 @@ pub(crate) struct Evaluation<'a> {
 pub(crate) type Grants = BTreeMap<Owner, Grant>;
 
 impl<'a> Evaluation<'a> {
-    /// Evaluates the objects for the controller `controller`. `policies` are those of the objects, as they were read.
+    /// Evaluates the objects for the controller `controller`. `policies` are those of the objects, as they were read. `max_ports`: of a
+    /// Gateway.
     pub(crate) fn new(
         objects: &'a GatewayObjects,
         services: &Services,
         policies: &'a ReadPolicies,
         controller: &'a str,
+        max_ports: usize,
     ) -> Self {
         let classes = own_classes(objects, controller);
-        let view = View::new(objects, &classes);
+        let view = View::new(objects, &classes, max_ports);
         let gateways = view.gateways.iter();
         let gateways: Vec<_> = gateways
             .map(|gateway| gateway_acceptance(gateway, &view, &classes))

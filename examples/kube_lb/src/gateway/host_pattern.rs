@@ -54,6 +54,17 @@ impl HostPattern {
             None
         }
     }
+
+    /// The other patterns that cover this one, the most specific one first: as many as the name has labels.
+    pub(crate) fn wider(&self) -> impl Iterator<Item = Self> {
+        let (name, is_any) = match self {
+            Self::Any => ("", true),
+            Self::Below(name) | Self::Exact(name) => (&**name, false),
+        };
+        let domains = name.match_indices('.').map(|(dot, _)| &name[dot + 1..]);
+        let domains = domains.map(|domain| Self::Below(domain.into()));
+        domains.chain((!is_any).then_some(Self::Any))
+    }
 }
 
 fn is_label(label: &str) -> bool {
@@ -117,6 +128,24 @@ mod tests {
         for text in ["a", "A-1.b", "*.a", "10.0.0.1", &long[2..]] {
             assert!(HostPattern::parse(text).is_some(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_wider_patterns_are_those_that_cover_it() {
+        let wider = |pattern: HostPattern| {
+            let wider: Vec<_> = pattern.wider().collect();
+            assert!(wider.iter().all(|one| one.covers(&pattern)), "{pattern}");
+            wider
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let parse = |text: &str| HostPattern::parse(text).unwrap();
+        assert_eq!(wider(parse("www.a.test")), "*.a.test *.test any name");
+        assert_eq!(wider(parse("*.a.test")), "*.test any name");
+        assert_eq!(wider(parse("test")), "any name");
+        assert_eq!(wider(HostPattern::Any), "");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(crate) struct GatewayListener<'a> {
     pub(crate) conflict: Option<Conflict>,
     /// Whether another listener of TLS on its port has a host name in common with it.
     pub(crate) is_overlapping: bool,
+    /// The most ports of its Gateway, if it is not served because that has so many already.
+    pub(crate) above_limit: Option<usize>,
 }
 
 impl<'a> GatewayListener<'a> {
@@ -55,6 +57,7 @@ impl<'a> GatewayListener<'a> {
             kinds: SupportedKinds::of(spec, protocol),
             conflict: None,
             is_overlapping: false,
+            above_limit: None,
         }
     }
 
@@ -79,12 +82,13 @@ impl<'a> GatewayListener<'a> {
             let name = self.spec.hostname.as_deref().unwrap_or_default();
             return Some(("Invalid", format!("{name:?} is no host name")));
         }
-        match self.port {
-            Some(_) => None,
-            None => Some((
-                "PortUnavailable",
-                format!("there is no port {}", self.spec.port),
-            )),
-        }
+        let problem = match (self.port, self.above_limit) {
+            (Some(_), None) => return None,
+            (Some(port), Some(most)) => {
+                format!("port {port} is above the limit of {most} ports a Gateway")
+            }
+            (None, _) => format!("there is no port {}", self.spec.port),
+        };
+        Some(("PortUnavailable", problem))
     }
 }

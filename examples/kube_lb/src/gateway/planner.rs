@@ -18,6 +18,9 @@ use crate::plan::{
     ServiceTarget, SessionPlan, Targets, UpstreamPlan, WeightedTarget,
 };
 
+/// The most listeners of a port that are named: thousands may have one port, with other host names.
+const MOST_NAMED: usize = 8;
+
 impl Evaluation<'_> {
     /// Adds what the Gateways serve at the addresses that they have. `reach`: how pods are reached.
     pub(crate) fn add_to(&self, plan: &mut Plan, grants: &Grants, reach: Reach) {
@@ -44,13 +47,15 @@ impl Evaluation<'_> {
         }
     }
 
-    /// The names of the listeners of a port, for messages.
+    /// The names of the first listeners of a port, for messages and labels.
     fn part(&self, port: &PortPlan) -> String {
-        let names = port
-            .listeners
-            .iter()
-            .map(|&i| &*self.view.listeners[i].spec.name);
-        format!("listener {}", names.collect::<Vec<_>>().join(", "))
+        let listeners = port.listeners.iter().take(MOST_NAMED);
+        let names = listeners.map(|&i| &*self.view.listeners[i].spec.name);
+        let names = names.collect::<Vec<_>>().join(", ");
+        match port.listeners.len().saturating_sub(MOST_NAMED) {
+            0 => format!("listener {names}"),
+            others => format!("listener {names} and {others} more"),
+        }
     }
 
     fn routing(&self, port: &PortPlan) -> Routing {

@@ -36,7 +36,7 @@ impl fmt::Display for RouteKind {
 }
 
 /// What a listener expects of its connections.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Protocol {
     Http,
     Https,

@@ -134,12 +134,15 @@ fn serve_tls(
     claims: &mut Claims,
 ) -> Served {
     let mut table: BTreeMap<HostPattern, Option<usize>> = BTreeMap::new();
+    let of_listeners = listeners.iter().map(|&other| &view.listeners[other].host);
+    let of_listeners: BTreeSet<_> = of_listeners.collect();
     for &listener in listeners {
         let own = &view.listeners[listener].host;
         // A more specific listener than this one has all names of the pattern.
         let is_isolated = |pattern: &HostPattern| {
-            let mut others = listeners.iter().map(|&other| &view.listeners[other].host);
-            others.any(|other| other != own && own.covers(other) && other.covers(pattern))
+            let covering = std::iter::once(pattern.clone()).chain(pattern.wider());
+            let mut more_specific = covering.take_while(|pattern| pattern != own);
+            more_specific.any(|pattern| of_listeners.contains(&pattern))
         };
         for (&route, hosts) in &attached[listener] {
             let claim = claims.entry((listener, route)).or_default();

@@ -1,6 +1,6 @@
 //! The Gateways of this controller with all their listeners.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::api::gateway::ListenerSpec;
@@ -44,8 +44,13 @@ pub(crate) struct SetView<'a> {
 }
 
 impl<'a> View<'a> {
-    /// The Gateways of `classes` among `objects`. Objects that are being deleted are not served any more.
-    pub(crate) fn new(objects: &'a GatewayObjects, classes: &OwnClasses<'_>) -> Self {
+    /// The Gateways of `classes` among `objects`. Objects that are being deleted are not served any more. `max_ports`: of one
+    /// Gateway with its ListenerSets.
+    pub(crate) fn new(
+        objects: &'a GatewayObjects,
+        classes: &OwnClasses<'_>,
+        max_ports: usize,
+    ) -> Self {
         let gateways = objects.gateways.values().map(|gateway| &**gateway);
         let mut gateways: Vec<_> = gateways
             .filter(|gateway| classes.contains_key(&*gateway.spec.gateway_class_name))
@@ -57,7 +62,9 @@ impl<'a> View<'a> {
         for object in gateways {
             let name = ObjectName::of(&object.metadata);
             let sets = sets.remove(&name).unwrap_or_default();
+            let first = view.listeners.len();
             view.add(object, name, sets, objects);
+            limit_ports(&mut view.listeners[first..], max_ports);
         }
         view
     }
@@ -132,6 +139,23 @@ impl<'a> View<'a> {
         match listener.owner {
             ListenerOwner::Gateway => &self.gateways[listener.gateway].name.namespace,
             ListenerOwner::Set(set) => &self.sets[set].name.namespace,
+        }
+    }
+}
+
+/// Rejects the listeners of a Gateway on further ports than the first `max_ports`, in their precedence: every port is a socket, and one
+/// Gateway must not have them all.
+fn limit_ports(listeners: &mut [GatewayListener<'_>], max_ports: usize) {
+    let mut ports = BTreeSet::new();
+    let accepted = listeners.iter_mut().filter_map(|listener| {
+        let port = listener.port.filter(|_| listener.rejection().is_none())?;
+        Some((listener, port))
+    });
+    for (listener, port) in accepted {
+        if ports.len() < max_ports || ports.contains(&port) {
+            ports.insert(port);
+        } else {
+            listener.above_limit = Some(max_ports);
         }
     }
 }

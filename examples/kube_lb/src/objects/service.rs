@@ -7,6 +7,9 @@ use super::condition::Condition;
 use super::null::or_default;
 use crate::names::{DOMAIN, GLOBAL};
 
+/// The most ports that a message names.
+const MOST_NAMED: usize = 32;
+
 /// A Service.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
@@ -131,19 +134,29 @@ impl ApiObject for Service {
 }
 
 impl Service {
-    /// What decides about its backends.
-    pub fn outline(&self) -> ServiceOutline {
+    /// What decides about the backends of its port `port`. A Service may have 65535 other ports: some of them are named if it does not
+    /// have this one.
+    pub fn outline(&self, port: u16) -> ServiceOutline {
         let spec = &self.spec;
-        let ports = spec.ports.iter().filter(|port| port.is_tcp());
         let number = |number: i32| u16::try_from(number).ok().filter(|number| *number > 0);
+        let ports = spec.ports.iter().filter(|port| port.is_tcp());
+        let ports = ports.filter_map(|port| {
+            let node_port = port.node_port.and_then(number);
+            Some((port.name.as_str(), port.number()?, node_port))
+        });
+        let wanted: Vec<_> = ports
+            .clone()
+            .filter(|(_, number, _)| *number == port)
+            .collect();
+        let named = match wanted.is_empty() {
+            true => ports.take(MOST_NAMED).collect(),
+            false => wanted,
+        };
         ServiceOutline::new(spec.kind.as_str())
             .has_selector(!spec.selector.is_empty())
             .is_local(spec.external_traffic_policy.as_deref() == Some("Local"))
             .families(spec.ip_families.iter().map(String::as_str))
-            .ports(ports.filter_map(|port| {
-                let node_port = port.node_port.and_then(number);
-                Some((port.name.as_str(), number(port.port)?, node_port))
-            }))
+            .ports(named)
     }
 
     /// Whether the Services of its name in other clusters feed it, or it feeds theirs.

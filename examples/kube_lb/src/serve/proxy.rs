@@ -184,15 +184,15 @@ impl RunningProxy {
         failing: &BTreeMap<SocketAddr, String>,
         wrong: &mut BTreeMap<SocketAddr, String>,
     ) -> Result<Proxy, ApplyError> {
-        let upstreams = self.upstreams.by_name();
         let mut builder = self.settings.builder();
         for (addr, listener) in plan.listeners() {
             if failing.contains_key(addr) {
                 continue;
             }
+            let upstreams = &self.upstreams;
             match self
                 .listeners
-                .describe(*addr, listener, &upstreams, &self.nowhere)
+                .describe(*addr, listener, upstreams, &self.nowhere)
             {
                 Ok(described) => {
                     builder = builder.listener(described.listener);

@@ -5,10 +5,17 @@ use std::collections::BTreeMap;
 use lb_proxy::health::HttpCheck;
 use lb_proxy::lb_core::policy::PolicyKind;
 
+use super::problems::{AnnotationProblem, Problems};
 use super::settings::{IdleTimeout, ServiceSettings};
 use crate::names::{DOMAIN, qualified};
 use crate::plan::{CheckKind, DrainPlan, ProxyHeader, Reach};
 use crate::units;
+
+/// The most addresses that a Service may request, as a Gateway: one Service must not take a whole pool.
+const MOST_ADDRESSES: usize = 16;
+
+/// The longest text of an annotation that is a name or a path.
+const LONGEST_NAME: usize = 1024;
 
 /// An annotation.
 #[derive(Clone, Copy, Debug)]
@@ -24,16 +31,6 @@ pub struct Annotation {
     read: fn(&str, &mut ServiceSettings) -> Result<(), String>,
     /// Takes the value over from other settings.
     restore: fn(&ServiceSettings, &mut ServiceSettings),
-}
-
-/// An annotation that is not used.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{name}: {problem}")]
-pub struct AnnotationProblem {
-    /// The whole name.
-    pub name: String,
-    /// What is wrong, and what to write.
-    pub problem: String,
 }
 
 macro_rules! annotations {
@@ -52,16 +49,26 @@ macro_rules! annotations {
 
 annotations! {
     "addresses" addresses, "addresses, separated by commas", "one of a pool for each family of `ipFamilies`",
-        "Requests these addresses, which a pool must have. Wins over `spec.loadBalancerIP`.",
+        "Requests these addresses, at most 16, which a pool must have. Wins over `spec.loadBalancerIP`.",
         |text, settings| {
-            let all = text.split(',').map(|part| part.trim().parse());
+            let all = text.split(',').take(MOST_ADDRESSES + 1).map(|part| part.trim().parse());
             let all: Result<Vec<_>, _> = all.collect();
-            settings.addresses = all.map_err(|_| wrong(text, "an IP address, or several with commas between them"))?;
+            let all = all.map_err(|_| wrong(text, "an IP address, or several with commas between them"))?;
+            if all.len() > MOST_ADDRESSES {
+                return Err(format!("a Service may request {MOST_ADDRESSES} addresses"));
+            }
+            settings.addresses = all;
             Ok(())
         };
     "pool" pool, "a name", "any pool with `automatic: true`",
         "Chooses addresses from this pool.",
-        |text, settings| { settings.pool = Some(text.to_owned()); Ok(()) };
+        |text, settings| {
+            if text.len() > LONGEST_NAME {
+                return Err(wrong(text, "the name of a pool"));
+            }
+            settings.pool = Some(text.to_owned());
+            Ok(())
+        };
     "backends" reach, "`pods`, `nodes`", "`backends` of the configuration: `pods`",
         "Connects to pods at their own addresses, or to nodes at the node port. With `externalTrafficPolicy: Local` nodes are weighted by their ready pods.",
         |text, settings| {
@@ -115,7 +122,7 @@ annotations! {
         |text, settings| {
             settings.check = Some(match text.split_once(':') {
                 None if text == "tcp" => CheckKind::Tcp,
-                Some(("http", path)) => {
+                Some(("http", path)) if path.len() <= LONGEST_NAME => {
                     let _ = HttpCheck::try_new(path).map_err(|error| error.to_string())?;
                     CheckKind::Http(path.to_owned())
                 }
@@ -145,24 +152,26 @@ annotations! {
 pub fn read(
     annotations: &BTreeMap<String, String>,
     previous: Option<&ServiceSettings>,
-) -> (ServiceSettings, Vec<AnnotationProblem>) {
+) -> (ServiceSettings, Problems) {
     let mut settings = ServiceSettings::default();
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     for (name, text) in annotations {
         let Some(short_name) = name.strip_prefix(DOMAIN).and_then(|n| n.strip_prefix('/')) else {
             continue;
         };
-        let known = ALL.iter().find(|known| known.name == short_name);
-        let outcome = match known {
-            Some(known) => (known.read)(text.trim(), &mut settings),
-            None => Err(unknown()),
+        let Some(known) = ALL.iter().find(|known| known.name == short_name) else {
+            problems.add(|| AnnotationProblem {
+                name: short(name),
+                problem: unknown(),
+            });
+            continue;
         };
-        if let Err(problem) = outcome {
-            problems.push(AnnotationProblem {
+        if let Err(problem) = (known.read)(text.trim(), &mut settings) {
+            problems.add(|| AnnotationProblem {
                 name: short(name),
                 problem,
             });
-            if let (Some(known), Some(previous)) = (known, previous) {
+            if let Some(previous) = previous {
                 (known.restore)(previous, &mut settings);
             }
         }

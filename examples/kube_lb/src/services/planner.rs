@@ -7,8 +7,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use lb_proxy::lb_core::policy::PolicyKind;
 
-use super::annotations::{self, AnnotationProblem};
+use super::annotations;
 use super::ours::{address_request, check_ours, tcp_ports};
+use super::problems::{AnnotationProblem, Problems};
 use super::settings::ServiceSettings;
 use super::source_ranges::source_ranges;
 use crate::addresses::{AddressRequest, Grant, Owner};
@@ -39,7 +40,7 @@ pub struct PlannedService {
     /// The networks whose clients are served. `None`: all.
     pub sources: Option<Vec<IpNet>>,
     /// What is wrong with its annotations and fields.
-    pub problems: Vec<AnnotationProblem>,
+    pub problems: Problems,
     /// What it asks of the pools.
     pub request: AddressRequest,
 }
@@ -104,15 +105,12 @@ impl ServiceRules<'_> {
             && text.trim().parse::<std::net::IpAddr>().is_err()
         {
             let text: String = text.chars().take(50).collect();
-            problems.push(field(
-                "spec.loadBalancerIP",
-                format!("{text:?} is no IP address"),
-            ));
+            let problem = format!("{text:?} is no IP address");
+            problems.add(|| field("spec.loadBalancerIP", problem));
         }
         let (sources, invalid) = source_ranges(&service.spec.load_balancer_source_ranges);
-        for entry in invalid {
-            let problem = format!("{entry:?} is no network, and admits no client");
-            problems.push(field("spec.loadBalancerSourceRanges", problem));
+        for problem in invalid {
+            problems.add(|| field("spec.loadBalancerSourceRanges", problem));
         }
         if let Some(policy) = settings.policy
             && has_affinity(service)
@@ -121,7 +119,7 @@ impl ServiceRules<'_> {
             let problem = format!(
                 "{policy} sends a client to any backend, but sessionAffinity is ClientIP: maglev is used"
             );
-            problems.push(field("spec.sessionAffinity", problem));
+            problems.add(|| field("spec.sessionAffinity", problem));
         }
         PlannedService {
             request: address_request(service, &settings, self.0.max_ports),

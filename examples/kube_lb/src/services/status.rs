@@ -1,11 +1,11 @@
 //! The status of a Service.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::ours::tcp_ports;
 use super::planner::{Feedback, PlannedService, upstream_name};
-use super::port_error::{NOT_LISTENING, PORT_CONFLICT, TOO_MANY, UNSUPPORTED};
+use super::port_error::{PortProblem, TOO_MANY};
 use crate::addresses::Grant;
 use crate::names::{DOMAIN, qualified};
 use crate::objects::{Condition, ConditionStatus, Ingress, PortStatus, Service, ServicePort};
@@ -93,8 +93,8 @@ struct Ports<'a> {
 
 impl Ports<'_> {
     /// The entry of a port. Ports above the limit have none.
-    fn status(&self, ip: std::net::IpAddr, port: &ServicePort) -> Option<PortStatus> {
-        let error = self.error(ip, port).map(|(error, _)| error);
+    fn status(&self, ip: IpAddr, port: &ServicePort) -> Option<PortStatus> {
+        let error = self.problem(ip, port).map(|problem| problem.error());
         (error != Some(TOO_MANY)).then(|| PortStatus {
             port: port.port,
             protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
@@ -102,32 +102,21 @@ impl Ports<'_> {
         })
     }
 
-    /// Why a port is not served at an address: the error and a sentence.
-    fn error(&self, ip: std::net::IpAddr, port: &ServicePort) -> Option<(&'static str, String)> {
+    /// Why a port is not served at an address.
+    fn problem<'p>(&'p self, ip: IpAddr, port: &'p ServicePort) -> Option<PortProblem<'p>> {
         if !port.is_tcp() {
-            let protocol = port.protocol.as_deref().unwrap_or_default();
-            let problem = format!(
-                "port {} is of {protocol}, and only TCP is served",
-                port.port
-            );
-            return Some((UNSUPPORTED, problem));
+            return Some(PortProblem::Unsupported(port));
         }
         let Some(number) = port.number().filter(|number| self.served.contains(number)) else {
-            let problem = format!(
-                "port {} is above the limit of {} ports a Service",
-                port.port,
-                self.served.len()
-            );
-            return Some((TOO_MANY, problem));
+            let limit = self.served.len();
+            return Some(PortProblem::TooMany { port, limit });
         };
+        let addr = SocketAddr::new(ip, number);
         if let Some(owner) = self.grant.lost.get(&(ip, number)) {
-            return Some((PORT_CONFLICT, format!("{owner} has port {number} of {ip}")));
+            return Some(PortProblem::Conflict { owner, addr });
         }
-        let problem = self.feedback.listening.get(&SocketAddr::new(ip, number))?;
-        Some((
-            NOT_LISTENING,
-            format!("cannot listen on port {number} of {ip}: {problem}"),
-        ))
+        let problem = self.feedback.listening.get(&addr)?;
+        Some(PortProblem::NotListening { addr, problem })
     }
 
     /// Whether it has the addresses that it asks for.
@@ -178,17 +167,22 @@ impl Ports<'_> {
         }
         let (mut reason, mut sentences) = (None, Vec::new());
         let mut length = 0;
-        for ip in &self.grant.addresses {
-            for port in &self.planned.service.spec.ports {
-                let Some((error, sentence)) = self.error(*ip, port) else {
-                    continue;
-                };
-                reason.get_or_insert(error);
-                // A wrong protocol is wrong at every address. Objects may have 65535 wrong ports.
-                if length < LONGEST && !sentences.contains(&sentence) {
-                    length += sentence.len();
-                    sentences.push(sentence);
-                }
+        let addresses = self.grant.addresses.iter();
+        let ports = &self.planned.service.spec.ports;
+        for (ip, port) in addresses.flat_map(|ip| ports.iter().map(move |port| (*ip, port))) {
+            let Some(problem) = self.problem(ip, port) else {
+                continue;
+            };
+            reason.get_or_insert_with(|| problem.error());
+            let sentence = problem.to_string();
+            // A wrong protocol is wrong at every address.
+            if !sentences.contains(&sentence) {
+                length += sentence.len();
+                sentences.push(sentence);
+            }
+            // A Service may have 65535 wrong ports.
+            if length > LONGEST {
+                break;
             }
         }
         match reason {
@@ -269,7 +263,7 @@ impl Ports<'_> {
 
 /// Whether its annotations and fields are valid.
 fn settings_valid(planned: &PlannedService) -> Condition {
-    let problems: Vec<_> = planned.problems.iter().map(ToString::to_string).collect();
+    let problems = &planned.problems;
     match problems.is_empty() {
         true => condition(
             "SettingsValid",
@@ -281,7 +275,7 @@ fn settings_valid(planned: &PlannedService) -> Condition {
             "SettingsValid",
             false,
             "InvalidSetting",
-            problems.join("; "),
+            problems.to_string(),
         ),
     }
 }

@@ -602,6 +602,85 @@ fn hostile_objects_are_read() {
 }
 
 #[test]
+fn a_megabyte_of_annotations_makes_a_short_report() {
+    let mut unknown = object(json!({}));
+    for i in 0..10_000 {
+        unknown["metadata"]["annotations"]
+            [qualified(&format!("unknown-{i:05}-{}", "x".repeat(80)))] = json!("value");
+    }
+    let planned = plan(&service(unknown), &config(""));
+    assert_eq!(planned.planned.problems.len(), 10_000);
+    let lines: Vec<_> = planned.planned.problems.lines().collect();
+    assert_eq!(lines.len(), 17);
+    assert_eq!(lines[16], "and 9984 more");
+    let (_, _, message) = planned.condition("SettingsValid");
+    assert!(message.len() <= 1027, "{}", message.len());
+    let mut long = object(json!({"loadBalancerIP": "x".repeat(1 << 20)}));
+    for annotation in ALL {
+        long["metadata"]["annotations"][qualified(annotation.name)] = json!("9".repeat(1 << 20));
+    }
+    let planned = plan(&service(long), &config(""));
+    // One for each annotation, and the field.
+    assert_eq!(planned.planned.problems.len(), ALL.len() + 1);
+    assert!(planned.planned.problems.to_string().len() < 8000);
+    assert_eq!(planned.planned.settings, ServiceSettings::default());
+    for condition in planned.report(&Feedback::default()).conditions {
+        assert!(condition.message.len() <= 1027, "{condition:?}");
+    }
+}
+
+#[test]
+fn a_service_may_request_as_many_addresses_as_a_gateway() {
+    let requests = |count: u8| {
+        let all: Vec<_> = (1..=count).map(|last| format!("192.0.2.{last}")).collect();
+        plan(&annotated("addresses", &all.join(", ")), &config(""))
+    };
+    assert_eq!(requests(9).grant.addresses.len(), 9);
+    assert_eq!(requests(16).planned.settings.addresses.len(), 16);
+    let many = requests(17);
+    assert_eq!(many.grant.addresses.len(), 1);
+    let (_, reason, message) = many.condition("SettingsValid");
+    assert_eq!(reason, "InvalidSetting");
+    assert!(message.contains("16 addresses"), "{message}");
+}
+
+#[test]
+fn of_endless_source_ranges_the_first_count_and_the_others_admit_no_client() {
+    let ranges: Vec<_> = (0..5000u32)
+        .map(|i| format!("{}/32", std::net::Ipv4Addr::from(0x0a00_0000 + i)))
+        .collect();
+    let planned = plan(
+        &service(object(json!({"loadBalancerSourceRanges": ranges}))),
+        &config(""),
+    );
+    let sources = planned.planned.sources.as_deref().unwrap();
+    assert_eq!(sources.len(), 4096);
+    let (_, _, message) = planned.condition("SettingsValid");
+    assert!(message.ends_with("4096 admit no client"), "{message}");
+}
+
+#[test]
+fn the_backends_of_a_port_depend_on_no_other_port() {
+    let ports: Vec<_> = (1..=65535)
+        .map(|port| json!({"name": format!("p{port}"), "port": port, "nodePort": 30000}))
+        .collect();
+    let many = service(object(json!({"ports": ports})));
+    let one = json!([{"name": "p80", "port": 80, "nodePort": 30000}]);
+    let one = service(object(json!({"ports": one})));
+    assert_eq!(many.outline(80), one.outline(80));
+    // What is named in the place of a port that does not exist has a limit.
+    let without = service(object(json!({"ports": ports_without(443)})));
+    assert!(format!("{:?}", without.outline(443)).len() < 5000);
+}
+
+fn ports_without(number: i32) -> Value {
+    let ports = (1..=65535).filter(|port| *port != number);
+    ports
+        .map(|port| json!({"name": format!("p{port}"), "port": port}))
+        .collect()
+}
+
+#[test]
 fn the_table_of_the_readme_has_all_annotations() {
     let readme = include_str!("../../README.md");
     let table = annotations::table();

@@ -1,6 +1,6 @@
-//! Random changes, with live sessions.
+//! Random changes of Services, Gateways and their routes, with live sessions.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use lb_core::{Rng, SplitMix64};
 use serde_json::json;
@@ -8,6 +8,7 @@ use test_support::deadline::{eventually, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::gateway::metadata;
 use crate::support::{World, echo, free_port};
 
 const CHANGES: u32 = 1000;
@@ -40,6 +41,60 @@ fn change(world: &World, rng: &mut SplitMix64, ports: &[u16], pod: SocketAddr) {
     }
 }
 
+/// One change of a Gateway, a ListenerSet, a route, a policy or a grant that no session uses. Routes may take the listener of the session
+/// over, for new connections.
+fn change_gateways(world: &World, rng: &mut SplitMix64, ports: &[u16]) {
+    let number = u8::try_from(below(rng, 4)).unwrap();
+    let port = ports[usize::try_from(below(rng, ports.len() as u64)).unwrap()];
+    let put = |resource: &str, name: &str, spec: serde_json::Value| {
+        let object = json!({"metadata": metadata(name, number), "spec": spec});
+        world.api.put(resource, object);
+    };
+    let delete = |resource: &str, name: &str| {
+        if world.api.find(resource, "default", name).is_some() {
+            world.api.delete(resource, "default", name);
+        }
+    };
+    let name = format!("g{number}");
+    let idle = ["10m", "never"][usize::from(number % 2)];
+    let tls = json!({"name": "b", "protocol": "TLS", "port": port, "tls": {"mode": "Passthrough"}});
+    let tcp = json!({"name": "a", "protocol": "TCP", "port": port});
+    let parents = json!([{"name": "gw"}, {"name": name}]);
+    let rules = json!([{"backendRefs": [{"name": "echo", "port": 80, "weight": number}]}]);
+    match below(rng, 10) {
+        0 | 1 => put(
+            "gateways",
+            &name,
+            json!({"gatewayClassName": "lb", "listeners": [if number < 2 { tcp } else { tls }]}),
+        ),
+        2 => delete("gateways", &name),
+        3 => put(
+            "listenersets",
+            &name,
+            json!({"parentRef": {"name": "gw"}, "listeners": [tcp]}),
+        ),
+        4 => delete("listenersets", &name),
+        5 => put(
+            "tcproutes",
+            &name,
+            json!({"parentRefs": parents, "rules": rules}),
+        ),
+        6 => put(
+            "tlsroutes",
+            &name,
+            json!({"parentRefs": parents, "hostnames": ["*.test"], "rules": rules}),
+        ),
+        7 => delete(["tcproutes", "tlsroutes"][usize::from(number % 2)], &name),
+        8 => put(
+            "connectionpolicies",
+            &name,
+            json!({"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "TCPRoute", "name": "kept"}],
+                "idleTimeout": idle, "clientRate": 100_000}),
+        ),
+        _ => delete("connectionpolicies", &name),
+    }
+}
+
 #[tokio::test]
 async fn a_thousand_changes_of_other_services_touch_no_session() {
     let seed = std::env::var("LB_CHAOS_SEED")
@@ -55,8 +110,23 @@ async fn a_thousand_changes_of_other_services_touch_no_session() {
     }
     let pod = echo([127, 2, 60, 1]).await;
     world.serve("kept", &ports, &[pod]);
+    world.install_gateway_api();
+    world.backend("echo", &[pod]);
+    let listener = json!({"name": "kept", "protocol": "TCP", "port": ports[0]});
+    let spec = json!({"gatewayClassName": "lb", "listeners": [listener],
+        "allowedListeners": {"namespaces": {"from": "All"}}});
+    world.api.put(
+        "gateways",
+        json!({"metadata": metadata("gw", 0), "spec": spec}),
+    );
+    world.tcp_route("kept", 2, &[("echo", 80, 1)]);
     let _running = world.run("").await;
     eventually("the Service", || world.is_served("kept")).await;
+    let serving = "kube-lb.internal/Serving";
+    let parent = "/status/parents/0";
+    world
+        .says("tcproutes", "kept", parent, serving, "True Serving")
+        .await;
     let addresses = world.addresses("kept");
     let ip = addresses[0].parse().unwrap();
     let mut sessions = Vec::new();
@@ -67,9 +137,19 @@ async fn a_thousand_changes_of_other_services_touch_no_session() {
                 .unwrap(),
         );
     }
+    let gateway = world.api.get("gateways", "default", "gw");
+    let gateway: IpAddr = gateway["status"]["addresses"][0]["value"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    sessions.push(TcpStream::connect((gateway, ports[0])).await.unwrap());
     for i in 0..CHANGES {
-        change(&world, &mut rng, &ports, pod);
-        let session = &mut sessions[(i % 4) as usize];
+        match below(&mut rng, 3) {
+            0 => change_gateways(&world, &mut rng, &ports),
+            _ => change(&world, &mut rng, &ports, pod),
+        }
+        let session = &mut sessions[(i % 5) as usize];
         within("an echo", async {
             session.write_all(b"x").await.unwrap();
             assert_eq!(session.read_u8().await.unwrap(), b'x', "change {i}");
@@ -88,6 +168,9 @@ async fn a_thousand_changes_of_other_services_touch_no_session() {
         }
     }
     assert_eq!(world.addresses("kept"), addresses);
+    let kept = world.api.get("gateways", "default", "gw");
+    let expected = json!([{"type": "IPAddress", "value": gateway.to_string()}]);
+    assert_eq!(kept["status"]["addresses"], expected);
     // In the end everything is served as if it had been there from the start.
     world.serve("last", &ports, &[pod]);
     eventually("the last Service", || world.is_served("last")).await;

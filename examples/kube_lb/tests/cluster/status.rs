@@ -104,7 +104,8 @@ async fn a_service_that_changes_its_type_is_left_clean() {
     world.serve("web", &[port], &pods([127, 2, 4], &["a"]).await);
     world.api.change("services", "default", "web", |service| {
         service["metadata"]["finalizers"] = json!(["example.com/other"]);
-        service["status"]["conditions"] = json!([{"type": "Other", "status": "True"}]);
+        service["status"]["conditions"] = json!([{"type": "Other", "status": "True", "reason": "Other",
+            "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
     });
     let _running = world.run("").await;
     eventually("the status", || world.is_served("web")).await;

@@ -67,6 +67,63 @@ async fn sessions_survive_changes_of_other_ports_and_services() {
     running.end().await;
 }
 
+#[tokio::test]
+async fn a_target_port_or_a_protocol_that_changes_touches_no_other_port() {
+    let world = World::start(27).await;
+    let ports = [free_port().await, free_port().await];
+    // The servers of one pod.
+    let network = [127, 2, 27];
+    let pod = echo([127, 2, 27, 1]).await;
+    let [first, other] = [["first"], ["other"]];
+    let first = pods(network, &first).await[0];
+    let other = pods(network, &other).await[0];
+    world.serve("web", &ports, &[pod]);
+    let lead_to = |target: SocketAddr| {
+        world
+            .api
+            .change("endpointslices", "default", "web-1", |slice| {
+                slice["ports"][1]["port"] = json!(target.port());
+            });
+    };
+    lead_to(first);
+    let _running = world.run("").await;
+    eventually("the Service", || world.is_served("web")).await;
+    let [kept, changed] = ports.map(|port| SocketAddr::new(world.ip(1), port));
+    let mut session = Session::open(kept).await;
+    ask_until("the target", changed, |answer| answer == Some("first")).await;
+    lead_to(other);
+    ask_until("the other target", changed, |answer| {
+        answer == Some("other")
+    })
+    .await;
+    session.check().await;
+    // The second port becomes one of UDP: it is closed, and said to be unsupported.
+    let protocol = |protocol: &'static str| {
+        world
+            .api
+            .change("services", "default", "web", move |service| {
+                service["spec"]["ports"][1]["protocol"] = json!(protocol);
+            });
+    };
+    protocol("UDP");
+    poll_until("the end of the second port", || async {
+        TcpStream::connect(changed).await.err()
+    })
+    .await;
+    session.check().await;
+    let error = || {
+        let service = world.service("web");
+        service["status"]["loadBalancer"]["ingress"][0]["ports"][1]["error"].clone()
+    };
+    eventually("the error", || {
+        error() == "kube-lb.internal/UnsupportedProtocol"
+    })
+    .await;
+    protocol("TCP");
+    ask_until("the port again", changed, |answer| answer == Some("other")).await;
+    session.check().await;
+}
+
 async fn ask_open(addr: SocketAddr) {
     poll_until("an open port", || async {
         TcpStream::connect(addr).await.ok()

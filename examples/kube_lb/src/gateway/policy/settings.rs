@@ -92,7 +92,7 @@ impl PolicySettings {
         !self.of_backends.is_empty()
     }
 
-    /// Admits these networks alone, if there are some. An entry that is no network admits no client; these are returned.
+    /// Admits these networks alone, if there are some. Returns what is wrong with entries that admit no client.
     fn restrict(&mut self, source_ranges: &[String]) -> Vec<String> {
         let (sources, invalid) = services::source_ranges(source_ranges);
         self.sources = sources;
@@ -127,10 +127,8 @@ fn read(spec: &ConnectionPolicySpec) -> Result<PolicySettings, String> {
         return Err(format!("{}: {}", field_of(name), problem.problem));
     }
     read.settings = settings;
-    if let Some(entry) = read.restrict(&spec.source_ranges).first() {
-        return Err(format!(
-            "{SOURCE_RANGES}: {entry:?} is no network, and admits no client"
-        ));
+    if let Some(problem) = read.restrict(&spec.source_ranges).first() {
+        return Err(format!("{SOURCE_RANGES}: {problem}"));
     }
     Ok(read)
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::{Reporter, StatusPatch};
 use crate::gateway::api::route::{RouteObject, RouteParentStatus, RouteStatus};
 use crate::gateway::api::{TcpRoute, TlsRoute};
-use crate::gateway::attach::Parent;
-use crate::gateway::condition::{Reported, merge};
+use crate::gateway::attach::{Parent, Route};
+use crate::gateway::condition::{MAX_MESSAGE, Reported, merge};
 use crate::gateway::host_pattern::HostPattern;
 use crate::gateway::protocol::RouteKind;
 use crate::objects::{Condition, ObjectName};
@@ -108,12 +108,12 @@ impl Reporter<'_> {
     /// Whether the route with this number gets connections of any of `listeners`, and what it does not get.
     fn serving_report(self, number: usize, listeners: impl Iterator<Item = usize>) -> Reported {
         let evaluation = self.evaluation;
-        let mut texts = Vec::new();
+        let mut texts = Texts::default();
         let (mut is_served, mut is_superseded) = (false, false);
         for listener in listeners {
             let name = &evaluation.view.listeners[listener].spec.name;
             if self.programming[listener].assigned.is_empty() {
-                texts.push(format!("the listener {name} is not programmed"));
+                texts.add(|| format!("the listener {name} is not programmed"));
                 continue;
             }
             let Some(claim) = evaluation.serving.claims.get(&(listener, number)) else {
@@ -121,23 +121,24 @@ impl Reporter<'_> {
             };
             is_served |= claim.is_served;
             for (host, winner) in &claim.lost {
-                let winner = match winner {
-                    Some(winner) => {
-                        let winner = &evaluation.routes[*winner];
-                        is_superseded = true;
-                        format!("{} {} has precedence", winner.kind, winner.name)
+                is_superseded |= winner.is_some();
+                texts.add(|| {
+                    let winner = match winner.map(|winner| &evaluation.routes[winner]) {
+                        Some(Route { kind, name, .. }) => format!("{kind} {name}"),
+                        None => "a listener with a more specific host name".to_owned(),
+                    };
+                    match host {
+                        HostPattern::Any => {
+                            format!("on the listener {name} {winner} has precedence")
+                        }
+                        host => {
+                            format!("on the listener {name} {winner} has precedence for {host}")
+                        }
                     }
-                    None => "a listener with a more specific host name has precedence".to_owned(),
-                };
-                texts.push(match host {
-                    HostPattern::Any => {
-                        format!("on the listener {name} {winner}")
-                    }
-                    host => format!("on the listener {name} {winner} for {host}"),
                 });
             }
         }
-        let text = texts.join("; ");
+        let text = texts.text;
         match (is_served, is_superseded) {
             (true, _) => Reported::yes(SERVING, "Serving").saying(text),
             (false, true) => Reported::no(
@@ -150,6 +151,22 @@ impl Reporter<'_> {
                 "ListenersNotProgrammed",
                 format!("no connection gets to this route: {text}"),
             ),
+        }
+    }
+}
+
+/// Texts in one line. Those that no message has room for are left out: a route may lack a thousand names on each of many listeners.
+#[derive(Default)]
+struct Texts {
+    text: String,
+}
+
+impl Texts {
+    fn add(&mut self, text: impl FnOnce() -> String) {
+        if self.text.len() <= MAX_MESSAGE {
+            let gap = if self.text.is_empty() { "" } else { "; " };
+            self.text += gap;
+            self.text += &text();
         }
     }
 }

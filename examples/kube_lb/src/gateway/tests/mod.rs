@@ -5,6 +5,7 @@ mod backends;
 mod classes;
 mod listener_sets;
 mod listeners;
+mod many;
 mod outcome;
 mod policies;
 mod policy_fields;

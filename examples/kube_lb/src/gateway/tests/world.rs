@@ -28,6 +28,8 @@ pub(super) struct World {
     pub(super) pools: Pools,
     pub(super) feedback: Feedback,
     pub(super) policies: ReadPolicies,
+    /// The most ports of a Gateway.
+    pub(super) max_ports: usize,
 }
 
 impl World {
@@ -54,6 +56,7 @@ impl World {
             pools: Pools::try_new(vec![Pool::new("main", [range])]).unwrap(),
             feedback: Feedback::default(),
             policies: ReadPolicies::default(),
+            max_ports: 128,
         };
         world.class("lb", CONTROLLER);
         world
@@ -93,9 +96,19 @@ impl World {
         gateway: &str,
         listeners: [Value; N],
     ) -> &mut Self {
+        self.listener_set_of(name, second, gateway, &listeners)
+    }
+
+    pub(super) fn listener_set_of(
+        &mut self,
+        name: &str,
+        second: u8,
+        gateway: &str,
+        listeners: &[Value],
+    ) -> &mut Self {
         let gateway = object_name(gateway);
         let parent = json!({"namespace": gateway.namespace, "name": gateway.name});
-        let spec = json!({"parentRef": parent, "listeners": &listeners[..]});
+        let spec = json!({"parentRef": parent, "listeners": listeners});
         let set = json!({"metadata": metadata(name, second), "spec": spec});
         insert(&mut self.objects.listener_sets, set);
         self
@@ -155,7 +168,17 @@ impl World {
     }
 
     pub(super) fn grant(&mut self, namespace: &str, from: Value, to: Value) -> &mut Self {
-        let metadata = json!({"namespace": namespace, "name": "grant"});
+        self.grant_named("grant", namespace, from, to)
+    }
+
+    pub(super) fn grant_named(
+        &mut self,
+        name: &str,
+        namespace: &str,
+        from: Value,
+        to: Value,
+    ) -> &mut Self {
+        let metadata = json!({"namespace": namespace, "name": name});
         let grant = json!({"metadata": metadata, "spec": {"from": [from], "to": [to]}});
         insert(&mut self.objects.grants, grant);
         self
@@ -185,7 +208,13 @@ impl World {
     /// Evaluates the objects at the time `now`.
     pub(super) fn outcome_at(&self, now: &str) -> Outcome {
         let policies = read_policies(&self.objects.policies, &self.policies);
-        let evaluation = Evaluation::new(&self.objects, &self.services, &policies, CONTROLLER);
+        let evaluation = Evaluation::new(
+            &self.objects,
+            &self.services,
+            &policies,
+            CONTROLLER,
+            self.max_ports,
+        );
         let requests = evaluation.requests(&self.pools);
         let grants = allocate(&self.pools, &requests, Mode::Assign);
         let mut plan = Plan::default();

@@ -8,6 +8,7 @@
 
 mod answer;
 mod store;
+mod validate;
 mod write;
 
 use std::collections::BTreeSet;

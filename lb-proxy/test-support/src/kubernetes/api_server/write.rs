@@ -3,7 +3,8 @@
 //! As the real server does it: versions and UIDs are compared, a write that changes nothing does not move the version, server-side
 //! apply knows the owner of each field of a status, and an object with finalizers stays until the last one is removed.
 //!
-//! Less than the real server: no validation, and server-side apply to a status alone. There, `loadBalancer` is one field as a whole,
+//! Less than the real server: only what is written into a status, and Events, are validated (`validate`), and server-side apply is
+//! for a status alone. There, `loadBalancer` is one field as a whole,
 //! conditions are fields by their type, and every other field of the status is one field as a whole.
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{failure, parameter, status};
 use super::store::Key;
-use super::{Request, State};
+use super::{Request, State, validate};
 
 /// Which manager owns which fields of a status.
 pub(super) type Owners = BTreeMap<(Key, String), String>;
@@ -38,6 +39,9 @@ pub(super) fn exchange(
     let Some(known) = known else {
         return match request.method.as_str() {
             "POST" => {
+                if let Some(refused) = refused(path, &object) {
+                    return refused;
+                }
                 let mut created = object;
                 let (_, namespace, _) = &path.key;
                 if !namespace.is_empty() {
@@ -97,10 +101,24 @@ pub(super) fn exchange(
         }
         _ => return failure(415, "UnsupportedMediaType", content),
     };
+    if let Some(refused) = refused(path, &changed) {
+        return refused;
+    }
     if state.store.find(&path.key).as_ref() == Some(&changed) {
         return (200, changed.to_string());
     }
     (200, save(state, &path.key.0, changed))
+}
+
+/// The answer to a write that is not valid.
+fn refused(path: &ObjectPath, object: &Value) -> Option<(u16, String)> {
+    let resource = path.key.0.as_str();
+    let problem = match (resource, path.is_status) {
+        ("events", _) => validate::refused_event(object),
+        (_, true) => validate::refused_status(resource, object),
+        (_, false) => None,
+    };
+    problem.map(|problem| failure(422, "Invalid", &problem))
 }
 
 /// Applies a status with force, as `manager`.
