@@ -192,6 +192,11 @@ impl Backend {
 
     /// Attaches data as [`with_data`](Self::with_data) does, which is a part of the equality: a snapshot in which it differs is a
     /// change.
+    ///
+    /// # Panics
+    ///
+    /// Not here. Wherever two such backends are compared, a comparison that panics is one of the caller: of
+    /// [`Updater::apply`](crate::Updater::apply), which changes nothing then.
     #[must_use]
     pub fn with_compared_data<T: PartialEq + Send + Sync + 'static>(mut self, data: T) -> Self {
         self.extras.set_compared_data(data);

@@ -51,7 +51,8 @@ impl Balancer {
     ///
     /// # Panics
     ///
-    /// If the policy panics, which leaves the balancer and its counts as they were.
+    /// If the policy or `rng` panics, which leaves the balancer and its counts as they were. A policy never panics that keeps to its
+    /// [contract](crate::Picker). A clock cannot: the caller reads it before.
     #[inline]
     pub fn pick(
         &self,
@@ -76,6 +77,10 @@ impl Balancer {
     /// # Errors
     ///
     /// [`PickError::NotReady`] before the first snapshot.
+    ///
+    /// # Panics
+    ///
+    /// As [`pick`](Self::pick).
     pub fn explain(
         &self,
         request: &PickRequest<'_>,
@@ -160,6 +165,10 @@ impl Balancer {
     /// Replicas with equal digests send every key to the same backend, so a lasting difference means that their sources
     /// disagree. The first call after an update may cost as much as compiling: for a
     /// status page, not for every pick.
+    ///
+    /// # Panics
+    ///
+    /// If the policy panics. The next call asks it again.
     pub fn digests(&self) -> Vec<(Priority, u64)> {
         let membership = self.published.current();
         let digest = |tier: &CompiledTier| Some((tier.tier.priority(), tier.digest()?));

@@ -6,7 +6,8 @@ use crate::hash::mix;
 
 /// A source of random bits.
 ///
-/// The crate has no other source, so with a seeded generator every random policy can be replayed.
+/// The crate has no other source, so with a seeded generator every random policy can be replayed. A panic of a generator is one of
+/// the call that it was passed to.
 pub trait Rng {
     /// The next 64 random bits.
     fn next_u64(&mut self) -> u64;

@@ -46,6 +46,10 @@ impl WeightedSplit {
     ///
     /// `rng` draws the turn that is the first, so that replicas with equal weights do not begin with the same target. Of more
     /// than 65536 weights, the others count as 0. Compiling costs up to 4096 steps for each target.
+    ///
+    /// # Panics
+    ///
+    /// If `rng` panics.
     pub fn new(weights: impl IntoIterator<Item = u32>, rng: &mut dyn Rng) -> Self {
         let weights = (0..).zip(weights).take(MAX_WEIGHTS);
         let (targets, weights): (Vec<u32>, Vec<u64>) = weights

@@ -4,8 +4,15 @@ use std::net::IpAddr;
 
 /// A family of IP addresses. IPv4 sorts first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum IpFamily {
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[allow(clippy::exhaustive_enums, reason = "there is no third")]
+pub enum IpFamily {
+    /// IPv4.
+    #[cfg_attr(feature = "serde", serde(rename = "ipv4"))]
     V4,
+    /// IPv6.
+    #[cfg_attr(feature = "serde", serde(rename = "ipv6"))]
     V6,
 }
 

@@ -94,7 +94,7 @@
 //! - `kubernetes` (off): the module [`kubernetes`], through kube, with rustls and ring. The binary chooses the version of
 //!   the API: it depends on k8s-openapi with the feature of the oldest server that it supports, such as `v1_33`.
 //! - `schema` (off): JSON schemas of the settings, through schemars.
-//! - `serde` (off): sources and the settings of a driver can be read from files and written, [`settings`].
+//! - `serde` (off): sources, combinators and the settings of a driver can be read from files and written, [`settings`].
 //! - `system-dns` (off): [`SystemDns`], host names by the system's resolver: no dependency, and no times to live.
 //!
 #![cfg_attr(feature = "dns", doc = "[`Dns`]: Dns")]
@@ -120,8 +120,9 @@ mod error;
 mod file_io;
 #[cfg(any(feature = "dns", feature = "system-dns"))]
 mod host_rules;
-#[cfg(any(feature = "dns", feature = "kubernetes"))]
+#[cfg(any(feature = "dns", feature = "kubernetes", feature = "serde"))]
 mod ip_family;
+mod network;
 #[cfg(feature = "serde")]
 pub mod settings;
 mod source;
@@ -138,6 +139,7 @@ pub use driver::last_set::LastSet;
 pub use driver::status::{DriverStatus, SourceStatus};
 pub use driver::task::Driver;
 pub use error::DiscoveryError;
+pub use network::{Network, NetworkError};
 pub use source::{SnapshotStream, Source};
 #[cfg(feature = "dns")]
 pub use sources::dns::{

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use lb_core::Endpoint;
 
+use crate::embedder_code::catch;
 use crate::health::CheckSettingsError;
 
 /// A setting that cannot work. It is found before anything is started.
@@ -45,6 +46,14 @@ pub enum BuildError {
         /// The upstream's name.
         upstream: Arc<str>,
     },
+    /// Code of the embedder panicked that is asked once, when a description is built.
+    #[error("{code} panicked: {message}")]
+    Panicked {
+        /// The method, such as `Hooks::reads_first_bytes`.
+        code: &'static str,
+        /// The message of the panic, escaped.
+        message: Box<str>,
+    },
     /// A PROXY protocol header cannot be written.
     #[error("the PROXY protocol header of {of} cannot be sent")]
     SendProxy {
@@ -78,6 +87,19 @@ pub enum BuildError {
 }
 
 impl BuildError {
+    /// Runs `build`, and makes an error of a panic. `name` is what panicked if no code inside of it has a name.
+    pub(crate) fn catch<T>(
+        name: &'static str,
+        build: impl FnOnce() -> Result<T, Self>,
+    ) -> Result<T, Self> {
+        catch(name, build).unwrap_or_else(|panicked| {
+            Err(Self::Panicked {
+                code: panicked.code,
+                message: panicked.message().into(),
+            })
+        })
+    }
+
     pub(crate) fn zero(of: impl Into<Arc<str>>, setting: &'static str) -> Self {
         Self::Zero {
             of: of.into(),

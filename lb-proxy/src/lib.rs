@@ -131,20 +131,32 @@
 //!
 //! | panics | ends | goes on |
 //! |---|---|---|
+//! | what a description asks while it is built: [`Hooks::reads_first_bytes`], [`Preread::timeout`](first_bytes::Preread::timeout), a policy's name and settings, a source's label, identity and parts; a policy that compiles a [fixed](UpstreamBuilder::fixed) upstream | the builder, with [`BuildError::Panicked`](errors::BuildError::Panicked) | a server that runs |
 //! | [`Hooks`], [`Preread`](first_bytes::Preread), a function of a [`Listener`] or a [key](balancing::KeyFunction), the drop of [session data](Listener::session_data) | its session, with [`CloseReason::Panicked`](events::CloseReason::Panicked) | all other sessions |
-//! | [`Hooks::close`] | nothing: the session has ended | |
+//! | [`Hooks::close`], the function of [`events::JsonEvents`] in it | nothing: the session has ended | |
+//! | the writer of [`events::JsonEvents`] | the lines of that write, which count as lost | the next lines |
 //! | a policy that picks | the session that it picks for, also one in the wait queue | all other sessions |
 //! | a policy that [compiles](lb_core::Policy::compile) | the update: the last membership serves with its pickers, and the update is tried again after 1 s to a minute; [`Upstream::policy_problem`] | the sources, the checks |
 //! | a [`Source`](lb_discovery::Source) | its watch: the last good set stays, and a watch is opened again after the delay of a failure | the other sources |
+//! | the function of a [`Map`](lb_discovery::Map) or a [`Filter`](lb_discovery::Filter), a [`Lookup`](lb_discovery::Lookup) | the same as a source | the other sources |
 //! | a [`HealthCheck`](health::HealthCheck) | its probe, which counts as failed | the other probes |
+//! | a policy that a [`Pool`] or [`Upstream::connect`] asks, a computed source address of a [`Connect`] | that pick or connection, with an error | all others |
+//! | a policy or a key function that [explains](Upstream::explain) | that explanation, with an error | |
+//! | the log levels, the configuration and the collectors of the [`admin`] server, a route that it asks where a client would go | the request, with 500; a status has no log level then | all other requests |
+//! | a [`UnixSocketOpener`](settings::UnixSocketOpener) | the bind or the reload, with an error; its `remove` leaves the file | the other listeners |
 //! | a [pre-stop hook](ProxyBuilder::pre_stop_hook) | the wait for it | the shutdown |
 //!
-//! Each is logged at level `error` with the name of the method and the message of the panic, and counted: in
-//! [`Metrics::panics`], [`Upstream::policy_panics`], [`Upstream::check_panics`] and
+//! Each is logged at level `error` with the name of the method and the message of the panic, unless the caller gets them as an
+//! error, and counted: in [`Metrics::panics`], [`Upstream::policy_panics`], [`Upstream::check_panics`] and
 //! [`SourceStatus::panics`](lb_discovery::SourceStatus::panics). Readiness shows a policy that has panicked on the last set.
-//! A panic while a builder or a constructor runs is the caller's. A lock of your own that is held during a panic is
-//! poisoned, as always. In a program with `panic = "abort"` in its Cargo profile any panic ends the process, and nothing of
-//! this applies.
+//!
+//! What runs in a call of yours panics there, and leaves everything as it was: the randomness that
+//! [`lb_core::Balancer::pick`] and [`lb_discovery::Backoff`] draw from (there is no clock to panic: the time is an argument), the
+//! sink of a [`Driver`](lb_discovery::Driver::run), the services below a [`Pool::balance`], the streams of [`Relay::run_streams`],
+//! the functions of [`settings_file`], the collectors that [`openmetrics`] encodes, and
+//! [`UpstreamBuilder::health_check`]. A drop of [data on a backend](lb_core::Backend::with_data) runs wherever the last
+//! reference goes, and must not panic. A lock of your own that is held during a panic is poisoned, as always. In a program
+//! with `panic = "abort"` in its Cargo profile any panic ends the process, and nothing of this applies.
 //!
 //! # Features
 //!
@@ -287,7 +299,7 @@ pub use upstream::{Upstream, UpstreamBuilder};
 /// Which clients are admitted, and how many connections a client may have or begin.
 pub mod access {
     pub use crate::limits::{Access, ClientZone, ClientZoneBuilder, Excess, Rate};
-    pub use crate::net::network::{Network, NetworkError};
+    pub use lb_discovery::{Network, NetworkError};
 }
 
 /// How an upstream balances: hash keys, the wait queue, overrides of single backends, and the end of sessions after the loss

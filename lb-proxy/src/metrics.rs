@@ -31,7 +31,7 @@ pub use traffic::Traffic;
 pub use upstream::UpstreamMetrics;
 
 pub(crate) use backend::BackendCounters;
-pub(crate) use counter::Counter;
+pub(crate) use counter::{Counter, EndCounter};
 pub(crate) use listener::ListenerCounters;
 pub(crate) use relay_traffic::RelayTraffic;
 pub(crate) use traffic::Direction;
@@ -47,6 +47,11 @@ macro_rules! counters {
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         pub struct Metrics {
+            /// Connections accepted. Always the sum of `active` and of all that ended.
+            pub accepted: u64,
+            /// Connections that are open now. One counts as ended when all that it held is released, after
+            /// [`Hooks::close`](crate::Hooks::close).
+            pub active: u64,
             $($(#[$doc])* pub $name: u64,)*
             $($(#[$end_doc])* pub $end: u64,)*
         }
@@ -60,6 +65,8 @@ macro_rules! counters {
             /// The names and values of all counters.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [
+                    ("accepted", self.accepted),
+                    ("active", self.active),
                     $((stringify!($name), self.$name),)*
                     $((stringify!($end), self.$end),)*
                 ]
@@ -83,8 +90,9 @@ macro_rules! counters {
             pub(crate) worker: usize,
             /// Bytes that relays moved, which the bytes below do not include.
             pub(crate) relayed: RelayTraffic,
+            pub(crate) accepted: Counter,
             $(pub(crate) $name: Counter,)*
-            $(pub(crate) $end: Counter,)*
+            $(pub(crate) $end: EndCounter,)*
         }
 
         impl Counters {
@@ -96,16 +104,20 @@ macro_rules! counters {
             }
 
             /// The counter of connections that ended for `reason`.
-            pub(crate) const fn ended(&self, reason: CloseReason) -> &Counter {
+            pub(crate) const fn ended(&self, reason: CloseReason) -> &EndCounter {
                 match reason {
                     $(CloseReason::$reason => &self.$end,)*
                 }
             }
 
-            /// Adds the counts to `sum`.
-            pub(crate) fn add_to(&self, sum: &mut Metrics) {
-                $(sum.$name += self.$name.get();)*
+            fn add_ends_to(&self, sum: &mut Metrics) {
                 $(sum.$end += self.$end.get();)*
+            }
+
+            /// Adds everything but the ends.
+            fn add_rest_to(&self, sum: &mut Metrics) {
+                sum.accepted += self.accepted.get();
+                $(sum.$name += self.$name.get();)*
                 sum.bytes_to_backends += self.relayed.to_backend.get();
                 sum.bytes_to_clients += self.relayed.to_client.get();
             }
@@ -113,12 +125,22 @@ macro_rules! counters {
     };
 }
 
+impl Metrics {
+    /// The sum of the counters of these workers.
+    pub(crate) fn read<'a>(workers: impl Iterator<Item = &'a Counters> + Clone) -> Self {
+        let mut sum = Self::default();
+        // The ends of all workers first: so there are never more ends than connections.
+        workers
+            .clone()
+            .for_each(|worker| worker.add_ends_to(&mut sum));
+        workers.for_each(|worker| worker.add_rest_to(&mut sum));
+        sum.active = sum.accepted - sum.ended();
+        sum
+    }
+}
+
 counters! {
     happened {
-        /// Connections accepted. Always the sum of `active` and of all that ended.
-        accepted,
-        /// Connections that are open now.
-        active,
         /// Calls of accept(2) that failed because of one connection. The next connection is accepted at once.
         accept_errors,
         /// Calls of accept(2) that failed for lack of descriptors or memory. The accept loop pauses for a moment.
@@ -135,7 +157,8 @@ counters! {
         connect_timeouts,
         /// Failures that ejected a backend.
         ejections,
-        /// Panics of the embedder's code in sessions. Each ends its session, except one of
+        /// Panics of the embedder's code in sessions, in the admin server, and of the
+        /// [pre-stop hook](crate::ProxyBuilder::pre_stop_hook). One in a session ends it, except one of
         /// [`Hooks::close`](crate::Hooks::close), whose session has ended.
         panics,
         /// Bytes from clients to backends.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -88,21 +89,67 @@ async fn until_answered(addr: SocketAddr, answer: &str) {
     .await;
 }
 
+fn read(path: &str) -> String {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(folder.join(path)).unwrap()
+}
+
+/// The number of lines of each program, by its name.
+fn lines_of_programs() -> BTreeMap<String, usize> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/bin");
+    let files = std::fs::read_dir(folder).unwrap();
+    let counted = files.map(|file| {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        (name, lines)
+    });
+    counted.collect()
+}
+
 #[test]
 fn the_page_has_each_program_with_its_number_of_lines() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let page = std::fs::read_to_string(folder.join("README.md")).unwrap();
-    let mut programs = 0;
-    for file in std::fs::read_dir(folder.join("src/bin")).unwrap() {
-        let path = file.unwrap().path();
-        let name = path.file_stem().unwrap().to_str().unwrap();
-        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+    let page = read("README.md");
+    let programs = lines_of_programs();
+    for (name, lines) in &programs {
         let row = format!("| [{name}](src/bin/{name}.rs) | {lines} |");
         assert!(page.contains(&row), "no row {row}");
-        programs += 1;
     }
     let rows = page.lines().filter(|line| line.contains("](src/bin/"));
-    assert_eq!(rows.count(), programs);
+    assert_eq!(rows.count(), programs.len());
+}
+
+#[test]
+fn the_table_of_tasks_has_the_numbers_of_lines_of_today() {
+    let programs = lines_of_programs();
+    let page = read("../../lb-proxy/docs/features.md");
+    let (_, tasks) = page
+        .split_once("| task | program | before | now |")
+        .unwrap();
+    let rows = tasks
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let mut counted = 0;
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let lines = &programs[cells[1].trim_matches('`')];
+        let now = cells[3].split([' ', ',']).next().unwrap();
+        assert_eq!(now, lines.to_string(), "{row}");
+        counted += 1;
+    }
+    assert!(counted >= 8, "{counted} rows");
+}
+
+#[test]
+fn each_program_is_run() {
+    let tests = read("tests/programs.rs");
+    for name in lines_of_programs().keys() {
+        let starts = tests.split("start!(").skip(1);
+        let mut started = starts.map(str::trim_start);
+        let argument = format!("\"{name}\"");
+        assert!(started.any(|call| call.starts_with(&argument)), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::thread;
 use clap::Parser;
 use lb_core::policy::PolicyKind;
 
-use crate::page::{PageError, page};
+use crate::page::{PageError, page, picture};
 use crate::report;
 use crate::scenario::{Scenario, ScenarioError, Variant};
 use crate::sim::{Run, simulate_variant};
@@ -43,6 +43,10 @@ struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "policy_lab.html")]
     out: PathBuf,
 
+    /// Also writes a picture (SVG) of the latencies of each policy, of the only scenario
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
     /// Lists the scenarios and the policies, and exits
     #[arg(long)]
     list: bool,
@@ -60,8 +64,14 @@ enum CommandError {
     Scenario(#[from] ScenarioError),
     #[error("no built-in scenario is called \"{0}\": choose one of {known}", known = Scenario::known())]
     Unknown(String),
-    #[error("{}: {source}: choose another place with --out", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    #[error("--svg draws one scenario: name it, such as: policy_lab slow-node --svg {}", .0.display())]
+    Several(PathBuf),
+    #[error("{}: {source}: choose another place with {option}", path.display())]
+    Write {
+        option: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
 }
 
 /// Runs the command line.
@@ -108,6 +118,11 @@ fn compare(arguments: Arguments) -> Result<String, CommandError> {
     if names.is_empty() {
         names.extend(Scenario::builtin_names().map(str::to_owned));
     }
+    if let Some(svg) = &arguments.svg
+        && names.len() > 1
+    {
+        return Err(CommandError::Several(svg.clone()));
+    }
     let scenarios: Vec<Scenario> = names
         .iter()
         .map(|name| Scenario::load(name))
@@ -123,16 +138,35 @@ fn compare(arguments: Arguments) -> Result<String, CommandError> {
         text.push_str(&report::table(scenario.title(), &runs));
         results.push((scenario, runs));
     }
+    text.push_str(
+        "\n* many keys move without a change: the policy ignores keys, or reads the load as well\n",
+    );
     let html = page(arguments.seed, &results)?;
-    let path = arguments.out;
-    if let Err(source) = fs::write(&path, html) {
-        return Err(CommandError::Write { path, source });
+    write(&mut text, "--out", arguments.out, &html)?;
+    if let (Some(path), [(scenario, runs)]) = (arguments.svg, &results[..]) {
+        write(&mut text, "--svg", path, &picture(scenario, runs)?)?;
     }
-    text.push_str(&format!(
-        "\n* many keys move without a change: the policy ignores keys, or reads the load as well\nwrote {}\n",
-        path.display()
-    ));
     Ok(text)
+}
+
+/// Writes a file that `option` places, and adds to `text` that it did.
+fn write(
+    text: &mut String,
+    option: &'static str,
+    path: PathBuf,
+    content: &str,
+) -> Result<(), CommandError> {
+    match fs::write(&path, content) {
+        Ok(()) => text.push_str(&format!("wrote {}\n", path.display())),
+        Err(source) => {
+            return Err(CommandError::Write {
+                option,
+                path,
+                source,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The variants to run `scenario` under: each policy of `named` once, then the variants of the scenario. All policies

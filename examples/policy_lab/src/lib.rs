@@ -44,6 +44,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! `policy_lab SCENARIO --svg FILE`, or [`picture`], draws the latencies alone, for documents.
+//!
 //! [`Scenario`] documents the format of scenario files. The files in `scenarios/` are built in.
 
 mod cli;
@@ -56,6 +58,6 @@ mod scenario;
 mod sim;
 
 pub use cli::main;
-pub use page::{PageError, page};
+pub use page::{PageError, page, picture};
 pub use scenario::{Place, Scenario, ScenarioError, Variant};
 pub use sim::{Run, simulate, simulate_variant};

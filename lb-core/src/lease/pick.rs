@@ -85,6 +85,10 @@ impl Pick {
     /// What the embedder keeps of the backend, such as counters: the first call for a backend creates it, and it survives
     /// updates as the rest of the backend's state does. `None` if the backend has data of another type. Costs one reference
     /// count.
+    ///
+    /// # Panics
+    ///
+    /// If `create` panics. The next call creates the data.
     pub fn data<T: Send + Sync + 'static>(
         &self,
         create: impl FnOnce(&Arc<Backend>) -> StdArc<T>,

@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use lb_core::policy::{LeastConn, Tracking};
+use lb_core::policy::{LeastConn, P2c, RandomTwo, Tracking, WeightedRandom};
 use lb_core::{
-    BackendIndex, BalancerConfig, Delta, PickContext, PickRequest, Picker, Policy, Snapshot, Tier,
-    Tried,
+    Backend, BackendIndex, BalancerConfig, Delta, PickContext, PickRequest, Picker, Policy, Rng,
+    Snapshot, SplitMix64, Tier, Tried, Weight,
 };
 
 use crate::support::{Bench, addr, at, weighted};
@@ -164,6 +164,108 @@ fn a_picker_that_panics_leaves_the_counts_as_they_were() {
         assert_eq!(bench.in_flight().iter().sum::<u32>(), 119);
         drop(picks);
         assert_eq!(bench.in_flight(), [0, 0, 0]);
+    }
+}
+
+/// Randomness that panics at one draw.
+struct FragileRng(SplitMix64, u32);
+
+impl Rng for FragileRng {
+    fn next_u64(&mut self) -> u64 {
+        self.1 = self.1.wrapping_sub(1);
+        assert_ne!(self.1, 0, "no entropy");
+        self.0.next_u64()
+    }
+}
+
+#[test]
+fn randomness_that_panics_leaves_the_counts_as_they_were() {
+    // Policies whose picks draw.
+    let policies: [(&str, Arc<dyn Policy>); 3] = [
+        ("random", Arc::new(WeightedRandom::new())),
+        ("p2c", Arc::new(P2c::least_conn())),
+        ("random_two", Arc::new(RandomTwo::new())),
+    ];
+    for (name, policy) in policies {
+        for call in [1, 2, 100] {
+            let bench = Bench::new(Arc::clone(&policy), &weighted(&[1, 1, 1]));
+            let mut rng = FragileRng(SplitMix64::new(1), call);
+            let (mut picks, mut panics) = (Vec::new(), 0);
+            while panics == 0 || picks.len() < 120 {
+                let tried = Tried::new();
+                let request = PickRequest::new(&tried);
+                match caught(|| bench.balancer.pick(&request, at(0), &mut rng)) {
+                    Some(pick) => picks.push(pick.unwrap()),
+                    None => panics += 1,
+                }
+                assert!(picks.len() < 1000, "{name} does not draw");
+            }
+            assert_eq!(panics, 1, "{name} {call}");
+            let counted = bench.in_flight().iter().sum::<u32>() as usize;
+            assert_eq!(counted, picks.len(), "{name} {call}");
+            drop(picks);
+            assert_eq!(bench.in_flight(), [0, 0, 0], "{name} {call}");
+        }
+    }
+}
+
+#[test]
+fn data_whose_making_panics_is_made_by_the_next_call() {
+    for call in [1, 2, 100] {
+        let mut bench = Bench::new(Arc::new(LeastConn::new()), &weighted(&[1]));
+        let mut panics = 0;
+        for number in 1..=call + 2 {
+            let pick = bench.pick().unwrap();
+            // Without data, each call makes it.
+            let data = caught(|| {
+                pick.data(|_| {
+                    assert!(number >= call, "not yet");
+                    Arc::new(number)
+                })
+            });
+            match data {
+                None => panics += 1,
+                Some(data) => assert_eq!(data.as_deref(), Some(&call)),
+            }
+        }
+        assert_eq!(panics, call - 1);
+        assert_eq!(bench.in_flight(), [0]);
+    }
+}
+
+/// Data whose comparison panics.
+#[derive(Debug)]
+struct FragileData(Arc<Fuse>);
+
+impl PartialEq for FragileData {
+    fn eq(&self, _: &Self) -> bool {
+        self.0.burn("eq");
+        true
+    }
+}
+
+#[test]
+fn a_comparison_of_data_that_panics_leaves_the_former_membership() {
+    for call in [1, 2, 100] {
+        let fuse = Fuse::new("eq", call);
+        let set = |weight: u16| {
+            let data = FragileData(Arc::clone(&fuse));
+            let backend = Backend::new(addr(0)).weight(Weight::new(weight));
+            Snapshot::from_backends([backend.with_compared_data(data)])
+        };
+        let mut bench = Bench::new(Arc::new(LeastConn::new()), &set(1));
+        let mut panics = 0;
+        for second in 1..400 {
+            // Equal numbers, so that the data is compared.
+            let same = set(1);
+            if apply(&mut bench, &same, second).is_none() {
+                panics += 1;
+                assert_eq!(members(&bench), [addr(0)]);
+                assert!(bench.pick().is_ok());
+                apply(&mut bench, &same, second).expect("it panics once");
+            }
+        }
+        assert_eq!(panics, 1, "{call}");
     }
 }
 

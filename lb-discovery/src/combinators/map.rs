@@ -36,7 +36,8 @@ pub struct Map {
 type BackendFn = Arc<dyn Fn(Backend) -> Option<Backend> + Send + Sync>;
 
 impl Map {
-    /// Changes each backend of `inner` by `change`.
+    /// Changes each backend of `inner` by `change`. If `change` panics, the source has failed, as if its
+    /// [`adapt`](Source::adapt) had panicked.
     pub fn new(
         inner: impl Source,
         change: impl Fn(Backend) -> Backend + Send + Sync + 'static,

@@ -143,6 +143,11 @@ impl Driver {
     ///
     /// `sink` receives each published set. The driver's task calls it, so it should return quickly. Needs a tokio
     /// runtime with time enabled, and what the documentation of the sources says.
+    ///
+    /// # Panics
+    ///
+    /// If `sink` panics, or the comparison of a backend's [data](lb_core::Backend::with_compared_data). The sets of the sources stay:
+    /// a driver that is run again publishes them.
     pub async fn run(&mut self, sink: impl FnMut(Snapshot), cancel: CancellationToken) {
         let Self {
             sources,

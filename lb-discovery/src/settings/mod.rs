@@ -17,35 +17,69 @@
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Combinators
+//!
+//! [`Merge`](crate::Merge) is `merged` and `shifted`, [`Filter`](crate::Filter) is `filtered`, and [`Map`](crate::Map) is `mapped`. They
+//! nest. For example: the pods of two zones at another port than that of the Service, and behind them a rack that is being repaired, as backup:
+//!
+//! ```
+//! # use lb_discovery::settings::{SourceBuilder, SourceSettings};
+//! let text = r#"[
+//!     { "mapped": { "port": 8446, "max_conns": 1000, "source": { "filtered": {
+//!         "keep": { "zones": ["rack-1", "rack-2"], "networks": ["10.0.0.0/8"] },
+//!         "drop": { "nodes": ["node-7"] },
+//!         "source": { "merged": [{ "static": ["10.0.0.1:446"] }, { "static": ["10.0.0.2:446"] }] }
+//!     } } } },
+//!     { "mapped": { "priority": 1, "state": "drain", "source": { "static": ["10.1.0.1:446"] } } }
+//! ]"#;
+//! let settings: Vec<SourceSettings> = serde_json::from_str(text)?;
+//! let mut builder = SourceBuilder::new();
+//! for source in &settings {
+//!     builder.build(source)?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What no file can say
+//!
+//! Code: other functions of a [`Filter`](crate::Filter) or a [`Map`](crate::Map), a [`Manual`](crate::Manual) source, which is a handle of the
+//! program, a [`Source`](crate::Source) of one's own, and a [`Lookup`](crate::Lookup) for [`Polled`](crate::Polled). A program adds them to
+//! what it has read. A list has the label `static`.
 
+mod backend_match;
+mod builder;
 #[cfg(feature = "dns")]
 mod dns;
 #[cfg(feature = "file")]
 mod file;
+mod filtered;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod mapped;
+mod shifted;
 #[cfg(feature = "system-dns")]
 mod system_dns;
 
-use std::sync::Arc;
-
 use lb_core::Snapshot;
 
+pub use crate::ip_family::IpFamily;
+pub use backend_match::BackendMatch;
+pub use builder::SourceBuilder;
 #[cfg(feature = "dns")]
 pub use dns::{DnsSettings, ResolverSettings};
 #[cfg(feature = "file")]
 pub use file::FileSettings;
+pub use filtered::FilteredSettings;
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::{
     ClusterOrigin, ClusterSettings, EndpointSlicesSettings, NodePortSettings, PodOwner,
     PodsSettings,
 };
+pub use mapped::MappedSettings;
+pub use shifted::ShiftedSettings;
 #[cfg(feature = "system-dns")]
 pub use system_dns::SystemDnsSettings;
-
-#[cfg(feature = "kubernetes")]
-use crate::sources::kubernetes::Cluster;
-use crate::{DiscoveryError, Merge, Source, Static};
 
 /// A source of backends. Sources of libraries that the program was built without are unknown to it.
 #[non_exhaustive]
@@ -66,110 +100,23 @@ pub enum SourceSettings {
     /// A watched file: [`File`](crate::File).
     #[cfg(feature = "file")]
     File(FileSettings),
+    /// The backends of another source that match, or do not match, some conditions: [`Filter`](crate::Filter).
+    Filtered(FilteredSettings),
+    /// Another source with settings of its backends changed: [`Map`](crate::Map).
+    Mapped(MappedSettings),
+    /// The union of several sources as one source: [`Merge`](crate::Merge).
+    Merged(Vec<Self>),
     /// The nodes at the node port of a Service: [`NodePort`](crate::kubernetes::NodePort).
     #[cfg(feature = "kubernetes")]
     NodePort(NodePortSettings),
     /// Pods on ports of their nodes: [`Pods`](crate::kubernetes::Pods).
     #[cfg(feature = "kubernetes")]
     Pods(PodsSettings),
-    /// Another source with its backends in lower tiers: [`Merge::shifted_part`].
+    /// Another source with its backends in lower tiers: [`Merge::shifted_part`](crate::Merge::shifted_part).
     Shifted(ShiftedSettings),
-    /// A list of backends: [`Static`].
+    /// A list of backends: [`Static`](crate::Static).
     Static(Snapshot),
     /// The addresses of a host name, by the system's resolver: [`SystemDns`](crate::SystemDns).
     #[cfg(feature = "system-dns")]
     SystemDns(SystemDnsSettings),
-}
-
-/// A source whose backends are used when those of higher tiers are not eligible.
-#[non_exhaustive]
-#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct ShiftedSettings {
-    /// How many tiers lower the backends are.
-    pub tiers: u8,
-    /// The source.
-    pub source: Box<SourceSettings>,
-}
-
-impl ShiftedSettings {
-    /// The backends of `source`, `tiers` tiers lower.
-    pub fn new(source: SourceSettings, tiers: u8) -> Self {
-        Self {
-            tiers,
-            source: Box::new(source),
-        }
-    }
-}
-
-/// Makes sources of their settings. Those with equal resolvers or clusters share them.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct SourceBuilder {
-    #[cfg(feature = "dns")]
-    resolvers: Vec<(ResolverSettings, crate::Resolver)>,
-    #[cfg(feature = "kubernetes")]
-    clusters: Vec<(ClusterSettings, Cluster)>,
-}
-
-impl SourceBuilder {
-    /// A builder that has made no source.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Makes a source, which asks nothing before it is followed.
-    ///
-    /// # Errors
-    ///
-    /// Those of the constructor of the source.
-    pub fn build(&mut self, settings: &SourceSettings) -> Result<Arc<dyn Source>, DiscoveryError> {
-        Ok(match settings {
-            #[cfg(feature = "dns")]
-            SourceSettings::Dns(dns) => {
-                let resolver = self.resolver(&dns.resolver)?;
-                Arc::new(dns.build(resolver)?)
-            }
-            #[cfg(feature = "kubernetes")]
-            SourceSettings::EndpointSlices(slices) => {
-                Arc::new(slices.build(self.cluster(&slices.cluster))?)
-            }
-            #[cfg(feature = "file")]
-            SourceSettings::File(file) => Arc::new(file.build()),
-            #[cfg(feature = "kubernetes")]
-            SourceSettings::NodePort(port) => Arc::new(port.build(self.cluster(&port.cluster))?),
-            #[cfg(feature = "kubernetes")]
-            SourceSettings::Pods(pods) => Arc::new(pods.build(self.cluster(&pods.cluster))?),
-            SourceSettings::Shifted(shifted) => {
-                let source = self.build(&shifted.source)?;
-                Arc::new(Merge::new().shifted_part(source, shifted.tiers))
-            }
-            SourceSettings::Static(backends) => Arc::new(Static::new(backends.clone())),
-            #[cfg(feature = "system-dns")]
-            SourceSettings::SystemDns(dns) => Arc::new(dns.build()?),
-        })
-    }
-
-    #[cfg(feature = "dns")]
-    fn resolver(&mut self, settings: &ResolverSettings) -> Result<crate::Resolver, DiscoveryError> {
-        let mut known = self.resolvers.iter();
-        if let Some((_, resolver)) = known.find(|(known, _)| known == settings) {
-            return Ok(resolver.clone());
-        }
-        let resolver = settings.build()?;
-        self.resolvers.push((settings.clone(), resolver.clone()));
-        Ok(resolver)
-    }
-
-    #[cfg(feature = "kubernetes")]
-    fn cluster(&mut self, settings: &ClusterSettings) -> Cluster {
-        let mut known = self.clusters.iter();
-        if let Some((_, cluster)) = known.find(|(known, _)| known == settings) {
-            return cluster.clone();
-        }
-        let cluster = settings.build();
-        self.clusters.push((settings.clone(), cluster.clone()));
-        cluster
-    }
 }

@@ -48,6 +48,10 @@ impl Backoff {
     }
 
     /// Returns the next delay. The one after it may be twice as long.
+    ///
+    /// # Panics
+    ///
+    /// If `rng` panics. The next delay grows all the same.
     pub fn next_delay(&mut self, rng: &mut impl Rng) -> Duration {
         let ceiling = self.ceiling;
         self.ceiling = ceiling.saturating_mul(2).min(self.max);

@@ -1,15 +1,19 @@
 //! Sources whose code panics.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use lb_core::Snapshot;
 use lb_discovery::{
-    DiscoveryError, Driver, DriverConfig, Lookup, Polled, Resolved, SnapshotStream, Source,
+    DiscoveryError, Driver, DriverConfig, Filter, Lookup, Manual, Map, Polled, Resolved,
+    SnapshotStream, Source,
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::{now, secs};
 use test_support::discovery::{RunningDriver, Script, ports, set};
@@ -61,35 +65,84 @@ async fn a_source_that_panics_keeps_its_set_restarts_and_leaves_its_neighbour_al
     for method in ["watch", "item", "adapt", "refresh"] {
         for call in [1, 2, 100] {
             let fragile = Fragile(Fuse::armed(method, call));
-            let steady = Script::new([now(set(&[2]))]);
-            let mut run =
-                RunningDriver::start(vec![Arc::new(fragile), steady], DriverConfig::new());
-            run.until_ports(&[1, 2]).await;
-            let mut rounds = 0;
-            while run.handle.status().sources[0].panics == 0 {
-                run.handle.refresh();
-                sleep(secs(1)).await;
-                rounds += 1;
-                assert!(rounds < 10_000, "{method} {call}");
-            }
-            let status = run.handle.status();
-            assert_eq!(status.sources[0].panics, 1, "{method} {call}");
-            assert!(status.sources[0].failures >= 1);
-            let known = status.sources[0].backends;
-            assert_eq!(known, 1, "the last good set stays: {method} {call}");
-            let updates = status.sources[0].updates;
-            // It restarts, and the union has stayed as it was.
-            while run.handle.status().sources[0].updates == updates {
-                sleep(secs(1)).await;
-            }
-            assert!(run.quiet_for(secs(60)).await, "{method} {call}");
-            let status = run.handle.status();
-            assert_eq!(
-                (status.sources[1].failures, status.sources[1].panics),
-                (0, 0)
-            );
-            run.stop().await;
+            panics_once(Arc::new(fragile), &format!("{method} {call}")).await;
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_of_a_map_or_a_filter_that_panics_is_a_panic_of_the_source() {
+    for call in [1, 2, 100] {
+        let source = || Fragile(Fuse::new("nothing", call));
+        let (mapping, filtering) = (Fuse::armed("map", call), Fuse::armed("filter", call));
+        let map = Map::new(source(), move |backend| {
+            mapping.burn("map");
+            backend
+        });
+        let filter = Filter::new(source(), move |_| {
+            filtering.burn("filter");
+            true
+        });
+        panics_once(Arc::new(map), &format!("map {call}")).await;
+        panics_once(Arc::new(filter), &format!("filter {call}")).await;
+    }
+}
+
+/// Follows a source that panics once, beside another one. `what` is what panics.
+async fn panics_once(source: Arc<dyn Source>, what: &str) {
+    let steady = Script::new([now(set(&[2]))]);
+    let mut run = RunningDriver::start(vec![source, steady], DriverConfig::new());
+    run.until_ports(&[1, 2]).await;
+    let mut rounds = 0;
+    while run.handle.status().sources[0].panics == 0 {
+        run.handle.refresh();
+        sleep(secs(1)).await;
+        rounds += 1;
+        assert!(rounds < 10_000, "{what}");
+    }
+    let status = run.handle.status();
+    assert_eq!(status.sources[0].panics, 1, "{what}");
+    assert!(status.sources[0].failures >= 1);
+    let known = status.sources[0].backends;
+    assert_eq!(known, 1, "the last good set stays: {what}");
+    let updates = status.sources[0].updates;
+    // It restarts, and the union has stayed as it was.
+    while run.handle.status().sources[0].updates == updates {
+        sleep(secs(1)).await;
+    }
+    assert!(run.quiet_for(secs(60)).await, "{what}");
+    let status = run.handle.status();
+    assert_eq!(
+        (status.sources[1].failures, status.sources[1].panics),
+        (0, 0)
+    );
+    run.stop().await;
+}
+
+/// The caller gets the panic, and runs the driver again.
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_panics_ends_the_run_and_the_next_run_publishes_what_is_known() {
+    for call in [1, 2, 100] {
+        let fuse = Fuse::armed("sink", call);
+        let (source, handle) = Manual::new(set(&[1]));
+        let sources: Vec<Arc<dyn Source>> = vec![Arc::new(source)];
+        let (mut driver, status) = Driver::new(sources, DriverConfig::new());
+        let (mut panics, mut published) = (0, Vec::new());
+        for round in 0..call as u16 + 2 {
+            handle.set(set(&[1, 100 + round]));
+            let cancel = CancellationToken::new();
+            let sink = |snapshot: Snapshot| {
+                fuse.burn("sink");
+                published.push(ports(&snapshot));
+            };
+            let run = AssertUnwindSafe(driver.run(sink, cancel)).catch_unwind();
+            // It runs for ever, unless the sink panics.
+            panics += usize::from(timeout(secs(9), run).await.is_ok_and(|run| run.is_err()));
+            assert_eq!(status.status().sources[0].failures, 0);
+        }
+        assert_eq!(panics, 1);
+        let last = 101 + call as u16;
+        assert_eq!(published.last(), Some(&vec![1, last]));
     }
 }
 

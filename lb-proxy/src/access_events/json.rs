@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use super::record::Record;
 use super::writer::LineWriter;
 use crate::connection::Connection;
+use crate::embedder_code::named;
 use crate::hooks::{Hooks, Progress, Summary};
 
 /// Writes a line of JSON for each session: at its end, and while it lasts if the listener has a
@@ -44,7 +45,8 @@ thread_local! {
 }
 
 impl JsonEvents {
-    /// Calls `write` with each line, its line feed included, on the session's task. `write` must not block.
+    /// Calls `write` with each line, its line feed included, on the session's task. `write` must not block. A panic of `write` is one of
+    /// the [hooks](Hooks).
     pub fn to_function(write: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
         Self {
             sink: Sink::Function(Box::new(write)),
@@ -54,6 +56,8 @@ impl JsonEvents {
     /// Writes the lines on a thread of its own. Up to `capacity` lines wait for it; those that come while the queue is full
     /// are [lost](Self::lost), so a slow disk delays no session. Dropping the value lets the thread write what waits and
     /// then end; it does not wait for that. 0 means 1, because the thread takes lines from a queue only.
+    ///
+    /// If `writer` panics, the lines of that write are lost, an `error` is logged, and the next ones are written again.
     ///
     /// # Errors
     ///
@@ -88,7 +92,7 @@ impl JsonEvents {
             line.clear();
             append(line);
             match &self.sink {
-                Sink::Function(write) => write(line),
+                Sink::Function(write) => named("JsonEvents::to_function", || write(line)),
                 Sink::Writer(writer) => writer.push(line),
             }
         });

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use tracing::warn;
+use tracing::{error, warn};
+
+use crate::embedder_code::catch;
 
 /// How many bytes are gathered for one write.
 const BATCH: usize = 64 * 1024;
@@ -60,7 +62,13 @@ fn write_all(mut writer: impl Write, queue: &Receiver<Box<[u8]>>, lost: &AtomicU
             batch.extend_from_slice(&line);
             count += 1;
         }
-        let (written, result) = write_batch(&mut writer, &batch);
+        let mut written = 0;
+        // After a panic the writer alone is used again, which its documentation says.
+        let caught = catch("JsonEvents::to_writer", || {
+            write_batch(&mut writer, &batch, &mut written)
+        });
+        let has_panicked = caught.is_err();
+        let result = caught.unwrap_or_else(|panicked| Err(io::Error::other(panicked.to_string())));
         if let Some(last) = written.checked_sub(1) {
             is_amid_line = batch[last] != b'\n';
         }
@@ -77,8 +85,10 @@ fn write_all(mut writer: impl Write, queue: &Receiver<Box<[u8]>>, lost: &AtomicU
                 };
                 lost.fetch_add(count, Relaxed);
                 // The first failure of a row.
-                if !has_failed {
-                    warn!(%error, "Access events lost");
+                match has_panicked {
+                    _ if has_failed => {}
+                    true => error!(%error, "Access events lost"),
+                    false => warn!(%error, "Access events lost"),
                 }
                 has_failed = true;
             }
@@ -86,20 +96,24 @@ fn write_all(mut writer: impl Write, queue: &Receiver<Box<[u8]>>, lost: &AtomicU
         batch.clear();
         batch.shrink_to(BATCH);
     }
+    if let Err(panicked) = catch("The drop of a writer of access events", || drop(writer)) {
+        error!(error = %panicked, "Code of the embedder panicked");
+    }
 }
 
-/// Writes lines and flushes. Returns how many bytes were written, and why not all or why the flush failed.
-fn write_batch(writer: &mut impl Write, batch: &[u8]) -> (usize, io::Result<()>) {
-    let mut written = 0;
-    while written < batch.len() {
-        match writer.write(&batch[written..]) {
-            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
-            Ok(count) => written += count,
+/// Writes lines and flushes. Counts the bytes in `written`, also those before an error or a panic.
+fn write_batch(writer: &mut impl Write, batch: &[u8], written: &mut usize) -> io::Result<()> {
+    while let Some(rest) = batch.get(*written..)
+        && !rest.is_empty()
+    {
+        match writer.write(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => *written += count.min(rest.len()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (written, Err(error)),
+            Err(error) => return Err(error),
         }
     }
-    (written, writer.flush())
+    writer.flush()
 }
 
 #[cfg(test)]
@@ -208,5 +222,51 @@ mod tests {
         write_all(&mut sink, &queue, &lost);
         assert_eq!(sink.0, b"1\n22\n4\n");
         assert_eq!(lost.load(Relaxed), 2);
+    }
+
+    /// Announces each write, and panics at one of them and when it is dropped.
+    struct FragileSink(Arc<Mutex<Vec<u8>>>, Sender<()>, usize);
+
+    impl Write for FragileSink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1.send(()).unwrap();
+            self.2 = self.2.wrapping_sub(1);
+            assert_ne!(self.2, 0, "no disk");
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Drop for FragileSink {
+        fn drop(&mut self) {
+            panic!("no disk to close");
+        }
+    }
+
+    #[test]
+    fn a_writer_that_panics_loses_the_lines_of_that_write_alone() {
+        for call in [1, 2, 100] {
+            let written = Arc::new(Mutex::new(Vec::new()));
+            let (begins, begun) = channel();
+            let writer = FragileSink(Arc::clone(&written), begins, call);
+            let writer = LineWriter::start(writer, 8).unwrap();
+            for line in 1..=120 {
+                writer.push(format!("{line}\n").as_bytes());
+                begun.recv().unwrap();
+            }
+            let lost = Arc::clone(&writer.lost);
+            drop(writer);
+            // The thread drops the sender at its end.
+            while begun.recv().is_ok() {}
+            assert_eq!(lost.load(Relaxed), 1, "{call}");
+            let lines: String = (1..=120)
+                .filter(|line| *line != call)
+                .map(|line| format!("{line}\n"))
+                .collect();
+            assert_eq!(*written.lock().unwrap(), lines.as_bytes(), "{call}");
+        }
     }
 }

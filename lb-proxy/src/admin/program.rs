@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Handle;
+use crate::embedder_code::{catch, named};
+
 /// A line of the configuration that runs.
 #[non_exhaustive]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -28,7 +31,7 @@ impl ConfigLine {
     }
 }
 
-/// Reads and sets the level of the program's log.
+/// Reads and sets the level of the program's log. If a method panics, the request is answered with 500, and the status shows no level.
 pub trait LogLevels: fmt::Debug + Send + Sync {
     /// The level in force, as the status shows it.
     fn level(&self) -> String;
@@ -57,7 +60,7 @@ pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) config: Option<Arc<ConfigFn>>,
-    pub(crate) log_levels: Option<Arc<dyn LogLevels>>,
+    pub(crate) log_levels: Option<NamedLevels>,
     /// What has set the level, if not the configuration.
     log_level_by: Arc<Mutex<Option<String>>>,
 }
@@ -87,8 +90,33 @@ impl Program {
         by.unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn log_level(&self) -> Option<String> {
-        self.log_levels.as_ref().map(|levels| levels.level())
+    /// The level in force. `None` also if the program's code panics, which `handle` notes: the rest of a status is right.
+    pub(crate) fn log_level(&self, handle: &Handle) -> Option<String> {
+        let levels = self.log_levels.as_ref()?;
+        let level = catch(LEVEL, || levels.level());
+        level
+            .inspect_err(|panicked| handle.note_panic(panicked))
+            .ok()
+    }
+}
+
+/// The program's [`LogLevels`], whose panics have names.
+#[derive(Clone)]
+pub(crate) struct NamedLevels(pub(super) Arc<dyn LogLevels>);
+
+const LEVEL: &str = "LogLevels::level";
+
+impl NamedLevels {
+    pub(crate) fn level(&self) -> String {
+        named(LEVEL, || self.0.level())
+    }
+
+    pub(crate) fn check_level(&self, level: &str) -> Result<(), String> {
+        named("LogLevels::check_level", || self.0.check_level(level))
+    }
+
+    pub(crate) fn set_level(&self, level: &str) -> Result<(), String> {
+        named("LogLevels::set_level", || self.0.set_level(level))
     }
 }
 

@@ -17,7 +17,8 @@ pub struct NoConnection {
     pub upstream: Arc<str>,
     /// How many attempts failed.
     pub attempts: u32,
-    /// Why no other backend was tried. `None` if the policy panicked.
+    /// Why no other backend was tried. `None` if code of the embedder panicked: the policy, or a
+    /// [computed](crate::settings::BindSource::computed) source address.
     pub cause: Option<NoBackendCause>,
     reason: String,
     /// The error of the last attempt, if the system reported one.

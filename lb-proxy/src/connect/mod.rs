@@ -8,6 +8,7 @@ use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -16,7 +17,6 @@ use tokio::time::Instant;
 
 use crate::config::{Retry, Timeouts};
 use crate::connection::Connection;
-use crate::embedder_code::{PICKER, catch_future};
 use crate::lazy_timer::LazyTimer;
 use crate::net::bind_source::BindSource;
 use crate::net::options::SocketOptions;
@@ -145,8 +145,18 @@ impl Connect {
     }
 
     async fn connect(self) -> Result<Connected, NoConnection> {
-        let computed = self.bind_source.of(|| self.connection());
+        let upstream = self.upstream.clone();
         let mut attempts = 0;
+        let dialed = self.dial(&mut attempts);
+        let caught = upstream.catch_future("Upstream::connect", dialed).await;
+        caught.unwrap_or_else(|panicked| {
+            let name = Arc::clone(upstream.shared_name());
+            Err(NoConnection::of_panic(name, attempts, &panicked))
+        })
+    }
+
+    async fn dial(self, attempts: &mut u32) -> Result<Connected, NoConnection> {
+        let computed = self.bind_source.of(|| self.connection());
         let mut dial = Dial {
             upstream: &self.upstream,
             key: self.key.clone(),
@@ -154,7 +164,7 @@ impl Connect {
             connect_timeout: self.timeout,
             bind_source: computed.as_ref().unwrap_or(&self.bind_source),
             options: &self.options,
-            attempts: &mut attempts,
+            attempts,
             timer: pin!(LazyTimer::new(Instant::now())),
             deadline: None,
             tried: Tried::new(),
@@ -162,18 +172,16 @@ impl Connect {
             failure: None,
             last_error: None,
         };
-        let dialed = catch_future(PICKER, dial.run()).await;
+        let dialed = dial.run().await;
         let (failure, last_error) = (dial.failure.take(), dial.last_error.take());
-        let name = || self.upstream.shared_name().clone();
         match dialed {
-            Ok(Ok(Dialed { lease, stream, .. })) => {
+            Ok(Dialed { lease, stream, .. }) => {
                 let header = self.header();
                 Ok(Connected::new(self.upstream, lease, stream, header))
             }
-            Ok(Err(_)) => Err(NoConnection::new(name(), attempts, failure, last_error)),
-            Err(panicked) => {
-                self.upstream.note_policy_panic(&panicked);
-                Err(NoConnection::of_panic(name(), attempts, &panicked))
+            Err(_) => {
+                let name = Arc::clone(self.upstream.shared_name());
+                Err(NoConnection::new(name, *attempts, failure, last_error))
             }
         }
     }

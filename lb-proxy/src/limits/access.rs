@@ -3,8 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use lb_core::Endpoint;
-
-use crate::net::network::Network;
+use lb_discovery::Network;
 
 /// Rules that admit or refuse client addresses. The first matching rule decides.
 ///

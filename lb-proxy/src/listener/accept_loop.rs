@@ -119,7 +119,6 @@ impl AcceptLoop {
     fn start_session(&self, (client, peer): Accepted, worker: &Worker) -> Session {
         let counters = &worker.counters;
         counters.accepted.increment();
-        counters.active.increment();
         let listener = self.covered.listener_of(&client, &self.listener);
         if let Some(detailed) = listener.counters() {
             detailed.accepted(counters.worker);

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lb_core::Endpoint;
+use lb_discovery::Network;
 
 use super::phase::SessionPhase;
 use super::report::SessionReport;
-use crate::net::network::Network;
 use crate::session_id::SessionId;
 
 /// Selects live sessions: those that meet every condition, in an order, at most a number of them.
@@ -39,6 +39,20 @@ pub enum SessionOrder {
     Youngest,
     /// Those that have moved the most bytes first.
     MostBytes,
+}
+
+crate::names::names!(SessionOrder {
+    Oldest = "oldest",
+    Youngest = "youngest",
+    MostBytes = "most_bytes",
+});
+
+impl SessionOrder {
+    /// The order with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|order| order.as_str() == name)
+    }
 }
 
 impl SessionFilter {

@@ -19,32 +19,20 @@ pub enum SessionPhase {
     Closing,
 }
 
+crate::names::names!(SessionPhase {
+    Preread = "preread",
+    Queued = "queued",
+    Connecting = "connecting",
+    Relaying = "relaying",
+    Responding = "responding",
+    Closing = "closing",
+});
+
 impl SessionPhase {
-    /// All phases, in their order.
-    pub const ALL: [Self; 6] = [
-        Self::Preread,
-        Self::Queued,
-        Self::Connecting,
-        Self::Relaying,
-        Self::Responding,
-        Self::Closing,
-    ];
-
-    /// The phase's name, in lower case.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Preread => "preread",
-            Self::Queued => "queued",
-            Self::Connecting => "connecting",
-            Self::Relaying => "relaying",
-            Self::Responding => "responding",
-            Self::Closing => "closing",
-        }
-    }
-
     /// The phase with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|phase| phase.as_str() == name)
+        let mut all = Self::ALL.iter().copied();
+        all.find(|phase| phase.as_str() == name)
     }
 
     /// Whether a session in this phase has an upstream.
@@ -64,15 +52,13 @@ impl SessionPhase {
     }
 }
 
-crate::names::text!(SessionPhase);
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn numbers_and_names_lead_back_to_their_phase() {
-        for phase in SessionPhase::ALL {
+        for phase in SessionPhase::ALL.iter().copied() {
             assert_eq!(SessionPhase::from_number(phase as u8), phase);
             assert_eq!(SessionPhase::from_name(&phase.to_string()), Some(phase));
         }

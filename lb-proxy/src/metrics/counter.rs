@@ -1,6 +1,9 @@
-//! One live counter.
+//! Live counters.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 /// A live counter. All operations are relaxed: a reader may see counters of different moments.
 #[derive(Debug, Default)]
@@ -15,11 +18,23 @@ impl Counter {
         self.add(1);
     }
 
-    pub(crate) fn decrement(&self) {
-        self.0.fetch_sub(1, Relaxed);
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A live counter of ends. A reader that reads it before a [`Counter`] of begins never sees more ends than begins.
+#[derive(Debug, Default)]
+pub(crate) struct EndCounter(AtomicU64);
+
+impl EndCounter {
+    pub(crate) fn increment(&self) {
+        // Release: pairs with the Acquire load in `get`. The begin was counted before.
+        self.0.fetch_add(1, Release);
     }
 
     pub(crate) fn get(&self) -> u64 {
-        self.0.load(Relaxed)
+        // Acquire: pairs with the Release addition in `increment`.
+        self.0.load(Acquire)
     }
 }

@@ -57,7 +57,6 @@ pub(crate) struct ListenerCounters {
 #[derive(Debug, Default)]
 struct ListenerShard {
     accepted: AtomicU64,
-    active: AtomicU64,
     ended: LiveEndCounts,
     traffic: LiveTraffic,
 }
@@ -72,15 +71,11 @@ impl ListenerCounters {
     }
 
     pub(crate) fn accepted(&self, worker: usize) {
-        let shard = self.shards.of(worker);
-        shard.accepted.fetch_add(1, Relaxed);
-        shard.active.fetch_add(1, Relaxed);
+        self.shards.of(worker).accepted.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn ended(&self, worker: usize, reason: CloseReason) {
-        let shard = self.shards.of(worker);
-        shard.ended.increment(reason as usize);
-        shard.active.fetch_sub(1, Relaxed);
+        self.shards.of(worker).ended.increment(reason as usize);
     }
 
     pub(crate) fn add_bytes(&self, worker: usize, direction: Direction, n: u64) {
@@ -112,12 +107,15 @@ impl ListenerCounters {
             },
             traffic: Traffic::default(),
         };
+        // The ends of all workers first: so there are never more ends than connections.
         for shard in self.shards.iter() {
             shard.ended.add_to(&mut metrics.ended.0);
+        }
+        for shard in self.shards.iter() {
             metrics.accepted += shard.accepted.load(Relaxed);
-            metrics.active += shard.active.load(Relaxed);
             shard.traffic.add_to(&mut metrics.traffic);
         }
+        metrics.active = metrics.accepted - metrics.ended.total();
         metrics
     }
 }

@@ -1,25 +1,26 @@
 //! Counters of one worker, by a number.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use super::counter::EndCounter;
 
-/// Counters of one worker, one for each value of an enum.
+/// Counters of one worker, one for each value of an enum that says how something ended.
 #[derive(Debug)]
-pub(super) struct LiveCounts<const N: usize>([AtomicU64; N]);
+pub(super) struct LiveCounts<const N: usize>([EndCounter; N]);
 
 impl<const N: usize> LiveCounts<N> {
     pub(super) fn increment(&self, at: usize) {
-        self.0[at].fetch_add(1, Relaxed);
+        self.0[at].increment();
     }
 
+    /// Adds the counts to `sum`. Before the begins are read: see [`EndCounter`].
     pub(super) fn add_to(&self, sum: &mut [u64; N]) {
         for (sum, count) in sum.iter_mut().zip(&self.0) {
-            *sum += count.load(Relaxed);
+            *sum += count.get();
         }
     }
 }
 
 impl<const N: usize> Default for LiveCounts<N> {
     fn default() -> Self {
-        Self([const { AtomicU64::new(0) }; N])
+        Self(std::array::from_fn(|_| EndCounter::default()))
     }
 }

@@ -76,7 +76,6 @@ pub(crate) struct UpstreamCounters {
 #[derive(Debug)]
 struct UpstreamShard {
     sessions: AtomicU64,
-    active: AtomicU64,
     ended: LiveEndCounts,
     no_backend: LiveNoBackendCounts,
     attempts: LiveAttemptCounts,
@@ -90,7 +89,6 @@ impl UpstreamCounters {
     pub(super) fn new(name: Arc<str>, workers: usize) -> Self {
         let shard = || UpstreamShard {
             sessions: AtomicU64::new(0),
-            active: AtomicU64::new(0),
             ended: LiveEndCounts::default(),
             no_backend: LiveNoBackendCounts::default(),
             attempts: LiveAttemptCounts::default(),
@@ -112,9 +110,7 @@ impl UpstreamCounters {
     }
 
     pub(super) fn session_begun(&self, worker: usize) {
-        let shard = self.shards.of(worker);
-        shard.sessions.fetch_add(1, Relaxed);
-        shard.active.fetch_add(1, Relaxed);
+        self.shards.of(worker).sessions.fetch_add(1, Relaxed);
     }
 
     pub(super) fn session_ended(
@@ -131,7 +127,6 @@ impl UpstreamCounters {
         }
         shard.session_length.record(length);
         shard.ended.increment(reason as usize);
-        shard.active.fetch_sub(1, Relaxed);
     }
 
     pub(super) fn add_bytes(&self, worker: usize, direction: Direction, n: u64) {
@@ -192,8 +187,19 @@ impl UpstreamCounters {
 
     /// Whether no session uses it.
     pub(super) fn is_unused(&self) -> bool {
-        let mut shards = self.shards.iter();
-        shards.all(|shard| shard.active.load(Relaxed) == 0)
+        let mut ended = EndCounts::default();
+        let sessions = self.read_sessions(&mut ended);
+        sessions == ended.total()
+    }
+
+    /// Adds the ends to `ended`, and returns the number of sessions.
+    fn read_sessions(&self, ended: &mut EndCounts) -> u64 {
+        // The ends of all workers first: so there are never more ends than sessions.
+        for shard in self.shards.iter() {
+            shard.ended.add_to(&mut ended.0);
+        }
+        let sessions = self.shards.iter();
+        sessions.map(|shard| shard.sessions.load(Relaxed)).sum()
     }
 
     /// Reads all counters. With `forget`, backends are reported for the last time that have left and have no session.
@@ -223,11 +229,10 @@ impl UpstreamCounters {
             backends: self.backends.read(is_member, forget),
         };
         self.queue_wait.add_to(&mut metrics.queue_wait);
+        metrics.sessions = self.read_sessions(&mut metrics.ended);
+        metrics.active = metrics.sessions - metrics.ended.total();
         for shard in self.shards.iter() {
-            shard.ended.add_to(&mut metrics.ended.0);
             shard.no_backend.add_to(&mut metrics.no_backend.0);
-            metrics.sessions += shard.sessions.load(Relaxed);
-            metrics.active += shard.active.load(Relaxed);
             shard.attempts.add_to(&mut metrics.attempts);
             metrics.retries += shard.retries.load(Relaxed);
             shard.traffic.add_to(&mut metrics.traffic);

@@ -1,4 +1,4 @@
-//! Sockets: connecting, accepting, readiness, options; addresses and networks.
+//! Sockets: connecting, accepting, readiness, options, addresses.
 
 pub(crate) mod acceptor;
 pub(crate) mod bind_source;
@@ -6,7 +6,6 @@ pub(crate) mod connect;
 mod ephemeral_ports;
 pub(crate) mod handshake;
 pub(crate) mod local;
-pub(crate) mod network;
 pub(crate) mod options;
 mod port_search;
 pub(crate) mod stream;

@@ -119,6 +119,28 @@ mod tests {
 
     use super::*;
 
+    #[cfg(feature = "serde")]
+    #[test]
+    fn figures_are_written_with_times_in_seconds() {
+        let info = TcpInfo {
+            rtt: Duration::from_micros(1500),
+            rtt_variation: Duration::from_micros(250),
+            congestion_window: 10,
+            unacknowledged: 2,
+            sent: 12,
+            retransmitted: 1,
+            timeouts: 3,
+            probes: 4,
+            last_sent: Duration::from_secs(5),
+            unsent: 6,
+        };
+        let expected = serde_json::json!({
+            "rtt": 0.0015, "rtt_variation": 0.00025, "congestion_window": 10, "unacknowledged": 2, "sent": 12,
+            "retransmitted": 1, "timeouts": 3,
+        });
+        assert_eq!(serde_json::to_value(info).unwrap(), expected);
+    }
+
     #[tokio::test]
     async fn the_words_of_the_kernel_are_those_of_the_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

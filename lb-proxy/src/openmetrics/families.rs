@@ -40,7 +40,7 @@ pub(super) static SERVER_EJECTIONS: Family =
     Family::new("lb_server_ejections", "Failures that ejected a backend.");
 pub(super) static SERVER_PANICS: Family = Family::new(
     "lb_server_panics",
-    "Panics of the embedder's code in sessions.",
+    "Panics of the embedder's code in sessions, in the admin server and before a stop.",
 );
 pub(super) static SERVER_BYTES: Family = Family::in_bytes(
     "lb_server_relayed",

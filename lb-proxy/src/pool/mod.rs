@@ -13,7 +13,6 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::embedder_code::PICKER;
 use crate::error::BuildError;
 use crate::upstream::Upstream;
 use crate::upstream::checks::resources::ProbeResources;
@@ -147,8 +146,7 @@ impl Pool {
 
     pub(crate) fn pick_hashed(&self, key: &HashKey, tried: &Tried) -> Result<PoolLease, PickError> {
         let pick = || self.upstream.pick(key, tried, self.upstream.now());
-        let picked = self.upstream.catch_policy(PICKER, pick);
-        let lease = picked.map_err(|_| PickError::Panicked)??;
+        let lease = self.upstream.catch_pick(pick)?;
         Ok(PoolLease::new(lease, self.upstream.clone()))
     }
 

@@ -3,8 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use lb_core::Endpoint;
-
-use crate::net::network::{Network, NetworkError};
+use lb_discovery::{Network, NetworkError};
 
 /// The networks that PROXY protocol headers are believed from. Default: none, because a trusted sender can claim any client address.
 #[doc(alias = "set_real_ip_from")]
@@ -70,7 +69,7 @@ impl FromIterator<Network> for TrustedNetworks {
 
 #[cfg(test)]
 mod tests {
-    use super::{NetworkError, TrustedNetworks};
+    use super::TrustedNetworks;
 
     fn trusts(networks: &[&str], peer: &str) -> bool {
         let networks = TrustedNetworks::try_new(networks.iter().copied()).unwrap();
@@ -119,7 +118,7 @@ mod tests {
             "10.0.0.1 ",
         ] {
             let error = TrustedNetworks::try_new(["10.0.0.0/8", text]).unwrap_err();
-            assert_eq!(error, NetworkError { text: text.into() });
+            assert_eq!(error.text, text);
         }
     }
 }

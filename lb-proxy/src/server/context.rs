@@ -20,12 +20,10 @@ pub(crate) struct ServerContext {
 }
 
 impl ServerContext {
-    /// The sum of all workers' counters. O(workers).
+    /// The sum of all workers' counters, and what is counted for the server as a whole. O(workers).
     pub(crate) fn metrics(&self) -> Metrics {
-        let mut sum = Metrics::default();
-        for worker in &self.workers {
-            worker.counters.add_to(&mut sum);
-        }
+        let mut sum = Metrics::read(self.workers.iter().map(|worker| &*worker.counters));
+        sum.panics += self.trackers.panics.get();
         sum
     }
 }

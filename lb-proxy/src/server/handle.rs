@@ -20,6 +20,8 @@ use super::reload;
 use super::reload_history::ReloadRecord;
 use super::report::{ReloadCounts, ReloadReport};
 use super::server_state::ServerState;
+#[cfg(feature = "admin")]
+use crate::embedder_code::Panicked;
 use crate::error::ReloadError;
 #[cfg(feature = "admin")]
 use crate::failures::kind::{Failure, FailureEvent};
@@ -265,6 +267,12 @@ impl Handle {
         self.server.context.trackers.failures.record(failure, event);
     }
 
+    /// Counts and reports a panic of the program's code in the admin server.
+    #[cfg(feature = "admin")]
+    pub(crate) fn note_panic(&self, panicked: &Panicked) {
+        self.server.context.trackers.note_panic(panicked);
+    }
+
     /// Where `question` would go. See [`DryRun`].
     #[cfg(feature = "admin")]
     pub(crate) async fn dry_run(
@@ -418,14 +426,12 @@ impl Handle {
         self.server.active().upstreams()
     }
 
-    /// The counters of each worker, in the order of their threads. One entry without worker threads.
+    /// The counters of each worker, in the order of their threads. One entry without worker threads. They have no
+    /// [panics](Metrics::panics) of code that runs outside of sessions.
     pub fn worker_metrics(&self) -> Vec<Metrics> {
-        let workers = self.server.context.workers.iter().map(|worker| {
-            let mut metrics = Metrics::default();
-            worker.counters.add_to(&mut metrics);
-            metrics
-        });
-        workers.collect()
+        let workers = self.server.context.workers.iter();
+        let metrics = workers.map(|worker| Metrics::read(std::iter::once(&*worker.counters)));
+        metrics.collect()
     }
 }
 

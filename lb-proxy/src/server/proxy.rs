@@ -280,8 +280,12 @@ impl ProxyBuilder {
     ///
     /// [`BuildError::NoListener`] without a listener, unless it [may be empty](Self::may_be_empty), [`BuildError::NoWildcard`] for a listener without a socket whose address no
     /// other listener covers, [`BuildError::Zero`], [`BuildError::ZeroTimeout`] and [`BuildError::SendProxy`] for settings
-    /// that cannot work.
-    pub fn build(mut self) -> Result<Proxy, BuildError> {
+    /// that cannot work. [`BuildError::Panicked`] if hooks or a preread panic when they are asked what they read, and for how long.
+    pub fn build(self) -> Result<Proxy, BuildError> {
+        BuildError::catch("ProxyBuilder::build", || self.try_build())
+    }
+
+    fn try_build(mut self) -> Result<Proxy, BuildError> {
         if self.proxy.needs_listener && self.proxy.listeners.is_empty() {
             return Err(BuildError::NoListener);
         }

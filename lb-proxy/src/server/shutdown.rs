@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join;
 use tokio::select;
 use tokio::time::{Instant, sleep};
-use tracing::{error, info};
+use tracing::info;
 
 use super::context::ServerContext;
 use super::pause::reset_cohorts;
@@ -47,9 +47,10 @@ async fn leave(server: &ServerState) -> Duration {
         info!(?pre_stop_delay, hook, "Pre-stop delay started");
         let hooked = async {
             if let Some(hook) = pre_stop_hook {
-                // The shutdown goes on.
-                if let Err(panicked) = catch_future("Pre-stop hook", hook.call()).await {
-                    error!(error = %panicked, "Pre-stop hook panicked");
+                // In a block, so that a panic of the function itself is caught as well. The shutdown goes on.
+                let called = async { hook.call().await };
+                if let Err(panicked) = catch_future(|| "Pre-stop hook", called).await {
+                    server.context.trackers.note_panic(&panicked);
                 }
             }
         };

@@ -17,8 +17,6 @@ impl Session {
     /// complete answer.
     pub(crate) fn close(mut self, end: Result<CloseReason, CloseReason>, worker: &Worker) {
         let counters = &worker.counters;
-        let (Ok(reason) | Err(reason)) = end;
-        counters.ended(reason).increment();
         // Both run code of the embedder: hooks, and the drop of session data.
         if let Err(panicked) = catch("Session", || self.report_end(end, worker)) {
             self.end_by_panic(&panicked, worker);
@@ -27,7 +25,9 @@ impl Session {
             counters.panics.increment();
             error!(target: FAILURES_TARGET, error = %panicked, "Code of the embedder panicked");
         }
-        counters.active.decrement();
+        // Last of all: it says that nothing is held any more.
+        let (Ok(reason) | Err(reason)) = end;
+        counters.ended(reason).increment();
     }
 
     fn report_end(&mut self, end: Result<CloseReason, CloseReason>, worker: &Worker) {

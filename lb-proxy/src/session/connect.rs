@@ -61,9 +61,7 @@ impl Session {
         let session = DialingSession {
             origin: origin_of!(self),
             connection: connection.filter(|_| route.hooks.is_some()),
-            route,
             hops: self.hops,
-            peer: self.ends.get().map_or(self.client_addr, |ends| ends.peer),
             counters,
             accepted_at: self.accepted_at,
             details: &mut self.details,
@@ -171,7 +169,7 @@ impl Dial<'_> {
             if let Some(counted) = counted {
                 counted.ended(attempt_end(&attempt), elapsed);
             }
-            let route = self.session.as_ref().map(|session| session.route);
+            let route = self.session.as_ref().map(DialingSession::route);
             let observer = route.and_then(|route| route.observer_of(observation_of(&attempt)));
             let backend = observer.is_some().then(|| lease.backend());
             match attempt {
@@ -276,7 +274,7 @@ impl Dial<'_> {
         let Some(session) = &mut self.session else {
             return;
         };
-        let Some((hooks, backend)) = session.route.hooks.as_deref().zip(backend) else {
+        let Some((hooks, backend)) = session.route().hooks.as_deref().zip(backend) else {
             return;
         };
         let origin = session.origin;

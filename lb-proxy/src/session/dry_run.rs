@@ -13,6 +13,7 @@ use super::pass::{MAX_PASSES, TOO_OFTEN};
 use crate::client_hello::host::host;
 use crate::client_hello::minimal::minimal_hello;
 use crate::connection::Connection;
+use crate::embedder_code::{catch_future, named};
 use crate::preread::{PrereadContext, PrereadStatus};
 use crate::state::listener::ListenerState;
 use crate::state::route_action::RouteAction;
@@ -174,7 +175,10 @@ impl DryRun {
             return Ok(());
         };
         let mut prereads = route.prereads.iter();
-        let mut prereads = prereads.by_ref().filter(|p| !p.names_client()).peekable();
+        let mut prereads = prereads
+            .by_ref()
+            .filter(|preread| !named("Preread::names_client", || preread.names_client()))
+            .peekable();
         if prereads.peek().is_none() {
             // A listener before may have read it.
             if self.connection.server_name_bytes().is_none() {
@@ -194,7 +198,7 @@ impl DryRun {
         };
         for preread in prereads {
             let refused = |reason: &str| format!("first bytes refused: {reason}");
-            let read = preread.read(&hello, &mut context);
+            let read = named("Preread::read", || preread.read(&hello, &mut context));
             match read.map_err(|error| refused(&Escaped(&error.to_string()).to_string()))? {
                 PrereadStatus::Done { consumed } => drop(hello.drain(..consumed.min(hello.len()))),
                 PrereadStatus::More => {
@@ -248,10 +252,15 @@ impl DryRun {
             None => RouteAction::Default,
         };
         while let RouteAction::Later(later) = action {
-            let task = AbortOnDropHandle::new(runtime.spawn(later));
+            let caught = catch_future(|| "RouteAction::Later", later);
+            let task = AbortOnDropHandle::new(runtime.spawn(caught));
             action = match timeout(PATIENCE, task).await {
-                Ok(Ok(action)) => action,
-                Ok(Err(_)) => RouteAction::Refuse("the route's look-up panicked".into()),
+                Ok(Ok(Ok(action))) => action,
+                Ok(Ok(Err(panicked))) => {
+                    self.listener.trackers().note_panic(&panicked);
+                    RouteAction::Refuse("the route's look-up panicked".into())
+                }
+                Ok(Err(_)) => RouteAction::Refuse("the runtime ended".into()),
                 Err(_) => {
                     let waits = format!("the route waits for more than {} s", PATIENCE.as_secs());
                     RouteAction::Refuse(waits.into())

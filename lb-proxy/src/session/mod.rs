@@ -26,18 +26,16 @@ mod summarize;
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
-use futures::FutureExt;
 use tokio::select;
 use tokio::time::Instant;
 
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
-use crate::embedder_code::Panicked;
+use crate::embedder_code::catch_future;
 use crate::lazy_timer::LazyTimer;
 use crate::limits::client_zone::ClientPermit;
 use crate::net::stream::Stream;
@@ -123,11 +121,8 @@ impl Session {
     )]
     pub(crate) fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
         async move {
-            let ran = AssertUnwindSafe(self.run(&worker)).catch_unwind().await;
-            let end = ran.unwrap_or_else(|payload| {
-                let panicked = Panicked::new("Session", payload);
-                Err(self.end_by_panic(&panicked, &worker))
-            });
+            let ran = catch_future(|| "Session", self.run(&worker)).await;
+            let end = ran.unwrap_or_else(|panicked| Err(self.end_by_panic(&panicked, &worker)));
             self.close(end, &worker);
         }
     }

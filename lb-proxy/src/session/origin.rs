@@ -90,6 +90,12 @@ impl Origin<'_> {
         }
     }
 
+    /// The other end of the client's socket. Until a preread names the client, that is the client.
+    pub(super) fn peer(&self) -> SocketAddr {
+        let ends = self.ends.get();
+        ends.map_or(self.client_addr, |ends| ends.peer)
+    }
+
     /// The ends of the client's socket. Takes a system call if the listener is bound to a wildcard address, or is a unix socket.
     pub(super) fn ends(&self) -> Ends {
         if let Some(known) = self.ends.get() {

@@ -18,7 +18,7 @@ impl Dial<'_> {
             return 0;
         }
         // Another worker can accept a connection before the worker that made it has recorded it.
-        let before = session.hops.max(hops.take(session.peer));
+        let before = session.hops.max(hops.take(session.origin.peer()));
         before.saturating_add(1)
     }
 }

@@ -1,7 +1,6 @@
 //! Pick: a backend for this connection, now or after waiting for one.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,11 +62,8 @@ pub(crate) struct DialingSession<'a> {
     pub(super) origin: Origin<'a>,
     /// What the hooks observe. Made with the first attempt that they observe.
     pub(super) connection: Option<Connection>,
-    pub(super) route: &'a Route,
     /// How many own listeners the client passed through before this one.
     pub(super) hops: u8,
-    /// The other end of the client's socket.
-    pub(super) peer: SocketAddr,
     pub(super) counters: &'a Counters,
     pub(super) accepted_at: Instant,
     /// What the hooks' summary needs.
@@ -81,6 +77,12 @@ pub(crate) struct DialingSession<'a> {
 pub(crate) struct DialFailure {
     pub(crate) cause: Option<NoBackendCause>,
     pub(crate) text: String,
+}
+
+impl<'a> DialingSession<'a> {
+    pub(super) fn route(&self) -> &'a Route {
+        &self.origin.listener.route
+    }
 }
 
 impl Dial<'_> {
@@ -157,7 +159,7 @@ impl Dial<'_> {
     /// Whether the cause of a session without a backend is kept until its end.
     fn keeps_cause(&self) -> bool {
         let session = self.session.as_ref();
-        session.is_none_or(|session| session.route.hooks.is_some()) || self.counted().is_some()
+        session.is_none_or(|session| session.route().hooks.is_some()) || self.counted().is_some()
     }
 
     /// The bytes of the session, if it is counted in detail.
@@ -217,7 +219,7 @@ impl Dial<'_> {
     /// Counts and reports a panic of the policy. Returns that for the end of the session.
     pub(super) fn end_by_panic(&mut self, panicked: &Panicked) -> CloseReason {
         let Some(session) = &self.session else {
-            self.upstream.note_panic_of_picker(panicked);
+            self.upstream.note_panic(panicked);
             let (cause, text) = (None, panicked.to_string());
             self.failure = Some(DialFailure { cause, text });
             return CloseReason::Panicked;

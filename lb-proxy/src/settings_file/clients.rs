@@ -1,11 +1,11 @@
 //! The settings of clients: who may connect, and how often.
 
 use lb_core::serde_form::{Positive, Switch};
+use lb_discovery::Network;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 
 use crate::limits::{Access, ClientZone, Rate};
-use crate::net::network::Network;
 use crate::upstream::key_part::KeyPart;
 
 /// A rule of [`Access`]. The first that matches decides.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use lb_core::serde_form::DurationForm;
+use lb_discovery::Network;
 
 use crate::client_hello::{self, ClientHelloReader};
-use crate::net::network::Network;
 use crate::proxy_protocol::{self, ProxyProtocol, TrustedNetworks, Untrusted};
 
 /// The PROXY protocol headers that clients send: [`ProxyProtocol`].

@@ -13,6 +13,7 @@ use super::error::SettingsError;
 use super::first_bytes::{ClientHelloSettings, ProxyProtocolSettings};
 use super::named::NamedParts;
 use super::sessions::SessionSettings;
+use super::upstream_choice::UpstreamChoice;
 use crate::limits::Limits;
 use crate::listener::Listener;
 use crate::net::options::SocketOptions;
@@ -26,8 +27,8 @@ use crate::state::virtual_servers::VirtualServers;
 pub struct ListenerSettings {
     /// `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`. `[::]:446` listens on all addresses of both families.
     pub listen: Endpoint,
-    /// The name of the upstream that gets the connections.
-    pub upstream: Box<str>,
+    /// The upstream that gets the connections, by its name, or several that share them by weight.
+    pub upstream: UpstreamChoice,
     /// What happens to sessions.
     #[serde(default)]
     pub sessions: SessionSettings,
@@ -103,8 +104,8 @@ pub struct ListenerSettings {
 pub struct VirtualServerSettings {
     /// The names, and patterns such as `*.example.com`.
     pub names: Vec<Box<str>>,
-    /// The name of the upstream that gets the connections.
-    pub upstream: Box<str>,
+    /// The upstream that gets the connections, by its name, or several that share them by weight.
+    pub upstream: UpstreamChoice,
     /// What happens to sessions.
     #[serde(default)]
     pub sessions: SessionSettings,
@@ -140,7 +141,7 @@ fn serialize_mode<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::
 
 impl ListenerSettings {
     /// Listens at `listen` and sends connections to `upstream`, everything else at its default.
-    pub fn new(listen: impl Into<Endpoint>, upstream: impl Into<Box<str>>) -> Self {
+    pub fn new(listen: impl Into<Endpoint>, upstream: impl Into<UpstreamChoice>) -> Self {
         Self {
             listen: listen.into(),
             upstream: upstream.into(),
@@ -169,7 +170,7 @@ impl ListenerSettings {
 
     pub(super) fn build(&self, named: &NamedParts, place: &str) -> Result<Listener, SettingsError> {
         let sessions = self.sessions.build(&self.upstream, named, place)?;
-        let upstream = named.upstream(&self.upstream, &format!("{place}.upstream"))?;
+        let upstream = self.upstream.first(named, &format!("{place}.upstream"))?;
         let listener = match &self.listen {
             Endpoint::Tcp(addr) => Listener::new(*addr, upstream),
             Endpoint::Unix(path) => Listener::unix(Arc::clone(path), upstream),
@@ -239,7 +240,7 @@ impl VirtualServerSettings {
     /// Sends the connections for `names` to `upstream`, everything else at its default.
     pub fn new(
         names: impl IntoIterator<Item = impl Into<Box<str>>>,
-        upstream: impl Into<Box<str>>,
+        upstream: impl Into<UpstreamChoice>,
     ) -> Self {
         Self {
             names: names.into_iter().map(Into::into).collect(),

@@ -47,11 +47,15 @@
 //! # What no file can say
 //!
 //! Functions, hooks, and sources, policies, prereads and checks of one's own. [`ProxySettings::builder_with`] gives each listener
-//! and upstream of the file to the program before they are built.
+//! and upstream of the file to the program before they are built. Of a [route function](crate::Listener::route) a file has the split
+//! by weight ([`UpstreamChoice`]), server names and virtual servers; of functions that change or filter backends it has
+//! [`mapped` and `filtered`](lb_discovery::settings). A `NetworkWatch` has no settings: a running server follows it, and `orphan_timeout`
+//! and `common_outage` say what the server does with what it sees.
 //!
 //! With the feature `schema` each type has a JSON schema; `lb-proxy/docs/settings.schema.json` is that of [`ProxySettings`], for
 //! editors and for checks before a rollout.
 
+mod bind_source;
 mod clients;
 mod error;
 mod first_bytes;
@@ -63,7 +67,9 @@ mod proxy;
 mod send_proxy;
 mod sessions;
 mod upstream;
+mod upstream_choice;
 
+pub use bind_source::{BindSourceSettings, SourceAddress};
 pub use clients::{AccessRule, ClientLimitSettings, ClientZoneSettings, Clients};
 pub use error::SettingsError;
 pub use first_bytes::{ClientHelloSettings, ProxyProtocolSettings};
@@ -76,5 +82,6 @@ pub use health_check::{
 pub use listener::{ListenerSettings, VirtualServerSettings};
 pub use proxy::ProxySettings;
 pub use send_proxy::{SendProxySettings, TlvSettings};
-pub use sessions::{BindSourceSettings, SessionSettings, SourceAddress};
+pub use sessions::SessionSettings;
 pub use upstream::UpstreamSettings;
+pub use upstream_choice::{UpstreamChoice, UpstreamShare};

@@ -1,19 +1,23 @@
 //! The settings of sessions, which a listener and each of its virtual servers have.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::serde_form::{OptionalDuration, Switch};
 
+use super::bind_source::BindSourceSettings;
 use super::error::SettingsError;
 use super::named::NamedParts;
 use super::send_proxy::SendProxySettings;
+use super::upstream_choice::UpstreamChoice;
 use crate::bandwidth::Bandwidth;
 use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
-use crate::net::bind_source::BindSource;
+use crate::connection::Connection;
 use crate::net::options::SocketOptions;
 use crate::server_names::ServerNames;
+use crate::state::route_action::RouteAction;
+use crate::state::split::Split;
 use crate::state::virtual_servers::VirtualServer;
 
 /// What happens to the sessions of a listener or a virtual server.
@@ -77,12 +81,12 @@ impl SessionSettings {
     /// A virtual server with these settings, which serves no name yet.
     pub(super) fn build(
         &self,
-        upstream: &str,
+        upstream: &UpstreamChoice,
         named: &NamedParts,
         place: &str,
     ) -> Result<VirtualServer, SettingsError> {
-        let upstream = named.upstream(upstream, &format!("{place}.upstream"))?;
-        let mut server = VirtualServer::new(upstream)
+        let place_of_upstream = format!("{place}.upstream");
+        let mut server = VirtualServer::new(upstream.first(named, &place_of_upstream)?)
             .timeouts(self.timeouts)
             .retry(self.retry)
             .half_close(self.half_close)
@@ -109,47 +113,25 @@ impl SessionSettings {
             }
             server = server.server_names(names);
         }
-        Ok(server)
-    }
-}
-
-/// The source addresses and the interface of connections to backends: [`BindSource`].
-#[non_exhaustive]
-#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct BindSourceSettings {
-    /// Addresses of this machine, as `IP` or `IP:PORT`, used in turn for backends of their family. Default: any.
-    pub addrs: Vec<SourceAddress>,
-    /// The network interface. Default: any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub interface: Option<Box<str>>,
-    /// Whether the addresses may be those of other machines. Default: false.
-    pub transparent: bool,
-}
-
-/// A source address, with a port or without.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(expecting = "IP, IP:PORT or [IPv6]:PORT", untagged)]
-#[allow(clippy::exhaustive_enums, reason = "with a port or without")]
-pub enum SourceAddress {
-    /// The kernel chooses the port.
-    Ip(IpAddr),
-    /// One connection at a time can have it for each backend.
-    WithPort(#[cfg_attr(feature = "schema", schemars(with = "String"))] SocketAddr),
-}
-
-impl BindSourceSettings {
-    fn build(&self) -> BindSource {
-        let source = BindSource::any().transparent(self.transparent);
-        let source = match &self.interface {
-            Some(name) => source.interface(&**name),
-            None => source,
-        };
-        self.addrs.iter().fold(source, |source, addr| match *addr {
-            SourceAddress::Ip(ip) => source.addr(ip),
-            SourceAddress::WithPort(addr) => source.addr_and_port(addr),
+        Ok(match upstream.split(named, &place_of_upstream)? {
+            Some(split) => server.route(self.others(split)),
+            None => server,
         })
+    }
+
+    /// A function that leaves connections for `server_names` to these, and splits all others.
+    fn others(&self, split: Arc<Split>) -> impl Fn(&Connection) -> RouteAction + use<> {
+        let mut named = ServerNames::new();
+        for pattern in self.server_names.keys() {
+            // A wrong pattern is an error of the table of upstreams.
+            let _ = named.insert(pattern, ());
+        }
+        move |connection| {
+            let name = connection.server_name_bytes();
+            match name.and_then(|name| named.find(name)) {
+                Some(()) => RouteAction::Default,
+                None => RouteAction::Split(Arc::clone(&split)),
+            }
+        }
     }
 }

@@ -151,7 +151,8 @@ impl Route {
             ("report interval", self.report_interval),
         ];
         let prereads = self.prereads.iter();
-        let of_prereads = prereads.map(|preread| ("preread", preread.timeout()));
+        let of_prereads =
+            prereads.map(|preread| ("preread", named("Preread::timeout", || preread.timeout())));
         let mut timeouts = timeouts.into_iter().chain(of_prereads);
         if let Some((timeout, _)) = timeouts.find(|(_, t)| *t == Some(Duration::ZERO)) {
             return Err(BuildError::ZeroTimeout { timeout });
@@ -176,7 +177,8 @@ impl Route {
         let keys = self.limits.iter().filter_map(|limit| limit.key.as_ref());
         let mut keys = keys.into_iter();
         let hooks = self.hooks.as_ref();
-        let hooks = hooks.is_some_and(|hooks| hooks.reads_first_bytes());
+        let hooks = hooks
+            .is_some_and(|hooks| named("Hooks::reads_first_bytes", || hooks.reads_first_bytes()));
         hooks || computes || sends || keys.any(KeyParts::needs_preread)
     }
 

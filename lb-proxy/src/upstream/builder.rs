@@ -18,6 +18,7 @@ use super::send_proxy::{HeaderSetting, SendProxy};
 use super::setting::Setting;
 use super::{Plan, PoolRef, Shared, Upstream};
 use crate::clock::Clock;
+use crate::embedder_code::named;
 use crate::error::BuildError;
 use crate::health::{CheckSettings, HealthCheck};
 use crate::readiness::ReadinessObservers;
@@ -146,6 +147,10 @@ impl UpstreamBuilder {
     /// Adds an active check: every backend is probed by `check` as `settings` say, while a server follows the upstream. A
     /// backend is healthy if no check has found it down. See [`health`](crate::health). Default: none. A backend that an
     /// own check reports by [`Upstream::set_health`] should not be checked here too, because the later report counts.
+    ///
+    /// # Panics
+    ///
+    /// If the [name](HealthCheck::name) or the `Debug` text of the check panics. Neither is asked for again.
     #[doc(alias = "check", alias = "health_checks")]
     pub fn health_check(mut self, check: impl HealthCheck, settings: CheckSettings) -> Self {
         let check = DescribedCheck::beside(&self.checks, check, settings);
@@ -189,15 +194,20 @@ impl UpstreamBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::SendProxy`] for a header that is too long, [`BuildError::Zero`] for a queue without room.
-    pub fn fixed(mut self, backends: &Snapshot) -> Result<Upstream, BuildError> {
+    /// [`BuildError::SendProxy`] for a header that is too long, [`BuildError::Zero`] for a queue without room,
+    /// [`BuildError::Panicked`] if the policy panics while it is described or compiles.
+    pub fn fixed(self, backends: &Snapshot) -> Result<Upstream, BuildError> {
+        BuildError::catch("UpstreamBuilder::fixed", || self.try_fixed(backends))
+    }
+
+    fn try_fixed(mut self, backends: &Snapshot) -> Result<Upstream, BuildError> {
         self.sources.clear();
         self.checks.clear();
         let upstream = self.finish()?;
         let shared = upstream.shared();
         // Without a plan no server tries to follow it.
         shared.follower.try_lock().expect("new").take();
-        upstream.start_fixed(backends);
+        named("Policy::compile", || upstream.start_fixed(backends));
         Ok(upstream)
     }
 
@@ -206,14 +216,15 @@ impl UpstreamBuilder {
     /// # Errors
     ///
     /// [`BuildError::NoSource`] without a source, [`BuildError::SendProxy`] for a header that is too long,
-    /// [`BuildError::Zero`] for a queue without room, [`BuildError::HealthCheck`] for settings of a check that cannot work.
+    /// [`BuildError::Zero`] for a queue without room, [`BuildError::HealthCheck`] for settings of a check that cannot work,
+    /// [`BuildError::Panicked`] if the policy or a source panics while it is described.
     pub fn build(self) -> Result<Upstream, BuildError> {
         if self.sources.is_empty() {
             return Err(BuildError::NoSource {
                 upstream: self.name,
             });
         }
-        self.finish()
+        BuildError::catch("UpstreamBuilder::build", || self.finish())
     }
 
     fn finish(mut self) -> Result<Upstream, BuildError> {
@@ -241,10 +252,10 @@ impl UpstreamBuilder {
         let sources = self.sources.iter();
         let description = UpstreamDescription {
             name: Arc::clone(&self.name),
-            policy: PolicyDescription::new(&*self.policy),
+            policy: named("Policy", || PolicyDescription::new(&*self.policy)),
             balancer: self.balancer.clone(),
             sources: sources
-                .map(|source| SourceDescription::new(&**source))
+                .map(|source| named("Source", || SourceDescription::new(&**source)))
                 .collect(),
             discovery: self.discovery.clone(),
             queue: self.queue,
@@ -257,7 +268,7 @@ impl UpstreamBuilder {
         };
         let (mut updater, balancer) = balancer(Arc::clone(&self.policy));
         updater.set_config(self.balancer.clone());
-        let (driver, discovery) = Driver::new(self.sources, self.discovery);
+        let (driver, discovery) = named("Source", || Driver::new(self.sources, self.discovery));
         let plan = Plan {
             driver,
             discovery: discovery.clone(),

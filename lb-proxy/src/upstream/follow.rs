@@ -48,7 +48,7 @@ impl Upstream {
         loop {
             let begin = Instant::now();
             let following = self.clone().follow(resources.clone(), cancel.clone());
-            let Err(panicked) = catch_future("Upstream", following).await else {
+            let Err(panicked) = catch_future(|| "Upstream", following).await else {
                 return;
             };
             let pause = pauses.next(begin.elapsed());

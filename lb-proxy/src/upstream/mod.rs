@@ -47,6 +47,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::embedder_code::PICKER_DIGEST;
 use crate::metrics::detailed::DetailedCounters;
 use crate::metrics::{BackendCounters, UpstreamCounters};
 use crate::readiness::ReadinessObservers;
@@ -289,8 +290,7 @@ impl Upstream {
     /// Empty if the policy panics.
     pub fn digests(&self) -> Vec<(Priority, u64)> {
         let digests = || self.shared().balancer.digests();
-        self.catch_policy("Picker::digest", digests)
-            .unwrap_or_default()
+        self.catch(PICKER_DIGEST, digests).unwrap_or_default()
     }
 
     /// Whether a tier ignores health and ejection; see [`Balancer::is_in_panic`].

@@ -20,7 +20,7 @@ pub(super) struct PanicState {
     /// Why the last set is not in use.
     pub(super) problem: Option<Arc<str>>,
     /// By [`LogLine`]. The panics of sessions have reports of their own.
-    log_limits: LogLimits<3>,
+    log_limits: LogLimits<4>,
 }
 
 /// The kinds of lines.
@@ -29,6 +29,8 @@ pub(super) enum LogLine {
     Policy,
     RepeatedPick,
     Check,
+    /// Functions of the embedder.
+    Function,
 }
 
 impl UpstreamPanics {

@@ -1,14 +1,16 @@
 //! Panics of an upstream's policy and checks: counts, the problem that the status shows, and the log.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use lb_core::PickError;
 use tracing::{error, info};
 
 use super::Upstream;
 use super::panic_record::LogLine;
-use crate::embedder_code::{PICKER, Panicked, catch};
+use crate::embedder_code::{PICKER, Panicked, catch, catch_future};
 
 impl Upstream {
     /// How often its policy has panicked: while it compiled, picked, explained or computed a digest.
@@ -50,28 +52,50 @@ impl Upstream {
         }
     }
 
-    /// Runs `code` of the policy outside of a session, and counts and logs its panic.
-    pub(crate) fn catch_policy<T>(
+    /// Runs code of the embedder outside of a session: the policy, key functions. Counts and logs its panic.
+    pub(crate) fn catch<T>(
         &self,
         name: &'static str,
         code: impl FnOnce() -> T,
     ) -> Result<T, Panicked> {
-        catch(name, code).inspect_err(|panicked| self.note_policy_panic(panicked))
+        catch(name, code).inspect_err(|panicked| self.note_panic(panicked))
     }
 
-    /// The policy panicked outside of a session.
-    pub(crate) fn note_policy_panic(&self, panicked: &Panicked) {
+    /// The same for what ends with the error of a pick.
+    pub(crate) fn catch_pick<T>(
+        &self,
+        code: impl FnOnce() -> Result<T, PickError>,
+    ) -> Result<T, PickError> {
+        self.catch(PICKER, code).unwrap_or(Err(PickError::Panicked))
+    }
+
+    /// The same for a future.
+    pub(crate) async fn catch_future<F: Future>(
+        &self,
+        name: &'static str,
+        future: F,
+    ) -> Result<F::Output, Panicked> {
+        let caught = catch_future(|| name, future).await;
+        caught.inspect_err(|panicked| self.note_panic(panicked))
+    }
+
+    /// Code of the embedder panicked outside of a session.
+    pub(crate) fn note_panic(&self, panicked: &Panicked) {
         let panics = &self.shared().panics;
-        panics.policy.fetch_add(1, Relaxed);
-        if panics.may_log(LogLine::Policy) {
-            let (upstream, policy) = (self.name(), self.policy_name());
-            error!(upstream, policy, error = %panicked, "Policy panicked");
+        if panicked.is_of_picker() {
+            panics.policy.fetch_add(1, Relaxed);
+            if panics.may_log(LogLine::Policy) {
+                let (upstream, policy) = (self.name(), self.policy_name());
+                error!(upstream, policy, error = %panicked, "Policy panicked");
+            }
+        } else if panics.may_log(LogLine::Function) {
+            error!(upstream = self.name(), error = %panicked, "Code of the embedder panicked");
         }
     }
 
     /// Counts a panic of a session, if the policy panicked. The session reports it.
     pub(crate) fn note_panic_of_picker(&self, panicked: &Panicked) {
-        if panicked.code == PICKER {
+        if panicked.is_of_picker() {
             self.shared().panics.policy.fetch_add(1, Relaxed);
         }
     }

@@ -86,10 +86,7 @@ impl Upstream {
         let tried = Tried::new();
         let request = PickRequest::new(&tried).key(key);
         let balancer = &self.shared().balancer;
-        let explained = self.catch_policy(PICKER, || {
-            with_rng(|rng| balancer.explain(&request, self.now(), rng))
-        });
-        explained.unwrap_or(Err(PickError::Panicked))
+        self.catch_pick(|| with_rng(|rng| balancer.explain(&request, self.now(), rng)))
     }
 
     /// Explains which backend a session of `connection` would get now: [`explain`](Self::explain) with the key that its
@@ -100,12 +97,13 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// Those of [`explain`](Self::explain).
+    /// Those of [`explain`](Self::explain). [`PickError::Panicked`] also if a [key function](crate::balancing::KeyFunction) panics.
     pub fn explain_connection(
         &self,
         connection: &Connection,
     ) -> Result<(Explanation, HashKey), PickError> {
-        let key = self.hash_key().key(connection.client, Some(connection));
+        let key =
+            self.catch_pick(|| Ok(self.hash_key().key(connection.client, Some(connection))))?;
         Ok((self.explain(key.as_bytes())?, key))
     }
 }

@@ -1,13 +1,16 @@
 //! Threads with listening sockets of their own.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lb_core::Backend;
 use lb_proxy::access::ClientZone;
 use lb_proxy::errors::BindError;
-use lb_proxy::{Limits, Listener, Proxy, ProxyBuilder, Workers};
-use test_support::deadline::within;
+use lb_proxy::events::{Connection, Summary};
+use lb_proxy::{Handle, Hooks, Limits, Listener, Proxy, ProxyBuilder, Workers};
+use test_support::deadline::{eventually, within};
 use test_support::nodes::{listening, named};
 use test_support::proxy::{RunningProxy, in_flight, upstream};
 use test_support::sockets::loopback;
@@ -38,6 +41,62 @@ async fn workers_share_connections_upstream_and_counters() {
     assert_eq!(proxy.metrics().accepted, 200);
     proxy.end().await;
     assert_eq!(in_flight(&upstream), 0);
+}
+
+/// Compares sums while a session ends.
+#[derive(Debug, Default)]
+struct Sums(OnceLock<Handle>);
+
+impl Hooks for Sums {
+    fn close(&self, _: &Connection, _: &Summary<'_>) {
+        let metrics = self.0.get().expect("before the first session").metrics();
+        assert!(metrics.active >= 1, "this one has not ended");
+        assert_eq!(metrics.accepted, metrics.active + metrics.ended());
+    }
+}
+
+#[tokio::test]
+async fn accepted_is_the_sum_of_open_and_ended_connections_at_any_moment() {
+    let upstream = upstream([Backend::new(named("a").await)]);
+    let sums = Arc::new(Sums::default());
+    let listener = Listener::new(loopback(), &upstream).hooks(Arc::clone(&sums));
+    let proxy = Proxy::builder().listener(listener).detailed_metrics(true);
+    let proxy = RunningProxy::run(threads(proxy)).await;
+    sums.0.set(proxy.handle.clone()).unwrap();
+    let (handle, is_over) = (proxy.handle.clone(), Arc::new(AtomicBool::new(false)));
+    let stop = Arc::clone(&is_over);
+    let reader = std::thread::spawn(move || {
+        let mut accepted = 0;
+        while !stop.load(Relaxed) {
+            let metrics = handle.metrics();
+            assert_eq!(metrics.accepted, metrics.active + metrics.ended());
+            assert!(metrics.accepted >= accepted);
+            accepted = metrics.accepted;
+            for worker in handle.worker_metrics() {
+                assert_eq!(worker.accepted, worker.active + worker.ended());
+            }
+            let detailed = handle.detailed_metrics().unwrap();
+            for listener in detailed.listeners {
+                assert_eq!(listener.accepted, listener.active + listener.ended.total());
+            }
+            for upstream in detailed.upstreams {
+                assert_eq!(upstream.sessions, upstream.active + upstream.ended.total());
+            }
+        }
+        accepted
+    });
+    for _ in 0..200 {
+        assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    }
+    eventually("the ends", || proxy.metrics().active == 0).await;
+    is_over.store(true, Relaxed);
+    assert!(reader.join().unwrap() <= 200);
+    let metrics = proxy.metrics();
+    assert_eq!(
+        (metrics.accepted, metrics.finished, metrics.panics),
+        (200, 200, 0)
+    );
+    proxy.end().await;
 }
 
 #[tokio::test]
@@ -102,7 +161,7 @@ async fn dropping_a_server_ends_its_workers() {
     assert_eq!(client.read_u8().await.unwrap(), b'a');
     proxy.server.abort();
     assert_reset(&mut client).await;
-    test_support::deadline::eventually("the end", || proxy.metrics().ended() == 1).await;
+    eventually("the end", || proxy.metrics().ended() == 1).await;
     // Also of a server that never ran.
     let server = threads(Proxy::builder().listen(loopback(), &upstream));
     let server = server.build().unwrap().bind().await.unwrap();

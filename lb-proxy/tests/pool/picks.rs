@@ -11,8 +11,11 @@ use lb_core::{
     Tried, Weight,
 };
 use lb_discovery::{DiscoveryError, Manual, SnapshotStream, Source, Static};
+use lb_proxy::balancing::{HashKey, KeyPart};
 use lb_proxy::errors::BuildError;
+use lb_proxy::events::Connection;
 use lb_proxy::health::{CheckSettings, TcpCheck};
+use lb_proxy::settings::BindSource;
 use lb_proxy::{Pool, Upstream};
 use test_support::deadline::{eventually, ms, within};
 use test_support::fuse::Fuse;
@@ -211,6 +214,53 @@ async fn a_policy_that_panics_is_an_error_of_the_pick() {
     );
     assert_eq!((error.attempts, error.cause), (0, None));
     assert_eq!(in_flight(&pool), [0]);
+}
+
+/// A source address and a key that a function computes.
+#[tokio::test]
+async fn a_function_that_panics_is_an_error_of_its_connection_or_explanation() {
+    let node = named("a").await;
+    for call in [1, 2, 100] {
+        let fuse = Fuse::armed("BindSource::computed", call);
+        let pool = Pool::spawn(P2c::least_conn(), Static::new(Snapshot::from_addrs([node])));
+        let pool = pool.unwrap();
+        let source = BindSource::computed(move |_| {
+            fuse.burn("BindSource::computed");
+            None
+        });
+        for number in 1..=call + 2 {
+            let connect = pool.upstream().connect(b"").bind_source(source.clone());
+            match connect.await {
+                Ok(_) => assert_ne!(number, call),
+                Err(error) => {
+                    assert_eq!(number, call, "{error}");
+                    assert!(
+                        error
+                            .to_string()
+                            .contains("BindSource::computed panicked: ")
+                    );
+                    assert_eq!((error.attempts, error.cause), (0, None));
+                }
+            }
+        }
+        assert_eq!(pool.upstream().policy_panics(), 0);
+        assert_eq!(in_flight(&pool), [0]);
+
+        let fuse = Fuse::armed("KeyFunction", call);
+        let key = KeyPart::custom("fragile", move |_| {
+            fuse.burn("KeyFunction");
+            HashKey::none()
+        });
+        let upstream = Upstream::builder("keyed").hash_key([key]);
+        let upstream = upstream.fixed(&Snapshot::from_addrs([node])).unwrap();
+        let connection = Connection::new(addr(1), addr(2));
+        for number in 1..=call + 2 {
+            let explained = upstream.explain_connection(&connection).map(drop);
+            let panicked = explained == Err(PickError::Panicked);
+            assert_eq!(panicked, number == call, "{explained:?}");
+        }
+        assert_eq!(upstream.policy_panics(), 0);
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod access;
 mod control;
 mod documents;
 mod hostile;
+mod panics;
 mod readiness;
 mod sessions;
 mod status;

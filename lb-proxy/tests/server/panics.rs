@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use lb_core::policy::WeightedRoundRobin;
 use lb_core::{Backend, Picker, Policy, Snapshot, Tier};
 use lb_discovery::{DiscoveryError, DriverConfig, Manual, SnapshotStream, Source, Static};
 use lb_proxy::balancing::OverrideOrigin;
+use lb_proxy::errors::BuildError;
+use lb_proxy::first_bytes::{Preread, PrereadContext, PrereadError, PrereadStatus};
 use lb_proxy::health::{CheckError, CheckReport, CheckSettings, HealthCheck, Probe};
 use lb_proxy::reports::{Readiness, ReadinessCheck};
-use lb_proxy::{Listener, Proxy, Upstream, UpstreamBuilder};
+use lb_proxy::{Hooks, Listener, Proxy, Upstream, UpstreamBuilder};
 use test_support::deadline::{eventually, ms};
 use test_support::fuse::Fuse;
 use test_support::log::Capture;
@@ -221,12 +224,117 @@ async fn a_check_that_panics_counts_as_failed_and_goes_on() {
 #[tokio::test]
 async fn a_shutdown_goes_on_after_its_hook_has_panicked() {
     let upstream = upstream([Backend::new(named("a").await)]);
-    let hook = || async { panic!("no route to withdraw") };
-    let proxy = Proxy::builder()
-        .listen(loopback(), &upstream)
-        .pre_stop_hook(hook);
-    let proxy = RunningProxy::run(proxy).await;
-    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
-    let report = proxy.end().await;
-    assert_eq!(report.aborted, 0);
+    let builder = || Proxy::builder().listen(loopback(), &upstream);
+    let at_once = builder().pre_stop_hook(|| -> BoxFuture<'static, ()> { panic!("no route") });
+    let later = builder().pre_stop_hook(|| async { panic!("no route") });
+    for proxy in [at_once, later] {
+        let log = Capture::install();
+        let proxy = RunningProxy::run(proxy).await;
+        assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+        let handle = proxy.handle.clone();
+        let report = proxy.end().await;
+        assert_eq!((report.aborted, handle.metrics().panics), (0, 1));
+        let lines = log.take();
+        let text = "Pre-stop hook panicked: no route";
+        assert!(lines.iter().any(|line| line.contains(text)), "{lines:?}");
+    }
+}
+
+/// Hooks, a preread, a policy and a source that panic when they are described.
+#[derive(Clone, Debug)]
+struct Described(Arc<Fuse>);
+
+impl Hooks for Described {
+    fn reads_first_bytes(&self) -> bool {
+        self.0.burn("Hooks::reads_first_bytes");
+        true
+    }
+}
+
+impl Preread for Described {
+    fn read(&self, _: &[u8], _: &mut PrereadContext<'_>) -> Result<PrereadStatus, PrereadError> {
+        Ok(PrereadStatus::More)
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        self.0.burn("Preread::timeout");
+        None
+    }
+}
+
+impl Policy for Described {
+    fn name(&self) -> &'static str {
+        self.0.burn("Policy::name");
+        "described"
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        self.0.burn("Policy::settings");
+        Vec::new()
+    }
+
+    fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
+        self.0.burn("Policy::compile");
+        WeightedRoundRobin::new().compile(tier)
+    }
+}
+
+#[async_trait]
+impl Source for Described {
+    fn label(&self) -> Arc<str> {
+        self.0.burn("Source::label");
+        "described".into()
+    }
+
+    fn identity(&self) -> Arc<str> {
+        self.0.burn("Source::identity");
+        "described".into()
+    }
+
+    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
+        Static::new(Snapshot::default()).watch().await
+    }
+
+    fn parts(&self) -> Option<Vec<Arc<dyn Source>>> {
+        self.0.burn("Source::parts");
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_description_that_panics_is_an_error_of_its_builder() {
+    let nodes = Snapshot::from_backends([Backend::new(named("a").await)]);
+    // With the name that the error has.
+    for (method, code) in [
+        ("Hooks::reads_first_bytes", "Hooks::reads_first_bytes"),
+        ("Policy::compile", "Policy::compile"),
+        ("Policy::name", "Policy"),
+        ("Policy::settings", "Policy"),
+        ("Preread::timeout", "Preread::timeout"),
+        ("Source::identity", "Source"),
+        ("Source::label", "Source"),
+        ("Source::parts", "Source"),
+    ] {
+        for call in [1, 2, 100] {
+            let fuse = Fuse::armed(method, call);
+            let described = Described(Arc::clone(&fuse));
+            let all = Arc::new(described.clone());
+            let build = || {
+                let fixed = Upstream::builder("fixed").policy(described.clone());
+                fixed.fixed(&nodes)?;
+                let upstream = Upstream::builder("followed").policy(described.clone());
+                let upstream = upstream.discovery(described.clone()).build()?;
+                let listener = Listener::new(loopback(), &upstream);
+                let listener = listener.hooks(Arc::clone(&all)).preread(Arc::clone(&all));
+                Proxy::builder().listener(listener).build()
+            };
+            let mut errors = Vec::new();
+            while !fuse.has_blown() {
+                errors.extend(build().err());
+            }
+            let message = format!("{method} panics as the test wants").into();
+            assert_eq!(errors, [BuildError::Panicked { code, message }], "{call}");
+            assert!(build().is_ok(), "{method} {call}");
+        }
+    }
 }

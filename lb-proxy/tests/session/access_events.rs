@@ -1,5 +1,6 @@
 //! Access events of real sessions: lines of JSON, `tracing` events, and several hooks at once.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use lb_core::Backend;
@@ -12,11 +13,12 @@ use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, TrustedNetworks};
 use lb_proxy::{Hooks, Listener, Upstream};
 use serde_json::Value;
 use test_support::deadline::eventually;
+use test_support::fuse::Fuse;
 use test_support::log::Capture;
 use test_support::nodes::named;
 use test_support::proxy::{RunningProxy, upstream};
 use test_support::sockets::{loopback, refusing};
-use test_support::streams::{assert_refused, reset};
+use test_support::streams::{ask, assert_refused, reset};
 use test_support::tls::client_hello;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -30,6 +32,37 @@ fn recorder() -> (Arc<JsonEvents>, Arc<Mutex<Vec<Value>>>) {
             .push(serde_json::from_slice(line).unwrap());
     });
     (Arc::new(events), lines)
+}
+
+#[tokio::test]
+async fn a_function_for_lines_that_panics_loses_one_line() {
+    let log = Capture::install();
+    let upstream = upstream([Backend::new(named("a").await)]);
+    for call in [1, 2, 100] {
+        let fuse = Fuse::armed("JsonEvents::to_function", call);
+        let lines = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&lines);
+        let events = JsonEvents::to_function(move |_| {
+            fuse.burn("JsonEvents::to_function");
+            counted.fetch_add(1, Relaxed);
+        });
+        let listener = Listener::new(loopback(), &upstream).hooks(events);
+        let proxy = RunningProxy::start(listener, None).await;
+        for _ in 0..call + 2 {
+            assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+        }
+        let ends = call as u64 + 2;
+        eventually("the ends", || proxy.metrics().ended() == ends).await;
+        let metrics = proxy.metrics();
+        assert_eq!((metrics.panics, metrics.panicked), (1, 0));
+        assert_eq!(lines.load(Relaxed), call + 1);
+        proxy.end().await;
+    }
+    let lines = log.take();
+    let named = lines
+        .iter()
+        .filter(|line| line.contains("JsonEvents::to_function panicked: "));
+    assert_eq!(named.count(), 3, "{lines:?}");
 }
 
 #[tokio::test]

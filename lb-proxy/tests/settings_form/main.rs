@@ -7,6 +7,7 @@ mod forms;
 mod proxies;
 mod refused;
 mod reports;
+mod splits;
 
 use std::fmt::Debug;
 

@@ -263,7 +263,7 @@ fn a_program_adds_to_a_file() {
             upstream.discovery(Static::new(backends()))
         },
         |settings, listener| {
-            assert_eq!(&*settings.upstream, "echo");
+            assert_eq!(settings.upstream, "echo".into());
             listener.hooks(Arc::new(TracingEvents::new()))
         },
     );

@@ -133,6 +133,18 @@ fn mistakes_of_a_file_are_named_with_their_place() {
         ),
         (
             "upstream: echo",
+            "upstream: 1",
+            "the name of an upstream, or a list of upstreams with their weights",
+            "line 8 column",
+        ),
+        (
+            "upstream: echo",
+            "upstream: [{ upstream: echo, weigth: 1 }]",
+            "unknown field `weigth`",
+            "line 8 column",
+        ),
+        (
+            "upstream: echo",
             "upstream: echo, upstream: web",
             "upstream",
             "line 8 column",

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_core::{Backend, FailureEffect, Health, PickError};
+use lb_core::{AdminState, Backend, Delta, FailureEffect, Health, PickError};
 use lb_discovery::Static;
 use lb_proxy::events::{
     Attempt, AttemptError, AttemptOutcome, AttemptReport, AttemptStep, CloseReason, NoBackendCause,
@@ -12,7 +12,7 @@ use lb_proxy::events::{
 };
 use lb_proxy::first_bytes::PrereadError;
 use lb_proxy::health::{CheckSettings, TcpCheck};
-use lb_proxy::reports::{SessionFilter, SessionId};
+use lb_proxy::reports::{SessionFilter, SessionId, SessionOrder, SessionPhase};
 use lb_proxy::{Listener, Pool, Proxy, Upstream};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -144,6 +144,18 @@ fn events_have_their_name_beside_their_fields() {
         backend,
         health: Health::Unhealthy,
     };
+    let sets = [
+        ["192.0.2.1:80", "192.0.2.2:80"],
+        ["192.0.2.2:80", "[2001:db8::1]:80"],
+    ];
+    let [old, new] = sets.map(|set| set.into_iter().map(self::backend).collect());
+    let membership = UpstreamEvent::Membership {
+        delta: Arc::new(Delta::between(&old, &new)),
+        backends: 2,
+    };
+    let delta = json!({
+        "added": ["[2001:db8::1]:80"], "changed": [], "removed": ["192.0.2.1:80"],
+    });
     let node = json!({ "addr": "192.0.2.1:80" });
     for (event, expected) in [
         (
@@ -153,6 +165,10 @@ fn events_have_their_name_beside_their_fields() {
         (
             health,
             json!({ "event": "health", "backend": node, "health": "unhealthy" }),
+        ),
+        (
+            membership,
+            json!({ "event": "membership", "delta": delta, "backends": 2 }),
         ),
         (
             UpstreamEvent::Forgiven { backends: 2 },
@@ -169,6 +185,19 @@ fn events_have_their_name_beside_their_fields() {
 fn names_are_the_same_in_text_and_data() {
     for error in PickError::ALL {
         assert_eq!(written(error), json!(error.as_str()));
+    }
+    for state in AdminState::ALL {
+        assert_eq!(written(state), json!(state.to_string()));
+    }
+    for health in Health::ALL {
+        assert_eq!(written(health), json!(health.to_string()));
+    }
+    for order in SessionOrder::ALL {
+        assert_eq!(written(order), json!(order.to_string()));
+        assert_eq!(SessionOrder::from_name(order.as_str()), Some(*order));
+    }
+    for phase in SessionPhase::ALL {
+        assert_eq!(written(phase), json!(phase.to_string()));
     }
     for effect in FailureEffect::ALL {
         assert_eq!(written(effect), json!(effect.to_string()));

@@ -8,10 +8,13 @@ use crate::scenario::Scenario;
 use crate::sim::Run;
 
 mod facts;
+mod picture;
 mod section;
 mod tables;
 
-/// A plot of the page could not be drawn.
+pub use picture::picture;
+
+/// A plot could not be drawn.
 #[derive(Debug, thiserror::Error)]
 #[error("the plots of \"{scenario}\" cannot be drawn")]
 #[non_exhaustive]

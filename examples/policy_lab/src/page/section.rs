@@ -37,19 +37,21 @@ pub(super) fn section(
     Ok(html)
 }
 
-fn latency(runs: &[Run]) -> Result<String, PlotError> {
+/// The p50, p99 and p99.9 of each run, in seconds.
+pub(super) fn latency_rows(runs: &[Run]) -> Vec<Row<'_>> {
     let seconds = |run: &Run| {
         let times = [run.p50, run.p99, run.p999].into_iter().flatten();
         times.map(|time| time.as_secs_f64()).collect()
     };
-    let rows: Vec<Row<'_>> = runs
-        .iter()
-        .map(|run| Row {
-            name: &run.label,
-            values: seconds(run),
-        })
-        .collect();
-    let svg = plot::latencies(&rows)?;
+    let rows = runs.iter().map(|run| Row {
+        name: &run.label,
+        values: seconds(run),
+    });
+    rows.collect()
+}
+
+fn latency(runs: &[Run]) -> Result<String, PlotError> {
+    let svg = plot::latencies(&latency_rows(runs))?;
     Ok(format!(
         "<h3>Latency</h3>\n<p class=\"how\">From the arrival of a connection to the end of its service, with all attempts \
          to connect and all queueing. Further left is better; a long bar means that a few clients wait much longer \

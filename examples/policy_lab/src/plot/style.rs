@@ -40,22 +40,54 @@ pub(super) fn element(
     label: &str,
     draw: impl FnOnce(&Area<'_>) -> Result<(), PlotError>,
 ) -> Result<String, PlotError> {
+    let body = body(size, draw)?;
+    // A page needs neither the prologue nor the name space, and its style sets the size.
+    let (width, height) = size;
+    let label = escaped(label);
+    Ok(format!(
+        "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\">{body}"
+    ))
+}
+
+/// The same as a document of its own. Text is dark on a white ground, which is readable on light and on dark pages.
+pub(super) fn picture(
+    size: (u32, u32),
+    title: &str,
+    description: &str,
+    draw: impl FnOnce(&Area<'_>) -> Result<(), PlotError>,
+) -> Result<String, PlotError> {
+    let mut body = body(size, draw)?;
+    for (placeholder, colour) in [("#010101", "#22262b"), ("#020202", "#d0d3d7")] {
+        for attribute in ["fill", "stroke"] {
+            let of = |colour: &str| format!("{attribute}=\"{colour}\"");
+            body = body.replace(&of(placeholder), &of(colour));
+        }
+    }
+    let (width, height) = size;
+    let (title, description) = (escaped(title), escaped(description));
+    Ok(format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
+         role=\"img\">\n<title>{title}</title>\n<desc>{description}</desc>\n\
+         <rect width=\"{width}\" height=\"{height}\" rx=\"16\" fill=\"#ffffff\"/>{body}"
+    ))
+}
+
+/// What the plotting library puts into its SVG element, with the end of that element.
+fn body(
+    size: (u32, u32),
+    draw: impl FnOnce(&Area<'_>) -> Result<(), PlotError>,
+) -> Result<String, PlotError> {
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
         draw(&area)?;
         area.present().map_err(failed)?;
     }
-    // A page needs neither the prologue nor the name space, and its style sets the size.
     let (_, body) = text
         .split_once("<svg")
         .and_then(|(_, svg)| svg.split_once('>'))
         .ok_or("the plotting library made no SVG")?;
-    let (width, height) = size;
-    let label = escaped(label);
-    Ok(format!(
-        "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\">{body}"
-    ))
+    Ok(body.to_owned())
 }
 
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;

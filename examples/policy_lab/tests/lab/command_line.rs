@@ -2,13 +2,13 @@
 
 use std::process::{Command, Output};
 
-fn policy_lab(arguments: &[&str]) -> Output {
+pub(crate) fn policy_lab(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_policy_lab"));
     let output = command.args(arguments).output();
     output.expect("the binary can be started")
 }
 
-fn text_of(bytes: &[u8]) -> &str {
+pub(crate) fn text_of(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("the output is text")
 }
 
@@ -129,6 +129,7 @@ fn errors_name_the_fix_and_exit_with_a_failure() {
             &["even", "--out", "/nonexistent/lab.html"],
             "choose another place with --out",
         ),
+        (&["--svg", "lab.svg"], "policy_lab slow-node --svg lab.svg"),
     ] {
         let run = policy_lab(arguments);
         assert!(!run.status.success(), "{arguments:?}");

@@ -5,6 +5,7 @@
 mod command_line;
 mod keys;
 mod page;
+mod picture;
 mod scenarios;
 mod settings;
 mod simulation;

@@ -1,14 +1,12 @@
 //! `/log_level`.
 
-use std::sync::Arc;
-
 use lb_core::Escaped;
 use serde_json::json;
 use tracing::info;
 
 use super::context::{Answered, RouteContext, RouteRequest};
 use crate::admin::answer::{AdminAnswer, RequestError};
-use crate::admin::program::LogLevels;
+use crate::admin::program::NamedLevels;
 use crate::audit::AUDIT_TARGET;
 use crate::operator_action::{ActionEffect, OperatorAction};
 
@@ -39,7 +37,7 @@ pub(super) fn set(context: &RouteContext, request: &RouteRequest<'_>) -> Answere
     ))
 }
 
-fn levels(context: &RouteContext) -> Result<&Arc<dyn LogLevels>, RequestError> {
+fn levels(context: &RouteContext) -> Result<&NamedLevels, RequestError> {
     let none = || RequestError::not_found("this program does not let its log level be set");
     context.program.log_levels.as_ref().ok_or_else(none)
 }

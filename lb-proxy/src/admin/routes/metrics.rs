@@ -4,6 +4,7 @@ use prometheus_client::registry::Registry;
 
 use super::context::{Answered, RouteContext, RouteRequest};
 use crate::admin::answer::AdminAnswer;
+use crate::embedder_code::named;
 use crate::openmetrics::{Format, SocketCollector, encode_all};
 
 pub(super) const PARAMETERS: &[&str] = &["sockets"];
@@ -26,7 +27,7 @@ pub(super) fn metrics(context: &RouteContext, request: &RouteRequest<'_>) -> Ans
     Ok(AdminAnswer {
         status: 200,
         content_type: format.content_type(),
-        body: encode_all(&registries, format).into_bytes(),
+        body: named("Collector::encode", || encode_all(&registries, format)).into_bytes(),
         retry_after: None,
     })
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use super::context::{Answered, RouteContext, RouteRequest};
 use crate::admin::answer::{AdminAnswer, RequestError};
+use crate::embedder_code::catch_future;
 
 type NowFn = fn(&RouteContext, &RouteRequest<'_>) -> Answered;
 type LaterFn =
@@ -71,7 +72,23 @@ impl AdminRoute {
         }
     }
 
+    /// A panic of the program's code is an error of this request alone.
     pub(in crate::admin) async fn answer(
+        &self,
+        context: &RouteContext,
+        request: &RouteRequest<'_>,
+    ) -> Answered {
+        let answered = catch_future(|| "Admin request", self.answer_or_panic(context, request));
+        answered.await.unwrap_or_else(|panicked| {
+            context.handle.note_panic(&panicked);
+            Err(RequestError {
+                status: 500,
+                text: panicked.to_string(),
+            })
+        })
+    }
+
+    async fn answer_or_panic(
         &self,
         context: &RouteContext,
         request: &RouteRequest<'_>,

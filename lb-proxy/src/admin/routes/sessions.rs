@@ -203,12 +203,11 @@ fn filter(handle: &Handle, parameters: &Parameters) -> Result<SessionFilter, Req
 }
 
 fn order(parameters: &Parameters) -> Result<SessionOrder, RequestError> {
-    match parameters.get("order") {
-        None | Some("oldest") => Ok(SessionOrder::Oldest),
-        Some("youngest") => Ok(SessionOrder::Youngest),
-        Some("most_bytes") => Ok(SessionOrder::MostBytes),
-        Some(other) => Err(invalid("order", other, "oldest, youngest or most_bytes")),
-    }
+    let Some(name) = parameters.get("order") else {
+        return Ok(SessionOrder::default());
+    };
+    let order = SessionOrder::from_name(name);
+    order.ok_or_else(|| invalid("order", name, "oldest, youngest or most_bytes"))
 }
 
 pub(super) fn close(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 
 use super::listener::AdminListener;
-use super::program::{ConfigLine, LogLevels, Program};
+use super::program::{ConfigLine, LogLevels, NamedLevels, Program};
 use super::routes::RouteContext;
 use crate::Handle;
 
@@ -69,8 +69,8 @@ impl AdminBuilder {
         self
     }
 
-    /// Sets what returns the lines of the configuration that runs. It is called on the admin server's thread. Default: none,
-    /// so that `/config` is not found.
+    /// Sets what returns the lines of the configuration that runs. It is called on the admin server's thread. If it panics, the request
+    /// is answered with 500. Default: none, so that `/config` is not found.
     pub fn config(mut self, config: impl Fn() -> Vec<ConfigLine> + Send + Sync + 'static) -> Self {
         self.program.config = Some(Arc::new(config));
         self
@@ -78,11 +78,11 @@ impl AdminBuilder {
 
     /// Sets what reads and sets the level of the log. Default: none, so that `/log_level` is not found.
     pub fn log_levels(mut self, levels: Arc<dyn LogLevels>) -> Self {
-        self.program.log_levels = Some(levels);
+        self.program.log_levels = Some(NamedLevels(levels));
         self
     }
 
-    /// Sets what `/metrics` shows. Default: the metrics of the server, by a
+    /// Sets what `/metrics` shows. If a collector in it panics, the request is answered with 500. Default: the metrics of the server, by a
     /// [`ServerCollector`](crate::openmetrics::ServerCollector).
     #[cfg(feature = "metrics")]
     pub fn registry(mut self, registry: Registry) -> Self {

@@ -89,7 +89,7 @@ fn server(handle: &Handle, program: &Program) -> ServerReport {
             sessions: budget.limit.map(|_| budget.sessions as u64),
         },
         session_limit: handle.session_limit(),
-        log_level: program.log_level(),
+        log_level: program.log_level(handle),
         log_level_by: program.log_level_by(),
         totals: totals
             .iter()

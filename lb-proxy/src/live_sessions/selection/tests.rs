@@ -61,12 +61,10 @@ fn filter() -> impl Strategy<Value = SessionFilter> {
         of(0..5_u64),
         of(0..5_u64),
     );
-    let orders = [
-        SessionOrder::Oldest,
-        SessionOrder::Youngest,
-        SessionOrder::MostBytes,
-    ];
-    let selection = (prop::sample::select(orders.to_vec()), of(0..12_usize));
+    let selection = (
+        prop::sample::select(SessionOrder::ALL.to_vec()),
+        of(0..12_usize),
+    );
     (conditions, selection).prop_map(
         |((listener, backend, client, phase, age, bytes), (order, limit))| {
             let mut filter = SessionFilter::new().order(order);

@@ -20,6 +20,8 @@ pub(crate) struct DescribedCheck {
     pub(crate) check: Arc<dyn HealthCheck>,
     /// Unique in the upstream.
     pub(crate) name: Arc<str>,
+    /// The name that it would have alone.
+    wanted: Arc<str>,
     /// Its `Debug` text.
     pub(crate) identity: Arc<str>,
     pub(crate) settings: CheckSettings,
@@ -33,18 +35,15 @@ impl DescribedCheck {
         settings: CheckSettings,
     ) -> Self {
         let wanted = settings.name.as_deref().unwrap_or_else(|| check.name());
+        let wanted = Arc::from(wanted);
         let is_taken = |name: &str| others.iter().any(|other| *other.name == *name);
         Self {
-            name: unique_name(wanted, is_taken),
+            name: unique_name(&wanted, is_taken),
+            wanted,
             identity: format!("{check:?}").into(),
             check: Arc::new(check),
             settings,
         }
-    }
-
-    fn wanted_name(&self) -> &str {
-        let name = self.settings.name.as_deref();
-        name.unwrap_or_else(|| self.check.name())
     }
 }
 
@@ -156,7 +155,7 @@ impl CheckList {
             running.push(same.unwrap_or_else(|| {
                 let mut described = described.clone();
                 if names.contains(&described.name) {
-                    described.name = unique_name(described.wanted_name(), |n| names.contains(n));
+                    described.name = unique_name(&described.wanted, |n| names.contains(n));
                 }
                 names.insert(Arc::clone(&described.name));
                 let alike = take(&|old| old.identity == described.identity);

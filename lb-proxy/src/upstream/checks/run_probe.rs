@@ -26,7 +26,7 @@ pub(super) async fn run_probe(
     let probe = Probe::new(&backend, &check.source, header, &idle, &unmatched);
     // After a panic only the check itself is used again, which its documentation says.
     let result = catch_future(
-        "HealthCheck::check",
+        || "HealthCheck::check",
         within_limit(&check, &probe, &unmatched),
     );
     let result = result.await.unwrap_or_else(|panicked| {

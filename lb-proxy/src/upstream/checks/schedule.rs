@@ -66,7 +66,7 @@ impl Scheduler {
             let begin = Instant::now();
             let probing = Self::probe(upstream.clone(), Arc::clone(&check), resources.clone());
             // The scheduler is dropped; records and overrides are changed as a whole.
-            let Err(panicked) = catch_future("Health check", probing).await;
+            let Err(panicked) = catch_future(|| "Health check", probing).await;
             let pause = pauses.next(begin.elapsed());
             let name = &*check.described.name;
             upstream.count_panic_of_check();

@@ -26,16 +26,17 @@ impl Network {
     }
 
     /// Whether `ip` is in the block. An IPv4-mapped IPv6 address counts as IPv6.
-    pub(crate) fn contains_as_is(&self, ip: IpAddr) -> bool {
+    pub fn contains_as_is(&self, ip: IpAddr) -> bool {
         self.0.contains(&ip)
     }
 
-    pub(crate) const fn is_ipv4(&self) -> bool {
+    /// Whether it is a block of IPv4 addresses.
+    pub const fn is_ipv4(&self) -> bool {
         matches!(self.0, IpNet::V4(_))
     }
 
     /// The shortest list of blocks that contains the same addresses.
-    pub(crate) fn aggregate(networks: impl IntoIterator<Item = Self>) -> Vec<Self> {
+    pub fn aggregate(networks: impl IntoIterator<Item = Self>) -> Vec<Self> {
         let networks = networks.into_iter().map(|network| network.0);
         let aggregated = IpNet::aggregate(&networks.collect());
         aggregated.into_iter().map(Self::canonical).collect()

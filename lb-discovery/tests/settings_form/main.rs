@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod combinators;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +14,7 @@ use lb_discovery::kubernetes::{
 };
 use lb_discovery::settings::{
     ClusterSettings, DnsSettings, EndpointSlicesSettings, FileSettings, NodePortSettings, PodOwner,
-    PodsSettings, ResolverSettings, ShiftedSettings, SourceBuilder, SourceSettings,
-    SystemDnsSettings,
+    PodsSettings, ResolverSettings, SourceBuilder, SourceSettings, SystemDnsSettings,
 };
 use lb_discovery::{
     Dns, Driver, DriverConfig, File, FileFormat, OnEmpty, Resolver, Source, Static, SystemDns,
@@ -181,23 +182,6 @@ fn every_setting_reaches_its_source() {
 }
 
 #[test]
-fn a_shifted_source_has_lower_tiers() {
-    let fixed = SourceSettings::Static(Snapshot::from_addrs(["10.0.0.1:446".parse().unwrap()]));
-    let shifted = SourceSettings::Shifted(ShiftedSettings::new(fixed, 2));
-    let text = r#"{"shifted":{"tiers":2,"source":{"static":[{"addr":"10.0.0.1:446"}]}}}"#;
-    assert_eq!(round_trip(&shifted), text);
-    let source = SourceBuilder::new().build(&shifted).unwrap();
-    let parts = source.parts().unwrap();
-    let raw = Snapshot::from_addrs(["10.0.0.1:446".parse().unwrap()]);
-    let adapted = parts[0].adapt(raw);
-    let tiers: Vec<u8> = adapted
-        .iter()
-        .map(|backend| backend.priority.get())
-        .collect();
-    assert_eq!(tiers, [2]);
-}
-
-#[test]
 fn mistakes_are_named_with_their_place() {
     let refused_source = refused::<SourceSettings>;
     for (text, said) in [
@@ -238,6 +222,41 @@ fn mistakes_are_named_with_their_place() {
             "unknown variant `any`",
         ),
         ("{shifted: {tiers: 1}}", "missing field"),
+        ("{filtered: {keep: {zones: [a]}}}", "missing field"),
+        (
+            "{filtered: {source: {static: []}, keep: {zone: a}}}",
+            "unknown field `zone`, expected one of names",
+        ),
+        (
+            "{filtered: {source: {static: []}, drop: {zones: []}}}",
+            "at least one value",
+        ),
+        (
+            "{filtered: {source: {static: []}, keep: {networks: [10.0.0.0/33]}}}",
+            "\"10.0.0.0/33\" is neither an IP address nor a block",
+        ),
+        (
+            "{filtered: {source: {static: []}, keep: {family: inet6}}}",
+            "unknown variant `inet6`",
+        ),
+        (
+            "{filtered: {source: {static: []}, allow: {}}}",
+            "unknown field `allow`",
+        ),
+        ("{mapped: {weight: 1}}", "missing field"),
+        (
+            "{mapped: {source: {static: []}, backup: true}}",
+            "unknown field `backup`, expected one of source",
+        ),
+        (
+            "{mapped: {source: {static: []}, port: 0}}",
+            "a number above 0",
+        ),
+        (
+            "{mapped: {source: {static: []}, fail_timeout: 10}}",
+            "a time with its unit",
+        ),
+        ("{merged: {sources: []}}", "sequence"),
     ] {
         refused_source(text, said);
     }
