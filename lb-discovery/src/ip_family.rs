@@ -17,7 +17,8 @@ pub enum IpFamily {
 }
 
 impl IpFamily {
-    pub(crate) const fn of(ip: IpAddr) -> Self {
+    /// The family of `ip`. An IPv4-mapped IPv6 address is one of IPv6.
+    pub const fn of(ip: IpAddr) -> Self {
         match ip {
             IpAddr::V4(_) => Self::V4,
             IpAddr::V6(_) => Self::V6,

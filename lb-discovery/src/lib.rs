@@ -120,7 +120,6 @@ mod error;
 mod file_io;
 #[cfg(any(feature = "dns", feature = "system-dns"))]
 mod host_rules;
-#[cfg(any(feature = "dns", feature = "kubernetes", feature = "serde"))]
 mod ip_family;
 mod network;
 #[cfg(feature = "serde")]
@@ -139,6 +138,7 @@ pub use driver::last_set::LastSet;
 pub use driver::status::{DriverStatus, SourceStatus};
 pub use driver::task::Driver;
 pub use error::DiscoveryError;
+pub use ip_family::IpFamily;
 pub use network::{Network, NetworkError};
 pub use source::{SnapshotStream, Source};
 #[cfg(feature = "dns")]

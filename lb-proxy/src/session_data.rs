@@ -50,6 +50,11 @@ impl SessionDataFactory {
         }))
     }
 
+    /// Whether both are one function, not only equal ones.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn create(&self, connection: &Connection) -> SessionData {
         named("Listener::session_data", || (self.0)(connection))
     }

@@ -63,7 +63,6 @@ mod system_dns;
 
 use lb_core::Snapshot;
 
-pub use crate::ip_family::IpFamily;
 pub use backend_match::BackendMatch;
 pub use builder::SourceBuilder;
 #[cfg(feature = "dns")]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
 use lb_discovery::settings::{
-    BackendMatch, FilteredSettings, IpFamily, MappedSettings, ShiftedSettings, SourceBuilder,
-    SourceSettings,
+    BackendMatch, FilteredSettings, MappedSettings, ShiftedSettings, SourceBuilder, SourceSettings,
 };
+use lb_discovery::{IpFamily, Network};
 use proptest::option::of;
 use proptest::prelude::*;
 
@@ -186,7 +186,7 @@ prop_compose! {
         conditions.zones = zones;
         conditions.priorities = priorities.into_iter().map(Priority::new).collect();
         let networks = networks.into_iter();
-        let networks = networks.filter_map(|(ip, prefix)| lb_discovery::Network::new(ip, prefix));
+        let networks = networks.filter_map(|(ip, prefix)| Network::new(ip, prefix));
         conditions.networks = networks.collect();
         conditions.ports = ports;
         conditions.family = family;

@@ -21,7 +21,7 @@ use lb_discovery::Network;
 ///
 /// O(rules), a few nanoseconds for each rule that does not match.
 #[doc(alias = "allow", alias = "deny")]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[must_use]
 pub struct Access {
     rules: Vec<(Network, bool)>,

@@ -26,6 +26,22 @@ impl ClientLimit {
         }
     }
 
+    /// Whether both are the same limit in one zone.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        let Self {
+            zone,
+            key,
+            sessions,
+        } = self;
+        zone.is_same_as(&other.zone)
+            && *sessions == other.sessions
+            && match (key, &other.key) {
+                (None, None) => true,
+                (Some(one), Some(other)) => one.is_same_as(other),
+                (None | Some(_), _) => false,
+            }
+    }
+
     /// Counts a session of `client`. `None` if its key is empty: such sessions are not counted.
     pub(crate) fn acquire(
         &self,

@@ -83,6 +83,11 @@ impl ClientZone {
         self.len() == 0
     }
 
+    /// Whether both are one zone, not only equal ones.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Finds what is zero and must not be.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         match &*self.0 {

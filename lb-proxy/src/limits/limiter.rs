@@ -28,6 +28,11 @@ impl Limiter {
         }
     }
 
+    /// What it counts against.
+    pub(crate) const fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// The limit on open sessions.
     pub(crate) fn session_limit(&self) -> Option<(&SessionLimit, Excess)> {
         Some((self.sessions.as_deref()?, self.excess))

@@ -8,7 +8,7 @@ use lb_core::Endpoint;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// The address of a listening socket and its options.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct BindConfig {
     pub(crate) addr: SocketAddr,
     pub(super) backlog: u32,

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::accept_loop::AcceptLoop;
+use super::bind::BindConfig;
 use super::covered::CoveredListeners;
 use super::description::Listener;
 use super::inheritable::InheritableSockets;
@@ -22,8 +23,10 @@ use crate::state::worker::Worker;
 /// A listener with open sockets.
 #[derive(Debug)]
 pub(crate) struct RunningListener {
-    /// The address of its description, perhaps with port 0.
+    /// The address of its first description, perhaps with port 0.
     described: SocketAddr,
+    /// What its current description says of the sockets.
+    bind: BindConfig,
     state: Arc<ListenerState>,
     pub(crate) sockets: ListenerSockets,
     /// Cancelled when the sockets are closed.
@@ -32,6 +35,8 @@ pub(crate) struct RunningListener {
     current: CancellationToken,
     /// The accept loops. Each holds a socket.
     accept_loops: TaskTracker,
+    /// Whether loops of the current description accept.
+    accepts: bool,
 }
 
 impl RunningListener {
@@ -42,16 +47,18 @@ impl RunningListener {
         proxy: &Arc<ProxyState>,
         signals: &ShutdownSignals,
     ) -> Self {
-        let described = listener.addr();
+        let (described, bind) = (listener.addr(), *listener.bind_config());
         let (limits, route, servers) = listener.into_parts();
         let closing = signals.stop.child_token();
         Self {
             described,
+            bind,
             state: ListenerState::new(sockets.bound.addr, route, servers, limits, proxy),
             sockets,
             current: closing.child_token(),
             closing,
             accept_loops: TaskTracker::new(),
+            accepts: false,
         }
     }
 
@@ -78,12 +85,18 @@ impl RunningListener {
         info!(listener = %self.endpoint(), upstream, "Listening");
     }
 
+    /// Whether loops of the current description accept.
+    pub(crate) const fn accepts(&self) -> bool {
+        self.accepts
+    }
+
     /// Spawns an accept loop on each worker. `covered` are the listeners without a socket that it accepts for.
     pub(crate) fn spawn_accept_loops(
-        &self,
+        &mut self,
         workers: &[Arc<Worker>],
         covered: &Arc<CoveredListeners>,
     ) {
+        self.accepts = true;
         let sockets = self.sockets.acceptors.iter();
         for (socket, worker) in sockets.zip(workers.iter().cycle()) {
             let accept_loop = AcceptLoop::new(
@@ -111,6 +124,7 @@ impl RunningListener {
     pub(crate) fn pause(&mut self) {
         self.current.cancel();
         self.current = self.closing.child_token();
+        self.accepts = false;
     }
 
     /// Duplicates of its sockets.
@@ -118,14 +132,37 @@ impl RunningListener {
         self.sockets.duplicate(self.endpoint())
     }
 
+    /// Whether the description is the one that it runs with, so that nothing has to change. Functions and hooks are compared by
+    /// their addresses. O(settings), without a system call.
+    pub(crate) fn is_same_as(&self, listener: &Listener, proxy: &Arc<ProxyState>) -> bool {
+        let Listener {
+            bind,
+            binds: _, // by `can_keep`
+            taken,
+            mode: _, // of sockets to open
+            opener: _,
+            limits,
+            route,
+            virtual_servers,
+        } = listener;
+        *bind == self.bind
+            && taken.is_none()
+            && self
+                .state
+                .is_same_as(route, virtual_servers, *limits, proxy)
+    }
+
     /// Applies another description to the same sockets, and cancels the current accept loops.
     pub(crate) fn with_description(mut self, listener: Listener, proxy: &Arc<ProxyState>) -> Self {
         if let Err(error) = listener.apply(&mut self.sockets) {
             warn!(listener = %self.endpoint(), %error, "Socket options not applied");
         }
+        let bind = *listener.bind_config();
         let (limits, route, servers) = listener.into_parts();
         self.current.cancel();
         Self {
+            bind,
+            accepts: false,
             state: self.state.with_route(route, servers, limits, proxy),
             current: self.closing.child_token(),
             ..self

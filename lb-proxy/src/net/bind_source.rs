@@ -39,6 +39,25 @@ impl BindSource {
         Self::default()
     }
 
+    /// Whether both have equal settings, and one function if they have one. Their turns may differ.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        let Self {
+            addrs,
+            interface,
+            transparent,
+            function,
+            turn: _,
+        } = self;
+        *addrs == other.addrs
+            && *interface == other.interface
+            && *transparent == other.transparent
+            && match (function, &other.function) {
+                (None, None) => true,
+                (Some(one), Some(other)) => Arc::ptr_eq(&one.0, &other.0),
+                (None | Some(_), _) => false,
+            }
+    }
+
     /// Adds an address of this machine, which is used for backends of its own family.
     ///
     /// If there are addresses but none of a backend's family, the attempt to connect fails and does not count against the

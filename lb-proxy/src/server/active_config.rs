@@ -111,7 +111,7 @@ impl ActiveConfig {
     }
 
     /// The state of each listener.
-    #[cfg(feature = "admin")]
+    #[cfg(any(feature = "admin", test))]
     pub(crate) fn listener_states(&self) -> Vec<Arc<ListenerState>> {
         self.listeners.states().cloned().collect()
     }

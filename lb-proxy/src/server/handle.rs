@@ -215,7 +215,9 @@ impl Handle {
     /// Applies another description to the running server. Open sessions go on.
     ///
     /// - A listener is identified by the address of its description. A kept listener keeps its sockets, without a moment in
-    ///   which connections are refused, and its new sessions have the settings of the new description. A changed
+    ///   which connections are refused, and its new sessions have the settings of the new description. One whose description is
+    ///   equal is left alone, at the cost of comparing the settings; functions, hooks, prereads and tables of names are equal if
+    ///   they are the same object, and virtual servers never. A changed
     ///   [`ipv6_only`](crate::Listener::ipv6_only) of `[::]` needs other sockets. New listeners are bound before anything
     ///   changes, also if their address overlaps with that of a removed one, as `0.0.0.0:80` does with `127.0.0.1:80`: both
     ///   are open for a moment, and no client finds the address closed. A removed listener accepts no more connections; its
@@ -232,7 +234,8 @@ impl Handle {
     /// An address in use is retried for the [`bind_timeout`](super::ProxyBuilder::bind_timeout) of `proxy`. Completes when
     /// the sockets of removed listeners are closed. Reloads are applied one at a time, in the order of the calls.
     ///
-    /// May be called from any thread, inside or outside of a runtime. Costs the system calls that open sockets.
+    /// May be called from any thread, inside or outside of a runtime. Costs the system calls that open sockets, and some for each
+    /// listener that changes.
     ///
     /// Cancel-safe: the reload has been applied as a whole or not at all.
     ///

@@ -1,5 +1,8 @@
 //! The running listeners of a server, and what a reload changes of them.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
@@ -92,7 +95,7 @@ impl ListenerSet {
     }
 
     /// Spawns the accept loops again after a [`pause`](Self::pause).
-    pub(crate) fn resume(&self, workers: &[Arc<Worker>]) {
+    pub(crate) fn resume(&mut self, workers: &[Arc<Worker>]) {
         self.spawn_accept_loops(workers);
     }
 
@@ -110,10 +113,10 @@ impl ListenerSet {
     }
 
     /// Spawns the accept loops of listeners that have none.
-    fn spawn_accept_loops(&self, workers: &[Arc<Worker>]) {
-        let (bound, unbound): (Vec<_>, Vec<_>) = self
+    fn spawn_accept_loops(&mut self, workers: &[Arc<Worker>]) {
+        let (mut bound, unbound): (Vec<_>, Vec<_>) = self
             .0
-            .iter()
+            .iter_mut()
             .partition(|listener| !listener.sockets.acceptors.is_empty());
         let mut covered: Vec<_> = bound.iter().map(|_| CoveredListeners::default()).collect();
         for listener in unbound {
@@ -126,9 +129,19 @@ impl ListenerSet {
                 }
             }
         }
-        for (listener, covered) in bound.iter().zip(covered) {
-            listener.spawn_accept_loops(workers, &Arc::new(covered));
+        for (listener, covered) in bound.iter_mut().zip(covered) {
+            if !listener.accepts() {
+                listener.spawn_accept_loops(workers, &Arc::new(covered));
+            }
         }
+    }
+
+    /// Whether each listener has its own sockets, so that no accept loop serves more than one.
+    fn has_sockets_each(&self, pending: &[PendingListener]) -> bool {
+        let running = self.0.iter();
+        let mut running = running.map(|listener| !listener.sockets.acceptors.is_empty());
+        let mut pending = pending.iter().map(|pending| pending.listener.has_socket());
+        running.all(|has| has) && pending.all(|has| has)
     }
 
     /// Closes all listeners. Each closes its sockets when its last accept loop has ended.
@@ -204,7 +217,7 @@ impl ListenerSet {
     }
 
     /// Replaces the running listeners with those of `pending`, whose sockets are open, by the steps of `diff`. Returns the
-    /// changes, and the listeners that are about to close their sockets.
+    /// changes, and the listeners that are about to close their sockets. One whose description is the same goes on accepting.
     pub(crate) fn replace(
         &mut self,
         pending: Vec<PendingListener>,
@@ -214,6 +227,7 @@ impl ListenerSet {
         context: &ServerContext,
         accepting: bool,
     ) -> (Changes<Endpoint>, Vec<ClosingListener>) {
+        let has_sockets_each = self.has_sockets_each(&pending);
         let mut changes = Changes::default();
         let mut old: Vec<Option<RunningListener>> = self.0.drain(..).map(Some).collect();
         for (pending, &step) in pending.into_iter().zip(&diff.steps) {
@@ -223,6 +237,11 @@ impl ListenerSet {
             };
             open_ports.extend(pending.open_port(before.as_ref().map(|old| &old.sockets)));
             let running = match (before, pending.sockets) {
+                (Some(before), _)
+                    if has_sockets_each && before.is_same_as(&pending.listener, proxy) =>
+                {
+                    before
+                }
                 (Some(before), _) => before.with_description(pending.listener, proxy),
                 (None, Some(sockets)) => {
                     let signals = &context.signals;

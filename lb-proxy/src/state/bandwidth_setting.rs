@@ -19,6 +19,15 @@ impl BandwidthSetting {
     pub(crate) fn of(function: impl Fn(&Connection) -> Bandwidth + Send + Sync + 'static) -> Self {
         Self::Function(Arc::new(function))
     }
+
+    /// Whether both are equal limits, or one function.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Fixed(one), Self::Fixed(other)) => one == other,
+            (Self::Function(one), Self::Function(other)) => Arc::ptr_eq(one, other),
+            (Self::Fixed(_) | Self::Function(_), _) => false,
+        }
+    }
 }
 
 impl From<Bandwidth> for BandwidthSetting {

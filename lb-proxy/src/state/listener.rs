@@ -59,6 +59,23 @@ impl ListenerState {
         Self::with_limiter(addr, route, servers, Limiter::new(limits), proxy, &removed)
     }
 
+    /// Whether [`with_route`](Self::with_route) would change nothing. It says no to virtual servers, which are not compared.
+    pub(crate) fn is_same_as(
+        &self,
+        route: &Route,
+        servers: &VirtualServers,
+        limits: Limits,
+        proxy: &Arc<ProxyState>,
+    ) -> bool {
+        let counts = proxy.trackers.detailed().is_some();
+        Arc::ptr_eq(&self.proxy, proxy)
+            && self.counters.is_some() == counts
+            && self.limiter.limits() == limits
+            && self.virtual_servers.is_none()
+            && servers.is_empty()
+            && self.route.is_same_as(route)
+    }
+
     /// This state with another route and other limits. The limits go on counting the open sessions.
     pub(crate) fn with_route(
         &self,

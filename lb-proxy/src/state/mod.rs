@@ -15,6 +15,7 @@ pub(crate) mod proxy;
 pub(crate) mod route;
 pub(crate) mod route_action;
 pub(crate) mod route_function;
+mod same_route;
 pub(crate) mod shutdown;
 pub(crate) mod split;
 pub(crate) mod trackers;

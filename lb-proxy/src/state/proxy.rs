@@ -35,8 +35,11 @@ impl ProxyState {
         })
     }
 
-    /// This state with other limits. They go on counting the open sessions.
-    pub(crate) fn with_limits(&self, limits: Limits) -> Arc<Self> {
+    /// This state with other limits, which go on counting the open sessions. The same one if the limits are equal.
+    pub(crate) fn with_limits(self: &Arc<Self>, limits: Limits) -> Arc<Self> {
+        if limits == self.limiter.limits() {
+            return Arc::clone(self);
+        }
         Arc::new(Self {
             descriptors: Arc::clone(&self.descriptors),
             limiter: self.limiter.with_limits(limits),

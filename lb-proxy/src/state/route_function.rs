@@ -18,6 +18,11 @@ impl RouteFunction {
         Self(Arc::new(choose))
     }
 
+    /// Whether both are one function, not only equal ones.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn choose(&self, connection: &Connection) -> RouteAction {
         named("Listener::route", || (self.0)(connection))
     }

@@ -44,6 +44,11 @@ impl KeyFunction {
         }
     }
 
+    /// Whether both are one function.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.append, &other.append)
+    }
+
     /// Sets whether the function reads what the first bytes contain. Default: yes. If not, sessions need not keep them.
     pub fn reads_first_bytes(mut self, reads: bool) -> Self {
         self.reads_first_bytes = reads;

@@ -137,6 +137,16 @@ impl KeyParts {
         Self((*parts != [KeyPart::ClientIp]).then_some(parts))
     }
 
+    /// Whether both are the same parts, with one function where equality is about the identities of functions.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        let mut pairs = self.parts().iter().zip(other.parts());
+        self == other
+            && pairs.all(|pair| match pair {
+                (KeyPart::Custom(one), KeyPart::Custom(other)) => one.is_same_as(other),
+                _ => true,
+            })
+    }
+
     /// Whether [`key`](Self::key) needs more than the client's address.
     pub(crate) fn needs_connection(&self) -> bool {
         self.parts().iter().any(KeyPart::needs_connection)

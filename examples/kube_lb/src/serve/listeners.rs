@@ -13,6 +13,7 @@ use lb_proxy::routing::{RouteAction, Split, SplitTarget};
 use lb_proxy::server_names::{ServerNameError, ServerNames};
 use lb_proxy::{Listener, Retry, Timeouts, Upstream};
 
+use super::upstreams::Upstreams;
 use crate::plan::{Destination, ListenerPlan, Routing, SessionPlan, Targets};
 
 /// What listeners keep from one reload to the next, by address.
@@ -46,7 +47,7 @@ impl Listeners {
         &mut self,
         addr: SocketAddr,
         plan: &ListenerPlan,
-        upstreams: &BTreeMap<Arc<str>, Upstream>,
+        upstreams: &Upstreams,
         nowhere: &Upstream,
     ) -> Result<DescribedListener, ServerNameError> {
         let kept = self.known.entry(addr).or_default();
@@ -64,14 +65,19 @@ impl Listeners {
             split
         };
         let listener = match &plan.routing {
-            Routing::Plain(targets) => {
-                let split = split(targets);
-                match only(&split) {
-                    Some(only) => Listener::new(addr, only),
-                    None => Listener::new(addr, nowhere)
-                        .route(move |_: &Connection| RouteAction::Split(Arc::clone(&split))),
+            Routing::Plain(targets) => match only(targets, upstreams) {
+                // Without a function a reload can tell that the listener is the same.
+                Some(only) => {
+                    let others = targets.upstreams().filter_map(|name| upstreams.get(name));
+                    routed.extend(others.cloned());
+                    Listener::new(addr, only)
                 }
-            }
+                None => {
+                    let split = split(targets);
+                    Listener::new(addr, nowhere)
+                        .route(move |_: &Connection| RouteAction::Split(Arc::clone(&split)))
+                }
+            },
             Routing::Tls { names, other } => {
                 let mut table = ServerNames::new();
                 for named in names {
@@ -95,7 +101,7 @@ impl Listeners {
 }
 
 /// The weights and targets of a split.
-fn shares(targets: &Targets, upstreams: &BTreeMap<Arc<str>, Upstream>) -> Vec<(u32, SplitTarget)> {
+fn shares(targets: &Targets, upstreams: &Upstreams) -> Vec<(u32, SplitTarget)> {
     let shares = targets.0.iter().map(|target| {
         let to = match &target.destination {
             Destination::Refuse(reason) => SplitTarget::Refuse(reason.to_string().into()),
@@ -116,11 +122,16 @@ fn upstream_of(share: &(u32, SplitTarget)) -> Option<&Upstream> {
     }
 }
 
-/// The only upstream of a split, if every connection goes to it.
-fn only(split: &Split) -> Option<&Upstream> {
-    let mut weighted = split.shares().iter().filter(|(weight, _)| *weight > 0);
-    let first = weighted.next()?;
-    upstream_of(first).filter(|_| weighted.next().is_none())
+/// The upstream that every connection goes to, if there is one.
+fn only<'a>(targets: &Targets, upstreams: &'a Upstreams) -> Option<&'a Upstream> {
+    let mut weighted = targets.0.iter().filter(|target| target.weight > 0);
+    let (Some(only), None) = (weighted.next(), weighted.next()) else {
+        return None;
+    };
+    match &only.destination {
+        Destination::Upstream(name) => upstreams.get(name),
+        Destination::Refuse(_) => None,
+    }
 }
 
 /// Reads the ClientHello, and chooses by the name in it.

@@ -185,7 +185,6 @@ impl RunningProxy {
         failing: &BTreeMap<SocketAddr, String>,
         wrong: &mut BTreeMap<SocketAddr, String>,
     ) -> Result<Proxy, ApplyError> {
-        let upstreams = self.upstreams.by_name();
         let mut builder = self.settings.builder();
         for (addr, listener) in plan.listeners() {
             if failing.contains_key(addr) {
@@ -196,9 +195,10 @@ impl RunningProxy {
                 wrong.insert(*addr, problem.clone());
                 continue;
             }
+            let upstreams = &self.upstreams;
             match self
                 .listeners
-                .describe(*addr, listener, &upstreams, &self.nowhere)
+                .describe(*addr, listener, upstreams, &self.nowhere)
             {
                 Ok(described) => {
                     builder = builder.listener(described.listener);

@@ -63,12 +63,9 @@ impl Upstreams {
         }
     }
 
-    /// All upstreams by name.
-    pub(super) fn by_name(&self) -> BTreeMap<Arc<str>, Upstream> {
-        let known = self.known.iter();
-        known
-            .map(|(name, entry)| (Arc::clone(name), entry.upstream.clone()))
-            .collect()
+    /// The upstream `name`.
+    pub(super) fn get(&self, name: &str) -> Option<&Upstream> {
+        Some(&self.known.get(name)?.upstream)
     }
 }
 
