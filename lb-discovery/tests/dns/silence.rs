@@ -10,10 +10,10 @@ use test_support::discovery::{RunningDriver, addrs};
 use test_support::dns::{DnsServer, RecordType, ResponseCode};
 
 /// How long a question without an answer is pending.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Well before the time-out of a question, and long enough for a busy machine.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(30);
 
 /// Later than a lookup waits for the second family.
 const LATE: Duration = Duration::from_millis(700);

@@ -30,6 +30,20 @@ async fn a_handle_changes_the_set() {
 }
 
 #[tokio::test]
+async fn a_clone_is_another_handle_of_the_same_set() {
+    let (source, handle) = Manual::new(set(&[1]));
+    let mut sets = source.watch().await.unwrap();
+    let mut next = async || ports(&sets.next().await.unwrap().unwrap());
+    assert_eq!(next().await, [1]);
+    let other = handle.clone();
+    handle.add(backend(2));
+    assert_eq!(ports(&other.snapshot()), [1, 2]);
+    drop(handle);
+    other.add(backend(3));
+    assert_eq!(next().await, [1, 2, 3]);
+}
+
+#[tokio::test]
 async fn a_handle_replaces_by_address_in_place() {
     let (_source, handle) = Manual::new(set(&[1, 2, 3]));
     let addr = backend(2).addr;

@@ -52,6 +52,8 @@ pub(super) struct ReadyFile {
     written: Option<File>,
     lock: OwnerLock,
     part: FilePart,
+    /// Whether it was left to another process, which serves on.
+    is_released: bool,
     /// Why the file does not say what it should. Each new problem is logged once.
     problem: Option<FileProblem>,
 }
@@ -109,6 +111,7 @@ impl ReadyFile {
             wanted: Shown::NotReady,
             written: None,
             part: FilePart::Silent,
+            is_released: false,
             problem: None,
         }
     }
@@ -116,6 +119,7 @@ impl ReadyFile {
     /// Leaves the file to the process of another binary.
     pub(super) fn release(&mut self) {
         self.part = FilePart::Silent;
+        self.is_released = true;
         self.problem = None;
         self.lock.release();
     }
@@ -126,8 +130,12 @@ impl ReadyFile {
         self.lock.release();
     }
 
-    /// Takes the file over from the process of the old binary, which serves on, once this one is ready.
+    /// Takes the file over from the process of the old binary, which serves on, once this one is ready. Does nothing if it was
+    /// [released](Self::release) before: this process ends, and the old one keeps it.
     pub(super) fn claim_when_ready(&mut self) {
+        if self.is_released {
+            return;
+        }
         self.part = FilePart::Waiting;
         self.written = None;
         self.beat();
@@ -440,6 +448,19 @@ mod tests {
         old.claim(Shown::NotReady);
         new.show(Shown::Leaving);
         assert_eq!(says(), "-254\n");
+    }
+
+    #[test]
+    fn a_new_process_that_ends_before_the_old_one_knows_that_it_is_ready_leaves_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut old, path) = created(dir.path());
+        let mut new = ReadyFile::deferred(old.config.clone());
+        old.show(Shown::Ready);
+        new.release();
+        old.yield_to_successor();
+        new.claim_when_ready();
+        new.show(Shown::Leaving);
+        assert_eq!(fs::read_to_string(path).unwrap(), "0\n");
     }
 
     #[test]

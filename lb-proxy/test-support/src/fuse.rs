@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-/// Panics at one call of one method.
+/// Panics at one call of one method, or from that call on.
 #[derive(Debug)]
 pub struct Fuse {
     method: &'static str,
     call: usize,
     calls: AtomicUsize,
     is_armed: AtomicBool,
+    lasts: AtomicBool,
 }
 
 impl Fuse {
@@ -20,6 +21,7 @@ impl Fuse {
             call,
             calls: AtomicUsize::new(0),
             is_armed: AtomicBool::new(false),
+            lasts: AtomicBool::new(false),
         })
     }
 
@@ -28,6 +30,19 @@ impl Fuse {
         let fuse = Self::new(method, call);
         fuse.arm();
         fuse
+    }
+
+    /// The same, and panics at every further call until it is [mended](Self::mend).
+    pub fn lasting(method: &'static str, call: usize) -> Arc<Self> {
+        let fuse = Self::armed(method, call);
+        fuse.lasts.store(true, SeqCst);
+        fuse
+    }
+
+    /// Panics no more.
+    pub fn mend(&self) {
+        self.lasts.store(false, SeqCst);
+        self.is_armed.store(false, SeqCst);
     }
 
     /// Counts calls from now on.
@@ -42,10 +57,11 @@ impl Fuse {
 
     /// A call of `method`.
     pub fn burn(&self, method: &'static str) {
-        if self.method == method
-            && self.is_armed.load(SeqCst)
-            && self.calls.fetch_add(1, SeqCst) + 1 == self.call
-        {
+        if self.method != method || !self.is_armed.load(SeqCst) {
+            return;
+        }
+        let call = self.calls.fetch_add(1, SeqCst) + 1;
+        if call == self.call || call > self.call && self.lasts.load(SeqCst) {
             panic!("{method} panics as the test wants");
         }
     }

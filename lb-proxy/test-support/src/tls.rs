@@ -51,8 +51,11 @@ impl TlsServer {
                 let mut tls = ServerConnection::new(Arc::clone(&config)).unwrap();
                 // Fails if the client refuses the certificate, or speaks no TLS.
                 let _ = tls.complete_io(&mut stream.unwrap());
-                let name = tls.server_name().map(str::to_owned);
-                asked.lock().unwrap().push(name);
+                // A client that ended before it said anything has asked for none.
+                if tls.protocol_version().is_some() {
+                    let name = tls.server_name().map(str::to_owned);
+                    asked.lock().unwrap().push(name);
+                }
             }
         });
         let pem = cert.pem();

@@ -10,6 +10,7 @@ use lb_proxy::proxy_protocol::{ProxyProtocol, TrustedNetworks};
 use lb_proxy::routing::RouteAction;
 use lb_proxy::server_names::ServerNames;
 use lb_proxy::{Hooks, Limits, Listener, Proxy, Upstream};
+use socket2::Socket;
 use test_support::deadline::eventually;
 use test_support::nodes::{listening, named};
 use test_support::proxy::{RunningProxy, reload, round_robin};
@@ -29,16 +30,15 @@ fn passing(to: SocketAddr) -> Listener {
     Listener::new(loopback(), &unused()).route(move |_| RouteAction::Pass(to))
 }
 
-/// An address to listen on.
-fn free() -> SocketAddr {
-    let (_held, port) = reserved_port();
-    (loopback().ip(), port).into()
+/// An address to listen on, which no other test gets while the socket lives.
+fn free() -> (Socket, SocketAddr) {
+    let (reserved, port) = reserved_port();
+    (reserved, (loopback().ip(), port).into())
 }
 
 #[tokio::test]
 async fn the_other_listener_serves_the_connection_as_its_own() {
-    let (first, second) = (passing(free()), free());
-    drop(first);
+    let (_reserved, second) = free();
     let upstream = round_robin("second", named("second").await);
     let proxy = Proxy::builder()
         .listener(passing(second))
@@ -51,7 +51,7 @@ async fn the_other_listener_serves_the_connection_as_its_own() {
 
 #[tokio::test]
 async fn a_wildcard_listener_is_found_by_its_port() {
-    let second = free();
+    let (_reserved, second) = free();
     let upstream = round_robin("second", named("second").await);
     let any = SocketAddr::from(([0, 0, 0, 0], second.port()));
     let proxy = Proxy::builder()
@@ -64,7 +64,7 @@ async fn a_wildcard_listener_is_found_by_its_port() {
 
 #[tokio::test]
 async fn the_first_bytes_and_the_clients_address_go_with_the_connection() {
-    let second = free();
+    let (_reserved, second) = free();
     let web = round_robin("web", listening("web").await);
     let mut names = ServerNames::new();
     names.insert("www.example.com", web).unwrap();
@@ -113,7 +113,7 @@ impl Hooks for Log {
 
 #[tokio::test]
 async fn the_access_rules_of_the_other_listener_apply() {
-    let second = free();
+    let (_reserved, second) = free();
     let upstream = round_robin("second", named("second").await);
     let nobody = Access::new().deny(Network::new("0.0.0.0".parse().unwrap(), 0).unwrap());
     let to = Listener::new(second, &upstream).access(nobody);
@@ -126,7 +126,7 @@ async fn the_access_rules_of_the_other_listener_apply() {
 
 #[tokio::test]
 async fn the_limits_of_both_listeners_count_the_session_until_its_end() {
-    let second = free();
+    let (_reserved, second) = free();
     let upstream = round_robin("second", listening("second").await);
     let one = Limits::default().sessions(1).excess(Excess::Refuse);
     let proxy = Proxy::builder()
@@ -146,7 +146,7 @@ async fn the_limits_of_both_listeners_count_the_session_until_its_end() {
 
 #[tokio::test]
 async fn a_dry_run_of_the_other_listener_keeps_the_permits_of_the_first() {
-    let second = free();
+    let (_reserved, second) = free();
     let upstream = round_robin("second", listening("second").await);
     let [counted, spare, observed] = [(); 3].map(|()| ClientZone::builder().build());
     let to = Listener::new(second, &upstream)
@@ -177,7 +177,8 @@ async fn a_dry_run_of_the_other_listener_keeps_the_permits_of_the_first() {
 
 #[tokio::test]
 async fn an_address_without_a_listener_is_a_refusal() {
-    let proxy = RunningProxy::start(passing(free()), None).await;
+    let (_reserved, nowhere) = free();
+    let proxy = RunningProxy::start(passing(nowhere), None).await;
     assert_refused(proxy.addr).await;
     eventually("the end", || proxy.metrics().route_refused == 1).await;
     proxy.end().await;
@@ -185,7 +186,7 @@ async fn an_address_without_a_listener_is_a_refusal() {
 
 #[tokio::test]
 async fn listeners_that_pass_in_a_circle_refuse_the_client() {
-    let (one, two) = (free(), free());
+    let ((_one, one), (_two, two)) = (free(), free());
     let listener = |on, to| Listener::new(on, &unused()).route(move |_| RouteAction::Pass(to));
     let proxy = Proxy::builder()
         .listener(listener(one, two))
@@ -198,7 +199,7 @@ async fn listeners_that_pass_in_a_circle_refuse_the_client() {
 
 #[tokio::test]
 async fn a_reload_changes_the_listener_that_takes_over() {
-    let (first, second) = (free(), free());
+    let ((_first, first), (_second, second)) = (free(), free());
     let [old, new] = [
         round_robin("old", named("old").await),
         round_robin("new", named("new").await),
@@ -222,7 +223,7 @@ async fn a_reload_changes_the_listener_that_takes_over() {
 /// The listeners are closed by then.
 #[tokio::test]
 async fn a_connection_that_is_not_read_yet_when_the_drain_begins_is_passed_on() {
-    let second = free();
+    let (_reserved, second) = free();
     let upstream = round_robin("second", listening("second").await);
     let first = passing(second).preread(Arc::new(ClientHelloReader::new()));
     let proxy = Proxy::builder()
@@ -249,7 +250,7 @@ async fn a_connection_that_is_not_read_yet_when_the_drain_begins_is_passed_on() 
 
 #[tokio::test]
 async fn a_client_that_sends_no_hello_to_the_second_listener_is_reset() {
-    let second = free();
+    let (_reserved, second) = free();
     let to = Listener::new(second, &unused()).preread(Arc::new(ClientHelloReader::new()));
     let proxy = Proxy::builder().listener(passing(second)).listener(to);
     let proxy = RunningProxy::run(proxy).await;

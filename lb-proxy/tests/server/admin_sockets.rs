@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use test_support::deadline::within;
 use test_support::nodes::listening;
 use test_support::proxy::{RunningProxy, round_robin};
-use test_support::sockets::loopback;
+use test_support::sockets::{loopback, reserved_port};
 use tokio::task::spawn_blocking;
 
 use crate::admin::tcp;
@@ -43,8 +43,10 @@ async fn a_server_moves_to_an_address_that_overlaps() {
     let upstream = round_robin("u", listening("u").await);
     let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &upstream)).await;
     let admin = Admin::builder(proxy.handle.clone()).build();
-    let mut server = admin.serve(AdminListener::open(&at(loopback())).unwrap());
-    let port = server.endpoint().key().port();
+    // Free on every address: a client of another test may have a port of one of them.
+    let (_reserved, port) = reserved_port();
+    let first = at(([127, 0, 0, 1], port).into());
+    let mut server = admin.serve(AdminListener::open(&first).unwrap());
     for ip in [[0, 0, 0, 0], [127, 0, 0, 1], [0, 0, 0, 0]] {
         let settings = at((ip, port).into());
         let running = server.listening();

@@ -85,13 +85,20 @@ async fn every_session_of_a_crowd_is_served() {
 
 #[tokio::test]
 async fn the_queue_is_bounded_in_length_and_time() {
-    let (proxy, upstream) = narrow(queue(1).timeout(Duration::from_millis(200))).await;
+    let (proxy, upstream) = narrow(queue(1)).await;
     let mut first = proxy.connect().await;
     first.read_u8().await.unwrap();
-    let mut second = proxy.connect().await;
+    let second = proxy.connect().await;
     eventually("the queued session", || upstream.queued() == 1).await;
     assert_refused(proxy.addr).await;
     assert_eq!(proxy.metrics().queue_full, 1);
+    drop((first, second));
+    proxy.end().await;
+
+    let (proxy, _upstream) = narrow(queue(1).timeout(Duration::from_millis(200))).await;
+    let mut first = proxy.connect().await;
+    first.read_u8().await.unwrap();
+    let mut second = proxy.connect().await;
     assert_reset(&mut second).await;
     assert_eq!(proxy.metrics().queue_timeouts, 1);
     drop(first);

@@ -138,7 +138,7 @@ impl Prepared {
         let done = block_on(self.accept(logging, report, admin, outputs, pid_file.clone()));
         files.end();
         // The control thread may hang on a file and keep its reference, so the guard is taken out of the slot.
-        drop(pid_file.take());
+        drop(pid_file.take_last());
         done
     }
 

@@ -1,4 +1,4 @@
-//! Finds out whether a process descends from this one.
+//! Finds processes, and out whether one descends from this one.
 
 use std::fs;
 
@@ -19,6 +19,20 @@ pub(super) fn is_descendant(pid: Pid) -> bool {
         }
     }
     false
+}
+
+/// The processes of the machine with this argument.
+pub(super) fn processes_with(argument: &str) -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let has_argument = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0).skip(1);
+        words.any(|word| word == argument.as_bytes())
+    };
+    pids.filter(has_argument)
+        .filter_map(Pid::from_raw)
+        .collect()
 }
 
 /// The parent of a process that has not ended.

@@ -12,9 +12,10 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, wait};
 use tokio::io::unix::AsyncFd;
 
-use super::descent::is_descendant;
+use super::descent::{is_descendant, processes_with};
 use crate::process::pidfd;
 use crate::process::send_signal::process_of;
+use crate::process::upgrade::invocation::ARGUMENT;
 
 /// A process of the service. The pidfd means this process for good, whatever process gets its id later.
 #[derive(Debug)]
@@ -45,6 +46,17 @@ impl ServiceProcesses {
 
     /// Adds a process as the main one.
     pub(super) fn add(&mut self, pid: Pid) -> io::Result<()> {
+        self.watch(pid)?;
+        self.main = Some(pid);
+        Ok(())
+    }
+
+    /// Makes a process that was added the main one.
+    pub(super) const fn set_main(&mut self, pid: Pid) {
+        self.main = Some(pid);
+    }
+
+    fn watch(&mut self, pid: Pid) -> io::Result<()> {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         let pidfd = pidfd::register(pidfd)?;
         self.processes.push(ServiceProcess {
@@ -52,8 +64,24 @@ impl ServiceProcesses {
             pidfd,
             status: None,
         });
-        self.main = Some(pid);
         Ok(())
+    }
+
+    /// Adds a process that descends from this one. Returns whether there is one that is not known yet.
+    fn add_descendant(&mut self, pid: Pid) -> bool {
+        if self.is_known(pid) || self.watch(pid).is_err() {
+            return false;
+        }
+        // Asked once the pidfd is open: it means the process that was asked about, or one that has ended.
+        let is_ours = is_descendant(pid);
+        if !is_ours {
+            self.processes.pop();
+        }
+        is_ours
+    }
+
+    fn is_known(&self, pid: Pid) -> bool {
+        self.processes.iter().any(|known| known.pid == pid)
     }
 
     /// Makes the process of the pid file the main one, if it descends from this process. Returns whether it is another one than
@@ -62,24 +90,24 @@ impl ServiceProcesses {
         let Ok(pid) = process_of(pid_file) else {
             return false;
         };
-        if self.main == Some(pid) {
+        if self.main == Some(pid) || !self.is_known(pid) && !self.add_descendant(pid) {
             return false;
         }
-        if self.processes.iter().any(|known| known.pid == pid) {
-            self.main = Some(pid);
-            return true;
-        }
-        let before = self.main;
-        if self.add(pid).is_err() {
-            return false;
-        }
-        // Asked once the pidfd is open: it means the process that was asked about, or one that has ended.
-        if !is_descendant(pid) {
-            self.processes.pop();
-            self.main = before;
-            return false;
-        }
+        self.main = Some(pid);
         true
+    }
+
+    /// Adds the processes of new binaries that have not written the pid file yet. Returns the last one.
+    ///
+    /// Reads the command line of every process of the machine.
+    pub(super) fn add_new_binaries(&mut self) -> Option<Pid> {
+        let mut last = None;
+        for pid in processes_with(ARGUMENT) {
+            if self.add_descendant(pid) {
+                last = Some(pid);
+            }
+        }
+        last
     }
 
     /// Waits until a process of the service ends. Waits for ever if there is none.

@@ -54,10 +54,10 @@ enum Stage {
         until: Instant,
         status: Option<ExitStatus>,
     },
-    /// The server is started again then.
+    /// The server is started again then, unless a process takes the service before.
     Waiting { until: Instant },
-    /// The server got a signal to end, or has ended by itself without an error.
-    Ending,
+    /// The server got this signal to end, or has ended by itself without an error.
+    Ending { signal: Option<Signal> },
 }
 
 #[derive(Debug)]
@@ -70,7 +70,7 @@ struct Supervisor {
     started: Instant,
     next_look: Instant,
     stage: Stage,
-    /// The status of the process that ended last.
+    /// The status of the main process that ended last.
     last: Option<ExitStatus>,
 }
 
@@ -125,10 +125,11 @@ impl Supervisor {
     }
 
     /// The next time to look at files, or to start the server.
-    const fn timer(&self) -> Instant {
+    fn timer(&self) -> Instant {
         match self.stage {
-            Stage::Waiting { until } => until,
-            Stage::Serving | Stage::TakingBack { .. } | Stage::Ending => self.next_look,
+            Stage::Waiting { until } if self.processes.is_empty() => until,
+            Stage::Waiting { until } => until.min(self.next_look),
+            Stage::Serving | Stage::TakingBack { .. } | Stage::Ending { .. } => self.next_look,
         }
     }
 
@@ -136,6 +137,10 @@ impl Supervisor {
         let now = Instant::now();
         let period = self.mark.as_ref().map(|mark| mark.heartbeat().period());
         self.next_look = now + period.unwrap_or(PERIOD);
+        // The old binary's process may take the service back late.
+        if matches!(self.stage, Stage::Waiting { .. }) && self.follow() {
+            self.stage = Stage::Serving;
+        }
         match self.stage {
             Stage::Waiting { until } if now >= until => return self.start(),
             Stage::Waiting { .. } => return,
@@ -149,7 +154,7 @@ impl Supervisor {
             Stage::Serving => {
                 self.follow();
             }
-            Stage::Ending => {}
+            Stage::Ending { .. } => {}
         }
         if let Some(mark) = &mut self.mark {
             mark.look();
@@ -162,21 +167,32 @@ impl Supervisor {
         let status = self.processes.remove(pid);
         // The process of a new binary, or a daemon, goes on.
         let is_followed = self.follow();
-        let is_lost = self.processes.is_empty() && !status.is_some_and(|status| status.success());
-        if is_lost {
+        // One that has not written the pid file yet gets the service.
+        let is_adopted = self.processes.is_empty() && self.adopt();
+        let is_lost = is_adopted || self.processes.is_empty();
+        if is_lost && !status.is_some_and(|status| status.success()) {
             self.mark_not_ready();
         }
-        self.last = status.or(self.last);
+        let is_followed = is_followed || is_adopted;
+        if was_main || self.last.is_none() {
+            self.last = status.or(self.last);
+        }
         let what = status.map_or_else(|| "status unknown".to_owned(), |status| status.to_string());
         print_line(&format!("[notice] supervise: server {pid} ended ({what})"));
         match self.stage {
-            Stage::Ending => {}
+            Stage::Ending {
+                signal: Some(signal),
+            } if is_followed => self.processes.signal(signal, false),
+            Stage::Ending { .. } => {}
+            _ if is_followed => self.stage = Stage::Serving,
+            // One that drained has ended, while the service waits for its next start.
+            Stage::Waiting { .. } => {}
             // How the main process ended counts, not that another one, such as an old one that drained, ended well after it.
             Stage::TakingBack { status: main, .. } if self.processes.is_empty() => {
                 self.end_or_restart(main);
             }
             _ if self.processes.is_empty() => self.end_or_restart(status),
-            _ if was_main && !is_followed => {
+            _ if was_main => {
                 self.stage = Stage::TakingBack {
                     until: Instant::now() + TAKE_BACK,
                     status,
@@ -189,7 +205,7 @@ impl Supervisor {
     /// No process serves any more.
     fn end_or_restart(&mut self, status: Option<ExitStatus>) {
         if status.is_some_and(|status| status.success()) {
-            self.stage = Stage::Ending;
+            self.stage = Stage::Ending { signal: None };
         } else {
             self.restart();
         }
@@ -209,11 +225,18 @@ impl Supervisor {
     fn forward(&mut self, signal: Signal) {
         self.follow();
         let ends = matches!(signal, Signal::INT | Signal::QUIT | Signal::TERM);
+        if ends {
+            self.processes.add_new_binaries();
+        }
         // Logs are those of all processes.
         self.processes
             .signal(signal, ends || signal == Signal::USR1);
         match &mut self.stage {
-            stage if ends => *stage = Stage::Ending,
+            stage if ends => {
+                *stage = Stage::Ending {
+                    signal: Some(signal),
+                };
+            }
             // What made it fail may have been mended.
             Stage::Waiting { until } if signal == Signal::HUP => *until = Instant::now(),
             _ => {}
@@ -234,6 +257,18 @@ impl Supervisor {
         is_new
     }
 
+    /// Makes the process of a new binary that has not written the pid file yet the main one. Returns whether there is one.
+    fn adopt(&mut self) -> bool {
+        let adopted = self.processes.add_new_binaries();
+        if let Some(main) = adopted {
+            self.processes.set_main(main);
+            print_line(&format!(
+                "[notice] supervise: server {main}, of a new binary, is the main process now"
+            ));
+        }
+        adopted.is_some()
+    }
+
     fn mark_not_ready(&mut self) {
         if let Some(mark) = &mut self.mark {
             mark.write();
@@ -242,7 +277,7 @@ impl Supervisor {
 
     /// The exit code, once no process is left of a service that was to end.
     fn exit_code(&self) -> Option<ExitCode> {
-        let is_over = matches!(self.stage, Stage::Ending) && self.processes.is_empty();
+        let is_over = matches!(self.stage, Stage::Ending { .. }) && self.processes.is_empty();
         is_over.then(|| self.last.map_or(ExitCode::SUCCESS, code_of))
     }
 }

@@ -15,6 +15,7 @@ mod failures;
 mod half_close;
 mod hash;
 mod health_checks;
+mod held_start;
 mod hung_files;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;

@@ -29,9 +29,14 @@ use tokio::net::TcpListener;
 
 use servers::silent;
 
-/// Probes every 20 ms that may take 200 ms.
+/// Probes every 20 ms that take as long as a busy machine needs.
 fn often() -> CheckSettings {
-    CheckSettings::default().interval(ms(20)).timeout(ms(200))
+    CheckSettings::default().interval(ms(20)).timeout(DEADLINE)
+}
+
+/// Probes every 20 ms that may take 200 ms, of servers that do not answer.
+fn hasty() -> CheckSettings {
+    often().timeout(ms(200))
 }
 
 /// A running proxy over one backend each at `addrs`, with a check.
@@ -95,7 +100,16 @@ impl Checked {
 
 /// What a check decides of a server, and what it says.
 async fn decision(check: impl HealthCheck, addr: SocketAddr) -> (CheckState, String) {
-    let scene = Checked::of(&[addr], check, often()).await;
+    decision_by(check, often(), addr).await
+}
+
+/// The same with these settings.
+async fn decision_by(
+    check: impl HealthCheck,
+    settings: CheckSettings,
+    addr: SocketAddr,
+) -> (CheckState, String) {
+    let scene = Checked::of(&[addr], check, settings).await;
     let decided = scene.decided().await;
     scene.proxy.end().await;
     decided
@@ -121,11 +135,10 @@ async fn a_connection_is_enough_for_tcp_and_nothing_else_is() {
         "{text}"
     );
     let greeted = SendExpect::new().expect(Expect::try_bytes("220 ").unwrap());
-    assert_eq!(decision(greeted.clone(), mute).await, down(no_answer));
-    assert_eq!(
-        decision(HttpCheck::try_new("/").unwrap(), mute).await,
-        down(no_answer)
-    );
+    let asked = decision_by(greeted.clone(), hasty(), mute).await;
+    assert_eq!(asked, down(no_answer));
+    let http = HttpCheck::try_new("/").unwrap();
+    assert_eq!(decision_by(http, hasty(), mute).await, down(no_answer));
     let smtp = named("220 mail.example ESMTP\r\n").await;
     assert_eq!(decision(greeted, smtp).await, up("220 mail.example ESMTP"));
 }
@@ -173,7 +186,7 @@ async fn an_answer_that_came_is_shown_when_the_time_ends() {
     let check = SendExpect::new().expect(Expect::try_bytes("+PONG").unwrap());
     let text = r#"unexpected answer: "-ERR \x1b[1m\r\n", and no other within 200ms"#;
     // The text of errors is escaped once more, for terminals.
-    let (state, found) = decision(check, addr).await;
+    let (state, found) = decision_by(check, hasty(), addr).await;
     assert_eq!((state, &*found), (CheckState::Down, text));
     open.abort();
 }
@@ -418,19 +431,18 @@ async fn a_port_without_an_agent_is_no_result_that_says_why() {
     let other = Answering::start(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     let (_held, refusing) = refusing();
     let silent = silent().await;
-    let patient = often().timeout(DEADLINE);
     for (port, settings, expected) in [
         (
             other.addr.port(),
-            patient.clone(),
+            often(),
             "the agent said something unknown: \"HTTP/1.1\"",
         ),
         (
             refusing.port(),
-            patient,
+            often(),
             "no answer of the agent: cannot connect: ",
         ),
-        (silent.port(), often(), "no result within 200ms"),
+        (silent.port(), hasty(), "no result within 200ms"),
     ] {
         let check = AgentCheck::new(port).send("state\n");
         let scene = Checked::of(&[named("n").await], check, settings).await;

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tracing::error;
 
@@ -12,22 +13,49 @@ use super::pid::PidGuard;
 use crate::config::pid::PidPath;
 use crate::process::error::StartError;
 
+/// How long the end of the process waits for a change of the pid file that is under way.
+const LAST_CHANGE: Duration = Duration::from_secs(1);
+
 /// The pid file, if there is one. The main thread empties the slot at the end, even if the control thread hangs then.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct PidSlot(Arc<Mutex<Option<PidGuard>>>);
+pub(crate) struct PidSlot(Arc<SharedSlot>);
+
+#[derive(Debug, Default)]
+struct SharedSlot {
+    content: Mutex<SlotContent>,
+    /// Notified when a change ends.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct SlotContent {
+    file: Option<PidGuard>,
+    /// How many changes are under way. One that hangs stays.
+    changes: usize,
+}
 
 impl PidSlot {
     pub(crate) fn set(&self, file: Option<PidGuard>) {
-        *self.lock() = file;
+        self.lock().file = file;
     }
 
-    pub(crate) fn take(&self) -> Option<PidGuard> {
-        self.lock().take()
+    /// Empties the slot at the end of the process. Waits for a change that is under way, because it would write or rename the file
+    /// that its end should remove; but no more than a second, because the file may hang.
+    pub(crate) fn take_last(&self) -> Option<PidGuard> {
+        self.take_within(LAST_CHANGE)
+    }
+
+    fn take_within(&self, limit: Duration) -> Option<PidGuard> {
+        let is_changing = |content: &mut SlotContent| content.changes > 0;
+        let changed = &self.0.changed;
+        let waited = changed.wait_timeout_while(self.lock(), limit, is_changing);
+        let (mut content, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        content.file.take()
     }
 
     /// Whether there is a pid file at `path`.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
-        self.lock().as_ref().map(PidGuard::path) == Some(path)
+        self.lock().file.as_ref().map(PidGuard::path) == Some(path)
     }
 
     /// Writes the pid file that was opened at the start.
@@ -48,13 +76,13 @@ impl PidSlot {
 
     /// Writes the new pid file and removes the old one. The configuration is applied already, so errors are only logged.
     pub(crate) fn replace(&self, threads: &FileThreads, new: Option<PidGuard>) {
-        let written = new.map(|mut new| {
-            let written = threads.run(move || new.write().map(|()| new));
-            written.flatten()
+        let change = Change::begin(self);
+        let replaced = threads.run(move || {
+            let written = new.map(|mut new| new.write().map(|()| new)).transpose();
+            written.map(|new| std::mem::replace(&mut change.slot.lock().file, new))
         });
-        match written.transpose() {
-            Ok(new) => {
-                let before = std::mem::replace(&mut *self.lock(), new);
+        match replaced.flatten() {
+            Ok(before) => {
                 if let Err(error) = threads.run(move || drop(before)) {
                     error!(%error, "Old pid file not removed");
                 }
@@ -74,27 +102,57 @@ impl PidSlot {
         }
     }
 
-    /// The slot is empty meanwhile: at the end of the process nothing waits for a file that hangs.
+    /// The slot is empty meanwhile: no lock is held while a file hangs.
     fn try_change(
         &self,
         threads: &FileThreads,
         change: fn(&mut PidGuard) -> io::Result<()>,
     ) -> io::Result<()> {
-        let Some(mut guard) = self.take() else {
+        let mut begun = Change::begin(self);
+        begun.file = self.lock().file.take();
+        if begun.file.is_none() {
             return Ok(());
-        };
-        let slot = self.clone();
-        let changed = threads.run(move || {
-            let changed = change(&mut guard);
-            slot.set(Some(guard));
-            changed
-        });
+        }
+        let changed = threads.run(move || begun.file.as_mut().map_or(Ok(()), change));
         changed.flatten()
     }
 
     /// No code that can panic or block runs under the lock.
-    fn lock(&self) -> MutexGuard<'_, Option<PidGuard>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, SlotContent> {
+        self.0
+            .content
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A change of the pid file, until this is dropped.
+#[derive(Debug)]
+struct Change {
+    slot: PidSlot,
+    /// The file that returns to the slot.
+    file: Option<PidGuard>,
+}
+
+impl Change {
+    fn begin(slot: &PidSlot) -> Self {
+        slot.lock().changes += 1;
+        Self {
+            slot: slot.clone(),
+            file: None,
+        }
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        let mut content = self.slot.lock();
+        if let Some(file) = self.file.take() {
+            content.file = Some(file);
+        }
+        content.changes -= 1;
+        drop(content);
+        self.slot.0.changed.notify_all();
     }
 }
 
@@ -107,4 +165,61 @@ pub(crate) fn open(
     let (files, pid) = (Arc::clone(files), pid.clone());
     let opened = threads.run(move || files.open_pid(&pid));
     opened.map_err(StartError::hung("opening the pid file"))?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+    use crate::process::files::pid::PidFile;
+
+    /// A slot with a pid file at `path`.
+    fn slot_at(path: &Path) -> PidSlot {
+        let slot = PidSlot::default();
+        slot.set(Some(PidGuard::Own(PidFile::open(path, None).unwrap())));
+        slot.write(&FileThreads::default());
+        slot
+    }
+
+    #[test]
+    fn the_end_waits_for_a_change_and_removes_the_file_under_its_new_name() {
+        static RETIRED: Barrier = Barrier::new(2);
+        static GO_ON: Barrier = Barrier::new(2);
+        let dir = tempfile::tempdir().unwrap();
+        let slot = slot_at(&dir.path().join("lb.pid"));
+        let changed = slot.clone();
+        let changing = thread::spawn(move || {
+            changed.try_change(&FileThreads::default(), |file| {
+                file.retire()?;
+                RETIRED.wait();
+                GO_ON.wait();
+                Ok(())
+            })
+        });
+        RETIRED.wait();
+        // One that hangs does not keep the process.
+        assert!(slot.take_within(Duration::ZERO).is_none());
+        let ending = thread::spawn(move || drop(slot.take_last()));
+        GO_ON.wait();
+        changing.join().unwrap().unwrap();
+        ending.join().unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_change_that_does_not_begin_leaves_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lb.pid");
+        let slot = slot_at(&path);
+        let mut change = Change::begin(&slot);
+        change.file = slot.lock().file.take();
+        // As the closure of a thread that is not started.
+        drop(change);
+        assert!(slot.is_at(&path) && path.exists());
+        drop(slot.take_last());
+        assert!(!path.exists());
+    }
 }

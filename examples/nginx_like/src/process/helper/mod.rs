@@ -22,6 +22,7 @@
 //! [`Recording`]: crate::syntax::recording::Recording
 
 pub(crate) mod client;
+mod open_files;
 pub(crate) mod server;
 pub(crate) mod sockets;
 mod upgrade;

@@ -18,6 +18,7 @@ use rustix::fs::Uid;
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
+use super::open_files::SharedFiles;
 use super::upgrade::Upgrade;
 use super::wire::{Frame, Tag, receive, send};
 use crate::config::main::Config;
@@ -52,7 +53,7 @@ pub(crate) fn serve(path: ConfPath, owner: u32, invocation: Invocation) -> Resul
     let socket = UnixStream::from(socket);
     // The kernel took the name from /proc/self/exe.
     let _ = rustix::thread::set_name(c"nginx_like");
-    let files = Arc::<Mutex<OpenFiles>>::default();
+    let files = Arc::<SharedFiles>::default();
     let watched = (socket.try_clone().map_err(failed)?, Arc::clone(&files));
     let watching = thread::Builder::new().name("end".to_owned());
     let watching = watching.spawn(move || end_with(&watched.0, &watched.1));
@@ -96,10 +97,10 @@ fn keep_file_rights() -> Result<(), StartError> {
 }
 
 /// Ends the process when the server has ended, even if a request hangs on a file then.
-fn end_with(server: &UnixStream, files: &Mutex<OpenFiles>) {
+fn end_with(server: &UnixStream, files: &SharedFiles) {
     let mut ended = [PollFd::new(server, PollFlags::RDHUP)];
     while matches!(poll(&mut ended, None), Ok(0) | Err(Errno::INTR)) {}
-    drop(std::mem::take(&mut *lock(files)));
+    files.remove_all();
     process::exit(0);
 }
 
@@ -131,15 +132,8 @@ struct RequestHandler {
     /// The server's process.
     server: u32,
     configured: Mutex<ConfiguredPaths>,
-    files: Arc<Mutex<OpenFiles>>,
+    files: Arc<SharedFiles>,
     upgrade: Upgrade,
-}
-
-/// Files that are removed when they are dropped.
-#[derive(Default)]
-struct OpenFiles {
-    pids: Vec<PidFile>,
-    sockets: Vec<SocketFile>,
 }
 
 /// The files that configurations have named so far.
@@ -155,14 +149,6 @@ struct ConfiguredPaths {
 pub(super) struct Response {
     pub(super) body: Vec<u8>,
     pub(super) file: Option<File>,
-}
-
-impl OpenFiles {
-    fn keep_sockets(&mut self, keeps: bool) {
-        for file in &mut self.sockets {
-            file.keep(keeps);
-        }
-    }
 }
 
 impl RequestHandler {
@@ -204,15 +190,10 @@ impl RequestHandler {
                 // One pid file for each path: the file of an earlier request is removed first.
                 self.remove(&path);
                 let file = PidFile::open(&path, Some(self.owner))?;
-                lock(&self.files).pids.push(file);
+                self.files.lock().pids.push(file);
                 Ok(Response::default())
             }
-            Tag::WritePid => {
-                let mut file = self.take(&path).ok_or(Errno::PERM)?;
-                let done = file.write(self.server);
-                lock(&self.files).pids.push(file);
-                done.map(|()| Response::default())
-            }
+            Tag::WritePid => self.change_pid(&path, |file| file.write(self.server)),
             Tag::RetirePid => self.change_pid(&path, PidFile::retire),
             Tag::RestorePid => self.change_pid(&path, PidFile::restore),
             Tag::RemovePid => {
@@ -221,7 +202,7 @@ impl RequestHandler {
             }
             Tag::OpenUnix if lock(&self.configured).sockets.contains(&path) => {
                 let (socket, file) = SocketFile::open(&path, self.owner)?;
-                lock(&self.files).sockets.push(file);
+                self.files.lock().sockets.push(file);
                 Ok(Response {
                     body: Vec::new(),
                     file: Some(OwnedFd::from(socket).into()),
@@ -232,20 +213,22 @@ impl RequestHandler {
                 file: Some(path_resolution::open_to_read(&path, self.owner)?),
             }),
             Tag::RemoveUnix => {
-                drop(self.take_socket(&path));
+                let taken = self.files.lock().take_socket(&path);
+                drop(taken);
                 Ok(Response::default())
             }
             Tag::AdoptUnix if lock(&self.configured).sockets.contains(&path) => {
-                if let Some(before) = self.take_socket(&path) {
+                let before = self.files.lock().take_socket(&path);
+                if let Some(before) = before {
                     before.leave();
                 }
                 let file = SocketFile::adopt(&path, self.owner)?;
-                lock(&self.files).sockets.push(file);
+                self.files.lock().sockets.push(file);
                 Ok(Response::default())
             }
             Tag::KeepUnix => {
                 let keeps = path.as_os_str() == "1";
-                lock(&self.files).keep_sockets(keeps);
+                self.files.lock().keep_sockets(keeps);
                 Ok(Response::default())
             }
             Tag::Upgrade => self.upgrade.start(),
@@ -255,33 +238,25 @@ impl RequestHandler {
         }
     }
 
-    /// Renames the pid file that was opened at `path`, outside of the lock, since it may hang.
+    /// Writes or renames the pid file that was opened at `path`, outside of the lock, since it may hang.
     fn change_pid(
         &self,
         path: &Path,
-        change: fn(&mut PidFile) -> io::Result<()>,
+        change: impl FnOnce(&mut PidFile) -> io::Result<()>,
     ) -> io::Result<Response> {
-        let mut file = self.take(path).ok_or(Errno::PERM)?;
+        let _change = self.files.begin_change();
+        let taken = self.files.lock().take_pid(path);
+        let mut file = taken.ok_or(Errno::PERM)?;
         let done = change(&mut file);
-        lock(&self.files).pids.push(file);
+        self.files.lock().pids.push(file);
         done.map(|()| Response::default())
     }
 
     /// Removes the pid file that was opened at `path`. The removal itself is outside of the lock, since it may hang.
     fn remove(&self, path: &Path) {
-        drop(self.take(path));
-    }
-
-    fn take(&self, path: &Path) -> Option<PidFile> {
-        let pids = &mut lock(&self.files).pids;
-        let found = pids.iter().position(|file| file.opened_at() == path)?;
-        Some(pids.swap_remove(found))
-    }
-
-    fn take_socket(&self, path: &Path) -> Option<SocketFile> {
-        let sockets = &mut lock(&self.files).sockets;
-        let found = sockets.iter().position(|file| file.path() == path)?;
-        Some(sockets.swap_remove(found))
+        let _change = self.files.begin_change();
+        let taken = self.files.lock().take_pid(path);
+        drop(taken);
     }
 
     /// The recording ends with the first mistake, which the server then finds as well.

@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -13,6 +14,7 @@ use std::path::Path;
 
 use lb_core::{Endpoint, Escaped};
 use lb_proxy::settings::InheritableSockets;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::process::framing::{self, RawFrame};
 use crate::version::version;
@@ -133,6 +135,22 @@ pub(super) fn receive_sockets(channel: &UnixStream) -> io::Result<Handover> {
         sockets: all,
         version,
     })
+}
+
+/// Tells the other process that this one begins to end. Returns whether that one serves on.
+///
+/// If both begin to end at the same time, at least one of them gets `false`, and says so to other programs.
+pub(super) fn leave_to_peer(channel: &UnixStream) -> bool {
+    // An error means that the process has ended.
+    let told = channel.shutdown(Shutdown::Write);
+    // In this order: each process looks at the other one after it has told that.
+    told.is_ok() && !has_shut_down(channel)
+}
+
+/// Whether the other process has begun to end.
+pub(super) fn has_shut_down(channel: &UnixStream) -> bool {
+    let mut shut_down = [PollFd::new(channel, PollFlags::RDHUP)];
+    poll(&mut shut_down, Some(&Timespec::default())).is_ok_and(|found| found > 0)
 }
 
 /// The version of the old binary.

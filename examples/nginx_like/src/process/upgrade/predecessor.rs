@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io;
-use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use lb_core::Escaped;
@@ -12,13 +12,12 @@ use lb_proxy::Handle;
 use lb_proxy::reports::Phase;
 use lb_proxy::settings::InheritableSockets;
 use nix::sys::signal::SigSet;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::info;
 
-use super::message::{COMMITTED, Handover, READY, receive_sockets};
+use super::message::{COMMITTED, Handover, READY, leave_to_peer, receive_sockets};
 use crate::process::error::StartError;
 use crate::process::task::Task;
 
@@ -31,6 +30,8 @@ pub(crate) struct Predecessor {
     channel: StdUnixStream,
     /// Its version, if it says so.
     version: Option<String>,
+    /// This process has begun to end.
+    has_left: AtomicBool,
 }
 
 impl Predecessor {
@@ -50,39 +51,48 @@ impl Predecessor {
         rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
         channel.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
         let Handover { sockets, version } = receive_sockets(&channel)?;
-        Ok((Self { channel, version }, sockets))
+        let predecessor = Self {
+            channel,
+            version,
+            has_left: AtomicBool::new(false),
+        };
+        Ok((predecessor, sockets))
     }
 
     /// Tells the process that this one begins to end. Returns whether it serves on.
     pub(super) fn leave(&self) -> bool {
-        let mut shut_down = [PollFd::new(&self.channel, PollFlags::RDHUP)];
-        let has_left = poll(&mut shut_down, Some(&Timespec::default())).is_ok_and(|left| left > 0);
-        // An error means that the process has ended.
-        let told = self.channel.shutdown(Shutdown::Write);
-        !has_left && told.is_ok()
+        // Before the channel is shut down, upon which [`follow`](Self::follow) fails to say anything.
+        self.has_left.store(true, SeqCst);
+        leave_to_peer(&self.channel)
     }
 
     /// Tells the process when the server of `handle` accepts. Requests [`Task::PredecessorCommitted`] when it knows,
     /// or has ended, and then [`Task::PredecessorEnded`] when it ends.
+    ///
+    /// If this process begins to end before, the other one keeps everything, and [`Task::PredecessorEnded`] alone is requested when
+    /// that one ends, too.
     pub(crate) async fn follow(&self, handle: Handle, tasks: UnboundedSender<Task>) {
         handle.reached(Phase::Serving).await;
-        let version = Escaped(self.version.as_deref().unwrap_or("unknown")).to_string();
-        info!(%version, "Accepting with the sockets of the old binary");
-        let ended = self.wait_for_commit().await;
-        let _ = tasks.send(Task::PredecessorCommitted);
-        if let Some(mut channel) = ended {
-            // Nothing else is sent.
-            let _ = channel.read_u8().await;
+        let mut channel = self.channel().ok();
+        if !self.has_left() {
+            let version = Escaped(self.version.as_deref().unwrap_or("unknown")).to_string();
+            info!(%version, "Accepting with the sockets of the old binary");
+            let is_known = ask_to_commit(channel.as_mut()).await.is_some();
+            // Without an answer the other process has ended, unless this one has shut the channel down.
+            if is_known || !self.has_left() {
+                let _ = tasks.send(Task::PredecessorCommitted);
+            }
+        }
+        if let Some(channel) = &mut channel {
+            // Of what it sends, only the end matters.
+            while channel.read_u8().await.is_ok() {}
         }
         let _ = tasks.send(Task::PredecessorEnded);
     }
 
-    /// Says that this process accepts. `None` if the other has ended.
-    async fn wait_for_commit(&self) -> Option<UnixStream> {
-        let mut channel = self.channel().ok()?;
-        channel.write_u8(READY).await.ok()?;
-        while channel.read_u8().await.ok()? != COMMITTED {}
-        Some(channel)
+    /// Whether this process has begun to end.
+    pub(super) fn has_left(&self) -> bool {
+        self.has_left.load(SeqCst)
     }
 
     fn channel(&self) -> io::Result<UnixStream> {
@@ -90,4 +100,12 @@ impl Predecessor {
         channel.set_nonblocking(true)?;
         UnixStream::from_std(channel)
     }
+}
+
+/// Says that this process accepts. `None` if the other has ended, or this one has begun to.
+async fn ask_to_commit(channel: Option<&mut UnixStream>) -> Option<()> {
+    let channel = channel?;
+    channel.write_u8(READY).await.ok()?;
+    while channel.read_u8().await.ok()? != COMMITTED {}
+    Some(())
 }

@@ -145,9 +145,9 @@ impl Upgrader {
         self.ready_file.yield_to_successor();
         keep_socket_files(context, true);
         context.reloader.admin_mut().pause();
-        self.ready.set(Some(Arc::clone(successor)));
+        self.ready.set(successor);
         info!(pid = successor.pid, "Process of the new binary is ready");
-        // If it has ended, its end is noticed elsewhere.
+        // If it has ended, its end is noticed elsewhere. If this one ends already, nothing more can be sent, which says as much.
         let _ = (&successor.channel).write_all(&[COMMITTED]);
     }
 
@@ -160,7 +160,7 @@ impl Upgrader {
             return;
         };
         *leaves = true;
-        self.ready.set(None);
+        self.ready.clear();
         // A process that ends has left everything to that one, which may have had a successor itself.
         if context.handle.phase() == Phase::Serving {
             warn!(pid = successor.pid, "Process of the new binary leaves");
@@ -224,6 +224,11 @@ impl Upgrader {
 
     /// The process of the old binary knows that this one accepts.
     pub(crate) fn predecessor_committed(&self, context: &mut UpgradeContext<'_>) {
+        // If this one ends by now, it has left everything to that one again.
+        let old = self.predecessor.as_deref();
+        if old.is_some_and(Predecessor::has_left) {
+            return;
+        }
         self.ready_file.claim_when_ready();
         context.reloader.admin_mut().resume();
         context.reloader.pid_file().write(context.threads);

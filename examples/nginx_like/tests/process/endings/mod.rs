@@ -4,7 +4,7 @@
 //! `cases.txt` has the cases. A case begins with `==` and its name. `main`, `stream` and `server` are its configuration, where
 //! `LISTEN` is the listener and `BACKEND`, `GOOD2`, `REFUSING1`, `BLACKHOLE1` … are servers that answer, refuse or do
 //! not answer. `client` and `backend` are what the clients and each server that answers do, step by step; a letter in front
-//! of a step names another client. The recording's steps waited for fixed times; here they wait for what must happen
+//! of a step names another client; `lines` waits for so many lines of the access log. The recording's steps waited for fixed times; here they wait for what must happen
 //! first, except for `take`, which gives a session the length that its line shows. `saw` is how many bytes each `end` step read, and whether the connection ended (`FIN`)
 //! or was reset (`RST`); `any` is both. `access` is a line of the access log, in their order; variables that are left out have the values
 //! of most cases. `error` is a line of the error log at level `info` without its time and process, and without the lines
@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use test_support::deadline::DEADLINE;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -144,7 +145,9 @@ async fn run(case: &Ending, logs: Logs) -> Result<(), String> {
     let command = tokio::process::Command::new(env!("CARGO_BIN_EXE_nginx_like"));
     let mut proxy = NginxLike::start_by(command, reserved, &main, &stream).await;
     let listen = proxy.addr;
-    let saw = play(case, &servers, &proxy).await;
+    let read = || fs::read_to_string(&access).unwrap_or_default();
+    let written = || read().lines().count();
+    let saw = play(case, &servers, &proxy, written).await;
     let is_seen = |(wanted, saw): (&String, &String)| match wanted.strip_suffix("any") {
         Some(start) => saw.starts_with(start),
         None => wanted == saw,
@@ -152,7 +155,6 @@ async fn run(case: &Ending, logs: Logs) -> Result<(), String> {
     if saw.len() != case.saw.len() || !case.saw.iter().zip(&saw).all(is_seen) {
         return Err(format!("clients saw {saw:?} instead of {:?}", case.saw));
     }
-    let read = || fs::read_to_string(&access).unwrap_or_default();
     if case.access.is_empty() {
         // The process has ended, and has written all lines.
         assert!(proxy.exit().await.success());
@@ -162,7 +164,7 @@ async fn run(case: &Ending, logs: Logs) -> Result<(), String> {
             Err(read())
         };
     }
-    settle(|| read().lines().count() >= case.access.len()).await;
+    settle(|| written() >= case.access.len()).await;
     let lines = || error_lines(&servers.names_in(&fs::read_to_string(&errors).unwrap(), listen));
     settle(|| lines().len() >= wanted_errors.len()).await;
     // The process writes all lines before it ends, so none can come later. A case with a signal may have ended it.
@@ -186,5 +188,5 @@ async fn settle(is_reached: impl Fn() -> bool) {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    let _ = timeout(Duration::from_secs(10), polled).await;
+    let _ = timeout(DEADLINE, polled).await;
 }

@@ -126,8 +126,13 @@ async fn answer(mut stream: TcpStream, steps: &[String]) -> std::io::Result<()> 
     Ok(())
 }
 
-/// Plays the clients. Returns what they saw at their ends.
-pub(super) async fn play(case: &Ending, servers: &EndingServers, proxy: &NginxLike) -> Vec<String> {
+/// Plays the clients. Returns what they saw at their ends. `written` is the number of lines of the access log.
+pub(super) async fn play(
+    case: &Ending,
+    servers: &EndingServers,
+    proxy: &NginxLike,
+    written: impl Fn() -> usize,
+) -> Vec<String> {
     let mut clients: BTreeMap<&str, TcpStream> = BTreeMap::new();
     let mut saw = Vec::new();
     for step in &case.client {
@@ -141,6 +146,10 @@ pub(super) async fn play(case: &Ending, servers: &EndingServers, proxy: &NginxLi
             "accepted" => {
                 let accepted = || servers.accepted.load(Relaxed) >= number();
                 eventually("the backend's connection", accepted).await;
+                continue;
+            }
+            "lines" => {
+                eventually("lines of the access log", || written() >= number()).await;
                 continue;
             }
             "signal" => {

@@ -16,7 +16,7 @@ use test_support::kubernetes::objects::{endpoint, inner_service, slice};
 use tokio::task::JoinHandle;
 
 use crate::proxy::NginxLike;
-use crate::sockets::{Reserved, ask, ask_times, within};
+use crate::sockets::{Reserved, ask, ask_times, eventually, within};
 
 const HOSTS: [u8; 3] = [21, 22, 23];
 const NAMES: [&str; 3] = ["node1", "node2", "node3"];
@@ -59,11 +59,10 @@ impl Cluster {
 
     pub(crate) async fn proxy(&self, directive: &str) -> NginxLike {
         // At debug each failure is a line; at other levels some are only counted.
-        NginxLike::start(
-            "error_log stderr debug;",
-            &stream(directive, &self.kubeconfig()),
-        )
-        .await
+        let stream = stream(directive, &self.kubeconfig());
+        let proxy = NginxLike::start("error_log stderr debug;", &stream).await;
+        has_backends(&proxy).await;
+        proxy
     }
 
     /// Sets the pods that the API server lists.
@@ -84,6 +83,13 @@ pub(crate) fn stream(directive: &str, kubeconfig: &Path) -> String {
         server {{ listen LISTEN; proxy_pass nodes; }}",
         kubeconfig.display()
     )
+}
+
+/// Waits for the first backends. Clients that come a second after the start are refused without.
+pub(crate) async fn has_backends(proxy: &NginxLike) {
+    let is_one = |line: &str| line.contains("Membership changed") && !line.contains("backends=0");
+    let are_known = || proxy.log().lines().any(is_one);
+    eventually("the first backends", are_known).await;
 }
 
 /// Waits until clients are refused.

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use test_support::kubernetes::Fault;
 
-use super::{Cluster, stream, until};
+use super::{Cluster, has_backends, stream, until};
 use crate::proxy::NginxLike;
 
 #[tokio::test]
@@ -14,6 +14,7 @@ async fn a_start_without_the_api_server_serves_from_the_state_file() {
     let main = format!("lb_state {} interval=100ms;", state.display());
     let stream = stream("kubernetes default/echo port=echo", &cluster.kubeconfig());
     let first = NginxLike::start(&main, &stream).await;
+    has_backends(&first).await;
     until(&first, &["node1", "node2"]).await;
     first.signal(Signal::TERM);
     assert!(first.exit().await.success());

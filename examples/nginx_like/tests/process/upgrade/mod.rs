@@ -2,6 +2,7 @@
 
 mod back_out;
 mod clients;
+mod endings;
 mod failures;
 mod handover;
 mod load;

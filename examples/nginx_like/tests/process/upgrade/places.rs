@@ -41,12 +41,17 @@ async fn with_user_the_helper_starts_the_new_binary_as_root_which_becomes_the_us
     if !is_root() {
         return;
     }
-    let main = format!("user {USER}; worker_processes 2; lb_upgrade_timeout 1s;");
+    let main = format!("user {USER}; worker_processes 2;");
     let conf = Conf {
         main: &main,
         stream: "server { listen unix:DIR/front; proxy_pass NODE; }",
     };
-    let mut site = UpgradeSite::start_in(shared_dir(), conf, |_| {}).await;
+    let hasty = format!("{main} lb_upgrade_timeout 1s;");
+    let hasty = Conf {
+        main: &hasty,
+        ..conf
+    };
+    let mut site = UpgradeSite::start_in(shared_dir(), hasty, |_| {}).await;
     let front = site.path("front");
     let first = site.pid().unwrap();
     let mut session = Conversation::open(site.old.addr).await.unwrap();
@@ -67,6 +72,9 @@ async fn with_user_the_helper_starts_the_new_binary_as_root_which_becomes_the_us
         assert_eq!(ask_unix(&front).await.unwrap(), "node");
     }
     site.replace_program("exec NGINX_LIKE \"$@\"");
+    site.configure(conf);
+    site.old.signal(Signal::HUP);
+    site.old.logged("Configuration applied").await;
     let second = site.upgrade().await;
     let status = fs::read_to_string(format!("/proc/{}/status", second.as_raw_nonzero())).unwrap();
     let user = uid().to_string();

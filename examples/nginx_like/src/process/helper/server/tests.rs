@@ -48,7 +48,7 @@ fn each_path_has_one_pid_file_however_often_it_is_requested() {
         ask(Tag::OpenPid, &path).unwrap();
         ask(Tag::WritePid, &path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "17\n");
-        assert_eq!(lock(&handler.files).pids.len(), 1);
+        assert_eq!(handler.files.lock().pids.len(), 1);
     }
     let other = dir.path().join("other");
     for tag in [Tag::OpenPid, Tag::OpenLog, Tag::WritePid] {
@@ -56,7 +56,7 @@ fn each_path_has_one_pid_file_however_often_it_is_requested() {
     }
     assert!(!other.exists());
     ask(Tag::RemovePid, &path).unwrap();
-    assert!(!path.exists() && lock(&handler.files).pids.is_empty());
+    assert!(!path.exists() && handler.files.lock().pids.is_empty());
 }
 
 #[test]
