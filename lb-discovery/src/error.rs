@@ -132,6 +132,27 @@ pub enum DiscoveryError {
 }
 
 impl DiscoveryError {
+    /// Any error of a lookup as [`Unavailable`](Self::Unavailable). `what` was tried, such as the label of the source; logs and the
+    /// status of the source show `cause` with its own causes.
+    ///
+    /// ```
+    /// use lb_discovery::DiscoveryError;
+    ///
+    /// let refused = std::io::Error::other("connection refused");
+    /// let error = DiscoveryError::unavailable("registry 10.0.0.9:4000", refused);
+    /// assert_eq!(error.to_string(), "registry 10.0.0.9:4000: no usable answer");
+    /// ```
+    pub fn unavailable(
+        what: impl AsRef<str>,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unavailable {
+            what: what.as_ref().into(),
+            problem: "no usable answer".into(),
+            source: Some(cause.into()),
+        }
+    }
+
     /// Whether this is an authoritative answer that there are no backends: an empty set, not a failure. True of [`NoBackends`](Self::NoBackends), [`NoData`](Self::NoData),
     /// [`NoService`](Self::NoService) and [`NotFound`](Self::NotFound).
     pub fn is_authoritative_empty(&self) -> bool {
@@ -270,6 +291,13 @@ mod tests {
             assert_eq!(report, expected);
             assert!(!report.contains(char::is_control), "{report}");
         }
+    }
+
+    #[test]
+    fn a_failed_lookup_is_reported_with_its_cause_once() {
+        let error = DiscoveryError::unavailable("registry", "refused");
+        assert_eq!(error.report(), "registry: no usable answer: refused");
+        assert!(!error.is_authoritative_empty());
     }
 
     #[test]

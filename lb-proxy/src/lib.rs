@@ -21,7 +21,7 @@
 //!     let server = proxy.bind().await?;
 //!     let interrupted = async { drop(tokio::signal::ctrl_c().await) };
 //!     let report = server.run(interrupted).await;
-//!     println!("{} sessions ended, {} were cut off", report.completed, report.aborted);
+//!     println!("drained: {} sessions ended, {} were cut off", report.completed, report.aborted);
 //!     Ok(())
 //! }
 //! ```
@@ -47,8 +47,8 @@
 //! | read the settings from a file | [`settings_file`] |
 //! | drain or weigh a backend by hand | [`Upstream::set_override`] |
 //! | change the configuration without losing a session | [`Handle::reload`] |
-//! | stop gracefully | [`Server::run`], [`ProxyBuilder::drain_timeout`], [`Handle::watch_readiness`] |
-//! | take a socket that is open | [`Listener::from_std`], [`Listener::from_tokio`], [`Listener::inherit`] |
+//! | stop gracefully, or when a token is cancelled | [`Server::run`], [`ProxyBuilder::drain_timeout`], [`Handle::watch_readiness`] |
+//! | take a socket that is open | [`Listener::from_tokio`], [`Listener::from_std`], [`Listener::inherit`] |
 //! | know why a client got this backend | [`Upstream::explain`] |
 //! | test my policy, my hooks | `lb_core::test_util` and the constructors in [`events`], with the features `test-util` |
 //!

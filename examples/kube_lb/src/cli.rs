@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use lb_proxy::lb_core::Escaped;
 
 use crate::clusters::ClusterPlace;
 use crate::config::Config;
 use crate::controller::look;
-use crate::explain::{ExplainedKind, explain};
+use crate::explain::{ExplainedKind, explain, problems};
 use crate::gateway::policy_definition;
 use crate::objects::ObjectName;
 use crate::{process, rbac};
@@ -134,7 +135,10 @@ fn run(arguments: Arguments) -> Fallible<()> {
             let config = Config::read(&file.config)?;
             let connect = Box::new(ClusterPlace::cluster);
             let looked = runtime()?.block_on(look(&config, connect, PATIENCE))?;
-            print(&looked.to_string())
+            // Objects may hold any text: it cannot control the terminal.
+            let plan = looked.to_string();
+            let lines = plan.lines().map(|line| format!("{}\n", Escaped(line)));
+            print(&(lines.collect::<String>() + &problems(&looked, &config)))
         }
         Command::Explain { object } => {
             let (kind, Named { name, file }) = object.named();

@@ -4,12 +4,17 @@ use std::time::Duration;
 
 /// A text that is no time.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{text:?} is no time: write a whole number and ms, s, m or h, such as 500ms or 10m")]
+#[error(
+    "{text:?} is no time: write a whole number and ms, s, m or h, such as 500ms or 10m, and at most 8760h"
+)]
 pub struct DurationError {
     text: Box<str>,
 }
 
-/// Reads a time: a whole number above zero, and `ms`, `s`, `m` or `h`.
+/// The longest time, a year: sums with it fit into all clocks.
+const LONGEST: Duration = Duration::from_secs(8760 * 3600);
+
+/// Reads a time: a whole number above zero, and `ms`, `s`, `m` or `h`. At most a year.
 ///
 /// # Errors
 ///
@@ -26,7 +31,8 @@ pub fn duration(text: &str) -> Result<Duration, DurationError> {
             "h" => Duration::from_secs(3600),
             _ => return None,
         };
-        unit.checked_mul(number)
+        let time = unit.checked_mul(number)?;
+        (time <= LONGEST).then_some(time)
     };
     read().ok_or_else(|| DurationError {
         // Annotations may have any length.
@@ -45,6 +51,7 @@ mod tests {
             ("1s", 1000),
             ("10m", 600_000),
             ("2h", 7_200_000),
+            ("8760h", 31_536_000_000),
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)));
         }
@@ -58,6 +65,7 @@ mod tests {
             "1 s",
             "1d",
             "99999999999s",
+            "8761h",
             "é",
         ] {
             assert!(duration(text).is_err(), "{text}");

@@ -5,6 +5,28 @@
 //! one thread, `lb-probes`, which exists while there is a check: no session shares it, whatever the
 //! [`Workers`](crate::Workers) are. Its runtime has a clock of its own, so probes do not follow a test's paused time.
 //!
+//! ```
+//! use std::time::Duration;
+//!
+//! use lb_proxy::Upstream;
+//! use lb_proxy::health::{CheckSettings, HttpCheck};
+//! use lb_proxy::lb_core::Snapshot;
+//! use lb_proxy::lb_discovery::Static;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let nodes = Static::new(Snapshot::try_from_backends(["10.0.0.1:80", "10.0.0.2:80"])?);
+//! let often = CheckSettings::default().interval(Duration::from_secs(1)).fall(3);
+//! let upstream = Upstream::builder("nodes")
+//!     .discovery(nodes)
+//!     .health_check(HttpCheck::try_new("/healthz")?, often)
+//!     .build()?;
+//! # assert!(upstream.health_checks().is_empty());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Upstream::events`](crate::Upstream::events) reports each change of a backend's health.
+//!
 //! | check | passes if |
 //! |---|---|
 //! | [`TcpCheck`] | the backend accepts a connection |

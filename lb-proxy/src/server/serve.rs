@@ -46,6 +46,7 @@ impl Server {
     }
 
     /// Serves until `shutdown` completes or [`Handle::shutdown`] is called, then shuts down in [phases](Phase).
+    /// `shutdown` is any future, such as that of a signal, of a channel or of tokio-util's `CancellationToken::cancelled`.
     ///
     /// 1. The server goes on accepting for the [`pre_stop_delay`](super::ProxyBuilder::pre_stop_delay).
     /// 2. It closes the listening sockets, and open sessions have the

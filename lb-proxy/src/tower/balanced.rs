@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -11,16 +12,12 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::CallFuture;
+use super::rules::{ErrorOf, Made, RequestOutcome, Resend, ResponseOf, Rules};
 use super::services::Services;
 use crate::pool::{Pool, PoolLease};
 use crate::upstream::hash_key::HashKey;
 
 type BoxError = Box<dyn Error + Send + Sync>;
-
-/// The service that a `MakeService` makes for a backend.
-type Made<M> = <M as Service<Arc<Backend>>>::Response;
-type ResponseOf<M, Q> = <Made<M> as Service<Q>>::Response;
-type ErrorOf<M, Q> = <Made<M> as Service<Q>>::Error;
 
 /// A service that sends each request to the backend that the pool's policy picks. [`Pool::balance`] makes one.
 ///
@@ -31,7 +28,7 @@ type ErrorOf<M, Q> = <Made<M> as Service<Q>>::Error;
 /// A call waits for the first membership, picks, waits until the backend's service is ready, and reports the outcome with
 /// the time to the response, which [`P2c::peak_ewma`](lb_core::policy::P2c::peak_ewma) weighs. If no service can be made for
 /// a backend, or it does not become ready, that counts as the backend's failure, and another one is tried, none twice. A
-/// request that was sent is not sent again: a retry layer around this service does that.
+/// request that a service has got is sent to another backend only as [`retry`](Self::retry) says.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -65,31 +62,6 @@ pub struct Balanced<M: Service<Arc<Backend>, Response: Service<Q>>, Q> {
     rules: Arc<Rules<M, Q>>,
 }
 
-type KeyOf<Q> = dyn Fn(&Q) -> HashKey + Send + Sync;
-type Classify<T, E> = dyn Fn(Result<&T, &E>) -> RequestOutcome + Send + Sync;
-type Keep<T> = dyn Fn(&mut T, PoolLease) + Send + Sync;
-
-/// The embedder's functions.
-struct Rules<M: Service<Arc<Backend>, Response: Service<Q>>, Q> {
-    key: Arc<KeyOf<Q>>,
-    classify: Arc<Classify<ResponseOf<M, Q>, ErrorOf<M, Q>>>,
-    keep: Option<Arc<Keep<ResponseOf<M, Q>>>>,
-}
-
-/// What the outcome of a request says about its backend.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum RequestOutcome {
-    /// The backend failed: see [`PoolLease::failed`].
-    Failed,
-    /// Nothing: the request was at fault, or was cancelled.
-    Neutral,
-    /// The backend works. The time to the response is a sample of its latency.
-    Served,
-    /// Nothing answered: see [`PoolLease::unanswered`].
-    Unanswered,
-}
-
 /// Why a request got no response.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +71,7 @@ pub enum CallError {
     NoBackend {
         /// Why there was none.
         error: PickError,
-        /// Why the last backend that was tried had no service.
+        /// Why the last backend that was tried had no service, or the error of its service.
         source: Option<BoxError>,
     },
     /// The backend's service failed.
@@ -117,14 +89,7 @@ impl Pool {
             pool: self.clone(),
             make,
             services: Services::new(self.clone()),
-            rules: Arc::new(Rules {
-                key: Arc::new(|_| HashKey::from_bytes(b"")),
-                classify: Arc::new(|result| match result {
-                    Ok(_) => RequestOutcome::Served,
-                    Err(_) => RequestOutcome::Failed,
-                }),
-                keep: None,
-            }),
+            rules: Arc::default(),
         }
     }
 }
@@ -156,6 +121,21 @@ impl<M: Service<Arc<Backend>, Response: Service<Q>>, Q> Balanced<M, Q> {
         self.with(|rules| rules.keep = Some(Arc::new(keep)))
     }
 
+    /// Sets after which errors another backend gets a copy of the request: after those that say that the backend did not get it,
+    /// such as `is_connect` of hyper's client, or after more of them if requests may be repeated. No backend gets a request
+    /// twice. Each request is copied once for each attempt. Default: none.
+    pub fn retry(self, is_wanted: impl Fn(&ErrorOf<M, Q>) -> bool + Send + Sync + 'static) -> Self
+    where
+        Q: Clone,
+    {
+        self.with(|rules| {
+            rules.retry = Some(Resend {
+                copy: Q::clone,
+                is_wanted: Arc::new(is_wanted),
+            });
+        })
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Rules<M, Q>)) -> Self {
         change(Arc::make_mut(&mut self.rules));
         self
@@ -168,19 +148,24 @@ where
     ErrorOf<M, Q>: Into<BoxError>,
 {
     /// A lease of a backend, and its service, which is ready.
-    async fn ready_service(&mut self, key: &HashKey) -> Result<(PoolLease, Made<M>), CallError> {
+    async fn ready_service(
+        &mut self,
+        key: &HashKey,
+        failed: &mut Failed,
+    ) -> Result<(PoolLease, Made<M>), CallError> {
         self.pool.ready().await;
-        let (mut tried, mut source) = (Tried::new(), None);
         loop {
-            let lease = match self.pool.pick_hashed(key, &tried) {
+            let lease = match self.pool.pick_hashed(key, &failed.tried) {
                 Ok(lease) => lease,
-                Err(error) => return Err(CallError::NoBackend { error, source }),
+                Err(error) => {
+                    let source = failed.last.take();
+                    return Err(CallError::NoBackend { error, source });
+                }
             };
             match self.service_of(&lease).await {
                 Ok(service) => return Ok((lease, service)),
                 Err(error) => {
-                    tried.insert(lease.addr());
-                    source = Some(error);
+                    failed.note(lease.addr(), error);
                     lease.failed();
                 }
             }
@@ -224,35 +209,44 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Q) -> Self::Future {
+    fn call(&mut self, mut request: Q) -> Self::Future {
         let mut this = self.clone();
         Box::pin(async move {
             let key = (this.rules.key)(&request);
-            let (lease, mut service) = this.ready_service(&key).await?;
-            let begin = Instant::now();
-            let mut result = service.call(request).await;
-            let elapsed = begin.elapsed();
-            let lease = match (this.rules.classify)(result.as_ref()) {
-                RequestOutcome::Served => {
-                    lease.observe(elapsed);
-                    Some(lease)
+            let mut failed = Failed::default();
+            loop {
+                let (lease, mut service) = this.ready_service(&key, &mut failed).await?;
+                let addr = lease.addr();
+                let retry = this.rules.retry.as_ref();
+                let again = retry.map(|retry| (retry, (retry.copy)(&request)));
+                let begin = Instant::now();
+                let mut result = service.call(request).await;
+                this.rules.report(&mut result, lease, begin.elapsed());
+                match (result, again) {
+                    (Err(error), Some((retry, copy))) if (retry.is_wanted)(&error) => {
+                        failed.note(addr, error.into());
+                        request = copy;
+                    }
+                    (result, _) => {
+                        return result.map_err(|error| CallError::Service(error.into()));
+                    }
                 }
-                RequestOutcome::Neutral => Some(lease),
-                RequestOutcome::Failed => {
-                    lease.failed();
-                    None
-                }
-                RequestOutcome::Unanswered => {
-                    lease.unanswered();
-                    None
-                }
-            };
-            if let (Ok(response), Some(lease), Some(keep)) = (&mut result, lease, &this.rules.keep)
-            {
-                keep(response, lease);
             }
-            result.map_err(|error| CallError::Service(error.into()))
         })
+    }
+}
+
+/// The backends that failed for a request.
+#[derive(Default)]
+struct Failed {
+    tried: Tried,
+    last: Option<BoxError>,
+}
+
+impl Failed {
+    fn note(&mut self, addr: SocketAddr, error: BoxError) {
+        self.tried.insert(addr);
+        self.last = Some(error);
     }
 }
 
@@ -263,16 +257,6 @@ impl<M: Service<Arc<Backend>, Response: Service<Q>> + Clone, Q> Clone for Balanc
             make: self.make.clone(),
             services: self.services.clone(),
             rules: Arc::clone(&self.rules),
-        }
-    }
-}
-
-impl<M: Service<Arc<Backend>, Response: Service<Q>>, Q> Clone for Rules<M, Q> {
-    fn clone(&self) -> Self {
-        Self {
-            key: Arc::clone(&self.key),
-            classify: Arc::clone(&self.classify),
-            keep: self.keep.clone(),
         }
     }
 }

@@ -11,13 +11,15 @@
 mod balanced;
 mod connector;
 mod picking;
+mod rules;
 mod services;
 
 use std::future::Future;
 use std::pin::Pin;
 
-pub use balanced::{Balanced, CallError, RequestOutcome};
+pub use balanced::{Balanced, CallError};
 pub use connector::Connector;
+pub use rules::RequestOutcome;
 
 /// The future of a call.
 type CallFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;

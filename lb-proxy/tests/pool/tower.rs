@@ -11,7 +11,7 @@ use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use lb_core::policy::{Rendezvous, WeightedRoundRobin};
 use lb_core::{Backend, Snapshot};
@@ -66,6 +66,16 @@ fn http_client(
 ) -> impl Service<Request<Body>, Response = Response<Incoming>, Error = CallError, Future: Send>
 + Clone
 + use<> {
+    http_client_with_retry(pool, |_| false)
+}
+
+/// The same, with a retry after the errors that `retry` accepts.
+fn http_client_with_retry(
+    pool: &Pool,
+    retry: fn(&legacy::Error) -> bool,
+) -> impl Service<Request<Body>, Response = Response<Incoming>, Error = CallError, Future: Send>
++ Clone
++ use<> {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let make = service_fn(move |backend: Arc<Backend>| {
         let client = client.clone();
@@ -75,7 +85,8 @@ fn http_client(
         };
         ready(Ok::<_, Infallible>(service_fn(direct)))
     });
-    pool.balance(make).classify(|result| match result {
+    let balanced = pool.balance(make).retry(retry);
+    balanced.classify(|result| match result {
         Ok(response) if response.status().is_server_error() => RequestOutcome::Failed,
         Ok(_) => RequestOutcome::Served,
         Err(_) => RequestOutcome::Failed,
@@ -128,6 +139,47 @@ async fn errors_of_the_backend_and_refused_connections_count_against_it() {
     let status = pool.status();
     let good = status.backends().nth(2).unwrap();
     assert!(good.connect_time.is_some(), "{good:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_no_backend_got_is_sent_to_another_one() {
+    let (_held, dead) = refusing();
+    let works = http_server("works", StatusCode::OK).await;
+    let both = pool([dead, works]);
+    let client = http_client_with_retry(&both, legacy::Error::is_connect);
+    for _ in 0..4 {
+        assert_eq!(get(client.clone()).await.unwrap(), "works");
+    }
+    assert_eq!(ejected(&both), [true, false]);
+    assert_eq!(in_flight(both.upstream()), 0);
+
+    // No backend is tried twice, and the last error is the source.
+    let (_another_held, another_dead) = refusing();
+    let none = pool([dead, another_dead]);
+    let client = http_client_with_retry(&none, legacy::Error::is_connect);
+    let error = get(client).await.unwrap_err();
+    let CallError::NoBackend { source, .. } = error else {
+        panic!("{error}");
+    };
+    let source = source.unwrap().downcast::<legacy::Error>().unwrap();
+    assert!(source.is_connect(), "{source}");
+    assert_eq!(ejected(&none), [true, true]);
+}
+
+#[tokio::test]
+async fn a_request_that_a_backend_got_is_not_repeated() {
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let closes = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let _ = client.read_u8().await;
+        }
+    });
+    let pool = pool([closes, http_server("works", StatusCode::OK).await]);
+    let client = http_client_with_retry(&pool, legacy::Error::is_connect);
+    let error = get(client.clone()).await.unwrap_err();
+    assert!(matches!(error, CallError::Service(_)), "{error}");
+    assert_eq!(get(client).await.unwrap(), "works");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokio::spawn(async move {
         while let Some(event) = events.next().await {
             if let UpstreamEvent::Health { backend, health } = event {
-                eprintln!("{} is {health:?}", backend.endpoint());
+                eprintln!("{} is {health}", backend.endpoint());
             }
         }
     });

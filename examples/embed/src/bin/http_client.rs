@@ -35,18 +35,15 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         ready(Ok::<_, Infallible>(service_fn(send)))
     }));
 
+    let balanced = balanced.retry(|error| error.is_connect()); // on another backend
     let balanced = balanced.classify(|result| match result {
         Ok(response) if !response.status().is_server_error() => RequestOutcome::Served,
         _ => RequestOutcome::Failed,
     });
     for _ in 0..count {
-        match balanced.clone().oneshot("/".to_owned()).await {
-            Ok(response) => {
-                let body = response.into_body().collect().await?.to_bytes();
-                eprintln!("{}", String::from_utf8_lossy(&body));
-            }
-            Err(error) => eprintln!("failed: {error}"),
-        }
+        let response = balanced.clone().oneshot("/".to_owned()).await?;
+        let body = response.into_body().collect().await?.to_bytes();
+        eprintln!("{}", String::from_utf8_lossy(&body));
     }
     Ok(())
 }

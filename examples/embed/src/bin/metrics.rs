@@ -7,9 +7,9 @@ use std::future::pending;
 
 use lb_proxy::lb_core::Snapshot;
 use lb_proxy::lb_discovery::Static;
+use lb_proxy::openmetrics::prometheus_client::registry::Registry;
 use lb_proxy::openmetrics::{Format, ServerCollector, encode};
 use lb_proxy::{Proxy, Upstream};
-use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -29,14 +29,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     eprintln!("metrics on {}", scrapes.local_addr()?);
     tokio::spawn(async move {
         while let Ok((mut scrape, _)) = scrapes.accept().await {
-            let (text, kind) = (
-                encode(&registry, Format::Prometheus),
-                Format::Prometheus.content_type(),
-            );
+            let kind = Format::Prometheus.content_type();
             let head = format!("HTTP/1.0 200 OK\r\nContent-Type: {kind}\r\n\r\n");
+            let answer = head + &encode(&registry, Format::Prometheus);
             // A client that has left needs no answer.
             let _ = scrape.read(&mut [0; 4096]).await;
-            let _ = scrape.write_all((head + &text).as_bytes()).await;
+            let _ = scrape.write_all(answer.as_bytes()).await;
         }
     });
     server.run(pending()).await;

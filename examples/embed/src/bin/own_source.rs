@@ -20,6 +20,15 @@ use tokio::time::timeout;
 #[derive(Debug)]
 struct Registry(SocketAddr);
 
+impl Registry {
+    async fn ask(&self) -> Result<Snapshot, Box<dyn Error + Send + Sync>> {
+        let mut text = String::new();
+        let stream = TcpStream::connect(self.0).await?;
+        stream.take(1 << 20).read_to_string(&mut text).await?;
+        Ok(Snapshot::try_from_backends(text.lines())?)
+    }
+}
+
 #[async_trait]
 impl Lookup for Registry {
     fn label(&self) -> Arc<str> {
@@ -27,21 +36,10 @@ impl Lookup for Registry {
     }
 
     async fn lookup(&self) -> Result<Resolved, DiscoveryError> {
-        let answer = async {
-            let mut text = String::new();
-            let stream = TcpStream::connect(self.0).await?;
-            stream.take(1 << 20).read_to_string(&mut text).await?;
-            let nodes = text.lines().map(str::to_owned);
-            Ok::<_, Box<dyn Error + Send + Sync>>(Snapshot::try_from_backends(nodes)?)
-        };
-        let failed = |error: Box<dyn Error + Send + Sync>| DiscoveryError::Unavailable {
-            what: format!("registry {}", self.0).into(),
-            problem: error.to_string().into(),
-            source: Some(error),
-        };
-        let answer = timeout(Duration::from_secs(5), answer).await;
-        let snapshot = answer.map_err(|elapsed| failed(elapsed.into()))?;
-        Ok(Resolved::new(snapshot.map_err(failed)?, None))
+        let answer = timeout(Duration::from_secs(5), self.ask()).await;
+        let nodes = answer.unwrap_or_else(|late| Err(late.into()));
+        let nodes = nodes.map_err(|error| DiscoveryError::unavailable(self.label(), error))?;
+        Ok(Resolved::new(nodes, None))
     }
 }
 

@@ -143,6 +143,11 @@ impl Allocation<'_> {
                 Err(problem) => grant.problems.push(problem),
             }
         }
+        let (_, grant) = self.grant(&request.owner);
+        if !request.needs_all_families && !grant.addresses.is_empty() {
+            let is_of_no_pool = |problem: &Problem| matches!(problem, Problem::NoPool { .. });
+            grant.problems.retain(|problem| !is_of_no_pool(problem));
+        }
     }
 }
 

@@ -93,6 +93,8 @@ pub struct AddressRequest {
     pub created: String,
     /// The families: it gets one address of each, unless it requests several.
     pub families: Vec<Family>,
+    /// Whether it is a problem that no pool has addresses of one of the families, although it has an address of another one.
+    pub needs_all_families: bool,
     /// Its ports.
     pub ports: BTreeSet<u16>,
     /// The addresses that it requests. Empty: the program chooses.

@@ -22,6 +22,7 @@ fn request(name: &str, created: u32, ports: &[u16]) -> AddressRequest {
         owner: Owner::service("default", name),
         created: format!("2026-01-01T00:00:{created:02}Z"),
         families: vec![Family::Ipv4],
+        needs_all_families: true,
         ports: ports.iter().copied().collect(),
         wanted: Vec::new(),
         pool: None,
@@ -273,6 +274,24 @@ fn a_dual_stack_object_gets_an_address_of_each_family() {
 }
 
 #[test]
+fn an_object_that_prefers_both_families_has_no_problem_with_one() {
+    let only_v4 = pools(vec![pool("edge", &["192.0.2.1-192.0.2.9"])]);
+    for needs_all_families in [true, false] {
+        let mut dual = request("a", 1, &[80]);
+        dual.families = vec![Family::Ipv6, Family::Ipv4];
+        dual.needs_all_families = needs_all_families;
+        let mut v6 = request("b", 1, &[80]);
+        v6.families = vec![Family::Ipv6];
+        v6.needs_all_families = needs_all_families;
+        let grants = assign(&only_v4, &[dual, v6]);
+        assert_eq!(grants["a"].addresses, [ip("192.0.2.1")]);
+        assert_eq!(grants["a"].problems.is_empty(), !needs_all_families);
+        // Without any address it is one.
+        assert_eq!(grants["b"].problems.len(), 1);
+    }
+}
+
+#[test]
 fn a_follower_gives_what_the_status_says_and_nothing_else() {
     let pools = pools(vec![pool("edge", &["192.0.2.1-192.0.2.9"])]);
     let held = holds(request("a", 1, &[80, 81]), "192.0.2.3", &[80]);
@@ -310,6 +329,7 @@ fn any_request() -> impl Strategy<Value = AddressRequest> {
                 owner: Owner::service(namespace, name.to_string()),
                 created: format!("2026-01-01T00:00:{:02}Z", name % 3),
                 families,
+                needs_all_families: name % 2 == 0,
                 ports,
                 wanted: wanted.into_iter().map(address).collect(),
                 pool,

@@ -150,6 +150,9 @@ impl Judge {
 
     /// Logs that what is written for `object` was undone `times` in a row.
     fn undone(&mut self, kind: &'static str, object: Option<String>, times: u32) {
+        if times > 0 {
+            self.metrics.undone(kind);
+        }
         if times >= UNDONE
             && let Some(object) = object
             && let Some(suppressed) = self.undone.admit(kind)

@@ -7,7 +7,7 @@ use lb_proxy::lb_core::Escaped;
 use crate::gateway::Reported;
 
 /// Lines, indented by what they belong to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Lines(String);
 
 impl Lines {

@@ -2,13 +2,17 @@
 //!
 //! - `lines`: the text;
 //! - `backends`: upstreams and their backends, for all kinds;
-//! - `service`, `gateway`, `route`: the kinds.
+//! - `service`, `gateway`, `route`: the kinds;
+//! - `problems`: those of all Gateways and routes, for the plan.
 
 mod backends;
 mod gateway;
 mod lines;
+mod problems;
 mod route;
 mod service;
+
+pub use problems::problems;
 
 use crate::config::Config;
 use crate::controller::Look;

@@ -24,12 +24,13 @@ pub(crate) fn request(gateway: &GatewayView<'_>, view: &View<'_>, pools: &Pools)
         false => Vec::new(),
     };
     let ports = all_listeners(gateway, view)
-        .filter(|listener| listener.rejection().is_none())
+        .filter(|listener| !listener.is_rejected())
         .filter_map(|listener| listener.port);
     AddressRequest {
         owner: owner(gateway),
         created: metadata.creation_timestamp.clone().unwrap_or_default(),
         families,
+        needs_all_families: true,
         ports: ports.collect(),
         wanted,
         pool: None,

@@ -61,6 +61,15 @@ impl<'a> GatewayListener<'a> {
         }
     }
 
+    /// Whether it is not accepted.
+    pub(crate) const fn is_rejected(&self) -> bool {
+        self.conflict.is_some()
+            || self.protocol.route_kind().is_none()
+            || self.has_invalid_host
+            || self.port.is_none()
+            || self.above_limit.is_some()
+    }
+
     /// Why it is not accepted: the reason of the API, and a text. A conflict comes first.
     pub(crate) fn rejection(&self) -> Option<(&'static str, String)> {
         if let Some(conflict) = &self.conflict {

@@ -85,7 +85,7 @@ pub(crate) fn serve(view: &View<'_>, routes: &[Route<'_>]) -> Serving {
     }
     let mut ports: BTreeMap<(usize, u16), Vec<usize>> = BTreeMap::new();
     for (i, listener) in view.listeners.iter().enumerate() {
-        if let Some(port) = listener.port.filter(|_| listener.rejection().is_none()) {
+        if let Some(port) = listener.port.filter(|_| !listener.is_rejected()) {
             ports.entry((listener.gateway, port)).or_default().push(i);
         }
     }

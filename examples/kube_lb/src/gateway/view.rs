@@ -148,7 +148,7 @@ impl<'a> View<'a> {
 fn limit_ports(listeners: &mut [GatewayListener<'_>], max_ports: usize) {
     let mut ports = BTreeSet::new();
     let accepted = listeners.iter_mut().filter_map(|listener| {
-        let port = listener.port.filter(|_| listener.rejection().is_none())?;
+        let port = listener.port.filter(|_| !listener.is_rejected())?;
         Some((listener, port))
     });
     for (listener, port) in accepted {

@@ -79,6 +79,16 @@ fn write_controller(to: &mut FamilyWriter<'_>, counts: &Counts) -> fmt::Result {
             })
         }),
     )?;
+    to.counters(
+        &Family::new(
+            "kube_lb_writes_undone",
+            "Writes that repeat the last one of the object, because another process had undone it.",
+        ),
+        counts
+            .undone
+            .iter()
+            .map(|(kind, count)| ([("kind", *kind)], *count)),
+    )?;
     to.gauges(
         &Family::new("kube_lb_writes_waiting", "Writes and Events that wait."),
         [(NONE, counts.waiting as u64)],
@@ -343,6 +353,7 @@ mod tests {
         ] {
             metrics.wrote("services", result);
         }
+        metrics.undone("services");
         metrics.waiting(4);
         for leads in [true, true, false, true] {
             metrics.leads(leads);

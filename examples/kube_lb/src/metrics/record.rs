@@ -32,6 +32,8 @@ pub(super) struct Counts {
     pub(super) failed_plans: u64,
     /// By the kind of the object and the result.
     pub(super) writes: BTreeMap<(&'static str, WriteResult), u64>,
+    /// How often the same was written again, by the kind.
+    pub(super) undone: BTreeMap<&'static str, u64>,
     /// Writes and Events that wait.
     pub(super) waiting: usize,
     pub(super) is_leader: bool,
@@ -120,6 +122,11 @@ impl ControllerMetrics {
     /// Shows what is served now.
     pub(crate) fn serve(&self, served: ServedNames) {
         self.lock().served = Arc::new(served);
+    }
+
+    /// Counts a write that repeats the last one of an object of the kind `kind`.
+    pub(crate) fn undone(&self, kind: &'static str) {
+        *self.lock().undone.entry(kind).or_default() += 1;
     }
 
     /// Counts an attempt to write an object of the kind with this plural name.

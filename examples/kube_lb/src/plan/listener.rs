@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -53,6 +54,23 @@ pub enum Routing {
         /// The targets of all other names, and of clients without one. `None`: these are refused.
         other: Option<Targets>,
     },
+}
+
+impl Routing {
+    /// All targets.
+    pub fn targets(&self) -> impl Iterator<Item = &Targets> {
+        let (plain, names, other) = match self {
+            Self::Plain(targets) => (Some(targets), &[][..], None),
+            Self::Tls { names, other } => (None, &names[..], other.as_ref()),
+        };
+        let named = names.iter().map(|named| &named.targets);
+        plain.into_iter().chain(named).chain(other)
+    }
+
+    /// The upstreams of all targets.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.targets().flat_map(Targets::upstreams)
+    }
 }
 
 /// The settings of the sessions of a listener.

@@ -51,7 +51,7 @@ impl Listeners {
         nowhere: &Upstream,
     ) -> Result<DescribedListener, ServerNameError> {
         let kept = self.known.entry(addr).or_default();
-        let used: Vec<_> = targets(&plan.routing).collect();
+        let used: Vec<_> = plan.routing.targets().collect();
         kept.splits.retain(|targets, _| used.contains(&targets));
         let mut routed = Vec::new();
         let mut split = |targets: &Targets| {
@@ -98,15 +98,6 @@ impl Listeners {
         let listener = listener.freebind(addr.is_ipv6());
         Ok(DescribedListener { listener, routed })
     }
-}
-
-fn targets(routing: &Routing) -> impl Iterator<Item = &Targets> {
-    let (plain, names, other) = match routing {
-        Routing::Plain(targets) => (Some(targets), &[][..], None),
-        Routing::Tls { names, other } => (None, &names[..], other.as_ref()),
-    };
-    let named = names.iter().map(|named| &named.targets);
-    plain.into_iter().chain(named).chain(other)
 }
 
 /// The weights and targets of a split.

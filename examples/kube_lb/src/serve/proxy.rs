@@ -47,7 +47,7 @@ struct ServerSettings {
 /// Why nothing of a plan was applied. What was served before is still served.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// A description cannot work. The planners check all settings, so this is a mistake of a planner.
+    /// A description of a listener cannot work. The planners check all settings, so this is a mistake of a planner.
     #[error(transparent)]
     Build(#[from] BuildError),
     /// The server cannot be started.
@@ -103,7 +103,7 @@ impl RunningProxy {
 
     /// Serves `plan`. `backends` has the sets of upstreams that are new. Returns why an address and port is not listened on.
     ///
-    /// An address that cannot be listened on does not affect the others. It is tried again with the next plan, or with the same one once
+    /// An address that cannot be listened on, or whose upstream cannot be built, does not affect the others. It is tried again with the next plan, or with the same one once
     /// [`has_news`](Self::has_news) says so.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl RunningProxy {
         plan: &Plan,
         backends: impl Fn(&Arc<str>, &UpstreamPlan) -> Snapshot,
     ) -> Result<BTreeMap<SocketAddr, String>, ApplyError> {
-        self.upstreams.update(plan, backends)?;
+        let unusable = self.upstreams.update(plan, backends);
         self.listeners
             .retain(|addr| plan.listeners().contains_key(addr));
         let mut failing = BTreeMap::new();
@@ -130,7 +130,7 @@ impl RunningProxy {
         }
         let mut problems = loop {
             let mut wrong = BTreeMap::new();
-            let proxy = self.describe(plan, &failing, &mut wrong)?;
+            let proxy = self.describe(plan, &unusable, &failing, &mut wrong)?;
             if let Some(faults) = self.faults.take() {
                 proxy.restore(faults);
             }
@@ -181,12 +181,18 @@ impl RunningProxy {
     fn describe(
         &mut self,
         plan: &Plan,
+        unusable: &BTreeMap<Arc<str>, String>,
         failing: &BTreeMap<SocketAddr, String>,
         wrong: &mut BTreeMap<SocketAddr, String>,
     ) -> Result<Proxy, ApplyError> {
         let mut builder = self.settings.builder();
         for (addr, listener) in plan.listeners() {
             if failing.contains_key(addr) {
+                continue;
+            }
+            let mut names = listener.routing.upstreams();
+            if let Some(problem) = names.find_map(|name| unusable.get(name)) {
+                wrong.insert(*addr, problem.clone());
                 continue;
             }
             let upstreams = &self.upstreams;
@@ -265,5 +271,65 @@ impl fmt::Debug for RunningProxy {
         f.debug_struct("RunningProxy")
             .field("open", &self.open)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::addresses::Owner;
+    use crate::objects::ObjectName;
+    use crate::plan::{
+        CheckKind, CheckPlan, ListenerPlan, Reach, Routing, ServiceTarget, SessionPlan, Targets,
+    };
+
+    #[tokio::test]
+    async fn an_upstream_that_cannot_be_built_affects_no_other() {
+        let mut proxy = RunningProxy::start(Some(1), Duration::ZERO, Duration::ZERO)
+            .await
+            .unwrap();
+        let any = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = any.local_addr().unwrap().port();
+        drop(any);
+        let mut plan = Plan::default();
+        let addr = |last: u8| SocketAddr::from(([127, 2, 78, last], port));
+        // lb-proxy refuses an interval of 1 ms.
+        for (last, name, millis) in [(1, "short", 1), (2, "usual", 5000)] {
+            let mut upstream = UpstreamPlan::new(ServiceTarget {
+                service: ObjectName::new("default", name),
+                port: 80,
+                reach: Reach::Pods,
+            });
+            let interval = Duration::from_millis(millis);
+            upstream.check = Some(CheckPlan {
+                kind: CheckKind::Tcp,
+                interval,
+            });
+            plan.upstream(name, upstream);
+            let listener = ListenerPlan {
+                owner: Owner::service("default", name),
+                part: "port".to_owned(),
+                routes: Vec::new(),
+                routing: Routing::Plain(Targets::only(name)),
+                sessions: SessionPlan::default(),
+            };
+            plan.listen(addr(last), listener).unwrap();
+        }
+        for _ in 0..2 {
+            let applied = proxy.apply(&plan, |_, _| Snapshot::default()).await;
+            let problems: Vec<_> = applied.unwrap().into_iter().collect();
+            let [(at, problem)] = &problems[..] else {
+                panic!("{problems:?}");
+            };
+            assert_eq!(*at, addr(1));
+            assert!(
+                problem.contains("upstream \"short\" cannot work"),
+                "{problem}"
+            );
+            assert!(TcpStream::connect(addr(1)).is_err());
+            assert!(TcpStream::connect(addr(2)).is_ok());
+        }
     }
 }

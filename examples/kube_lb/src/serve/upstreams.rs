@@ -28,12 +28,14 @@ struct Entry {
 
 impl Upstreams {
     /// Makes the upstreams those of `plan`. An unchanged one stays the same object, so that a reload keeps it; a changed one
-    /// begins with the current backends. `backends` has the sets of new ones.
+    /// begins with the current backends. `backends` has the sets of new ones. Returns why an upstream cannot be built: the planners check all
+    /// settings, but a mistake must not keep every other change from being served.
     pub(super) fn update(
         &mut self,
         plan: &Plan,
         backends: impl Fn(&Arc<str>, &UpstreamPlan) -> Snapshot,
-    ) -> Result<(), BuildError> {
+    ) -> BTreeMap<Arc<str>, String> {
+        let mut wrong = BTreeMap::new();
         for (name, wanted) in plan.upstreams() {
             let known = self.known.get(name);
             if known.is_some_and(|known| known.plan == *wanted) {
@@ -44,12 +46,14 @@ impl Upstreams {
                 Some(known) => known.handle.snapshot(),
                 None => backends(name, wanted),
             };
-            let entry = build(name, wanted, snapshot)?;
-            self.known.insert(Arc::clone(name), entry);
+            match build(name, wanted, snapshot) {
+                Ok(entry) => drop(self.known.insert(Arc::clone(name), entry)),
+                Err(error) => drop(wrong.insert(Arc::clone(name), error.to_string())),
+            }
         }
         self.known
-            .retain(|name, _| plan.upstreams().contains_key(name));
-        Ok(())
+            .retain(|name, _| plan.upstreams().contains_key(name) && !wrong.contains_key(name));
+        wrong
     }
 
     /// Sets the backends of the upstream `name`.

@@ -1,6 +1,7 @@
 //! The annotations of a Service.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lb_proxy::health::HttpCheck;
 use lb_proxy::lb_core::policy::PolicyKind;
@@ -13,6 +14,9 @@ use crate::units;
 
 /// The most addresses that a Service may request, as a Gateway: one Service must not take a whole pool.
 const MOST_ADDRESSES: usize = 16;
+
+/// The shortest time between two probes: one annotation must not make every replica connect to each pod all the time.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The longest text of an annotation that is a name or a path.
 const LONGEST_NAME: usize = 1024;
@@ -131,8 +135,15 @@ annotations! {
             Ok(())
         };
     "health-check-interval" check_interval, "a time", "`5s`",
-        "The time between two probes of a backend.",
-        |text, settings| { settings.check_interval = Some(time(text)?); Ok(()) };
+        "The time between two probes of a backend, at least `100ms`.",
+        |text, settings| {
+            let interval = time(text)?;
+            if interval < SHORTEST_INTERVAL {
+                return Err(wrong(text, "a time of at least 100ms"));
+            }
+            settings.check_interval = Some(interval);
+            Ok(())
+        };
     "drain" drain, "a time, or `off`", "`off`: sessions go on until they end",
         "Limits how long sessions go on after their backend was removed.",
         |text, settings| {
@@ -196,7 +207,7 @@ pub fn table() -> String {
     text
 }
 
-fn time(text: &str) -> Result<std::time::Duration, String> {
+fn time(text: &str) -> Result<Duration, String> {
     units::duration(text).map_err(|error| error.to_string())
 }
 

@@ -88,6 +88,7 @@ pub fn address_request(
         owner: Owner::service(namespace, metadata.name.clone()),
         created: service.created().to_owned(),
         families: families(service),
+        needs_all_families: service.spec.ip_family_policy.as_deref() != Some("PreferDualStack"),
         ports: tcp_ports(service, max_ports)
             .map(|(_, number)| number)
             .collect(),

@@ -372,6 +372,20 @@ fn a_requested_address_must_be_of_a_pool() {
 }
 
 #[test]
+fn a_service_that_prefers_dual_stack_has_the_families_that_the_pools_have() {
+    for (policy, expected) in [
+        ("PreferDualStack", "Assigned"),
+        ("RequireDualStack", "AddressMissing"),
+    ] {
+        let spec = json!({"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": policy});
+        let planned = plan(&service(object(spec)), &config(""));
+        assert_eq!(planned.grant.addresses.len(), 1);
+        let (_, reason, _) = planned.condition("AddressAssigned");
+        assert_eq!(reason, expected, "{policy}");
+    }
+}
+
+#[test]
 fn source_ranges_admit_only_what_they_name() {
     let ranges = |ranges: Value| {
         plan(
@@ -626,6 +640,19 @@ fn a_megabyte_of_annotations_makes_a_short_report() {
     assert_eq!(planned.planned.settings, ServiceSettings::default());
     for condition in planned.report(&Feedback::default()).conditions {
         assert!(condition.message.len() <= 1027, "{condition:?}");
+    }
+}
+
+#[test]
+fn times_that_would_harm_are_refused() {
+    for (annotation, value) in [
+        ("health-check-interval", "99ms"),
+        ("idle-timeout", "4294967295h"),
+        ("drain", "8761h"),
+    ] {
+        let planned = plan(&annotated(annotation, value), &config(""));
+        assert_eq!(planned.planned.settings, ServiceSettings::default());
+        assert_eq!(planned.planned.problems.len(), 1, "{annotation}");
     }
 }
 

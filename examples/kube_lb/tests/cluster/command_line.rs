@@ -305,6 +305,16 @@ async fn explain_says_what_gateways_listener_sets_and_routes_do_and_lack() {
         explain("gateway", "default/other").await,
         "Gateway default/other is not served: no GatewayClass nginx has the controllerName \"kube-lb.internal/gateway\"\n"
     );
+    // The plan has the problems of all of them.
+    let plan = text(&output(&["run", "--plan", "--config", &config]).await.stdout);
+    for line in [
+        format!("listen {ip}:81 for Gateway default/gw, listener one, TCPRoute default/route: 7 x default/a:80 of routes, 3 x refused (Service default/gone does not exist)\n"),
+        "problem of Gateway default/gw, listener web: Accepted: UnsupportedProtocol: ".to_owned(),
+        "problem of TCPRoute default/route, parent Gateway gw: ResolvedRefs: BackendNotFound: ".to_owned(),
+        "problem of TCPRoute default/late, parent Gateway gw: kube-lb.internal/Serving: Superseded: ".to_owned(),
+    ] {
+        assert!(plan.contains(&line), "{line}: {plan}");
+    }
     // Text of objects does not control the terminal.
     let listener = json!({"name": "a", "protocol": "X\u{1b}[2J\nlisten", "port": 1});
     world.api.put(
@@ -314,7 +324,10 @@ async fn explain_says_what_gateways_listener_sets_and_routes_do_and_lack() {
     );
     let hostile = explain("gateway", "default/hostile").await;
     assert!(hostile.contains("X\\u{1b}[2J\\nlisten port 1"), "{hostile}");
-    assert!(!hostile.contains('\u{1b}'), "{hostile}");
+    let plan = text(&output(&["run", "--plan", "--config", &config]).await.stdout);
+    for printed in [hostile, plan] {
+        assert!(!printed.contains('\u{1b}'), "{printed}");
+    }
     let missing = output(&["explain", "tlsroute", "default/x", "--config", &config]).await;
     assert_eq!(
         text(&missing.stderr),

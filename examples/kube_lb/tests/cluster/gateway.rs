@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::{World, ask_until, echo, free_port, pods, service};
+use crate::support::{Session, World, ask_until, echo, free_port, pods, service};
 
 /// How many clients connect at a time.
 const AT_ONCE: usize = 10;
@@ -417,17 +417,7 @@ async fn changes_of_routes_touch_no_open_session_and_a_removed_gateway_refuses()
             "True Serving",
         )
         .await;
-    let mut session = TcpStream::connect(addr).await.unwrap();
-    let mut check = async || {
-        within("an echo", async {
-            session.write_all(b"x").await.unwrap();
-            let mut byte = [0];
-            session.read_exact(&mut byte).await.unwrap();
-            assert_eq!(byte, *b"x");
-        })
-        .await;
-    };
-    check().await;
+    let mut session = Session::open(addr).await;
     // An older route takes the listener over. The first one is told.
     world.tcp_route("older", 1, &[("other", 80, 1)]);
     let route = ("tcproutes", "route", "/status/parents/0");
@@ -444,13 +434,13 @@ async fn changes_of_routes_touch_no_open_session_and_a_removed_gateway_refuses()
         .says(route.0, route.1, route.2, "Accepted", "True Accepted")
         .await;
     assert_eq!(streams::ask(addr).await.unwrap(), "other");
-    check().await;
+    session.check().await;
     world.api.delete("gateways", "default", "gw");
     within("the end of the listener", async {
         while TcpStream::connect(addr).await.is_ok() {}
     })
     .await;
-    check().await;
+    session.check().await;
     // Entries of a parent that is gone are cleaned up.
     eventually("a status without the parent", || {
         let route = world.api.get("tcproutes", "default", "route");

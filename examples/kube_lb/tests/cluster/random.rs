@@ -4,12 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use lb_core::{Rng, SplitMix64};
 use serde_json::json;
-use test_support::deadline::{eventually, within};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use test_support::deadline::eventually;
 
 use crate::gateway::metadata;
-use crate::support::{World, echo, free_port};
+use crate::support::{Session, World, echo, free_port};
 
 const CHANGES: u32 = 1000;
 
@@ -131,11 +129,7 @@ async fn a_thousand_changes_of_other_services_touch_no_session() {
     let ip = addresses[0].parse().unwrap();
     let mut sessions = Vec::new();
     for port in &ports {
-        sessions.push(
-            TcpStream::connect(SocketAddr::new(ip, *port))
-                .await
-                .unwrap(),
-        );
+        sessions.push(Session::open(SocketAddr::new(ip, *port)).await);
     }
     let gateway = world.api.get("gateways", "default", "gw");
     let gateway: IpAddr = gateway["status"]["addresses"][0]["value"]
@@ -143,28 +137,17 @@ async fn a_thousand_changes_of_other_services_touch_no_session() {
         .unwrap()
         .parse()
         .unwrap();
-    sessions.push(TcpStream::connect((gateway, ports[0])).await.unwrap());
+    sessions.push(Session::open((gateway, ports[0]).into()).await);
     for i in 0..CHANGES {
         match below(&mut rng, 3) {
             0 => change_gateways(&world, &mut rng, &ports),
             _ => change(&world, &mut rng, &ports, pod),
         }
         let session = &mut sessions[(i % 5) as usize];
-        within("an echo", async {
-            session.write_all(b"x").await.unwrap();
-            assert_eq!(session.read_u8().await.unwrap(), b'x', "change {i}");
-        })
-        .await;
+        session.check().await;
         // New connections are served as well.
         if i % 16 == 0 {
-            let mut new = TcpStream::connect(SocketAddr::new(ip, ports[0]))
-                .await
-                .unwrap();
-            within("an echo", async {
-                new.write_all(b"y").await.unwrap();
-                assert_eq!(new.read_u8().await.unwrap(), b'y', "change {i}");
-            })
-            .await;
+            Session::open(SocketAddr::new(ip, ports[0])).await;
         }
     }
     assert_eq!(world.addresses("kept"), addresses);

@@ -3,12 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use kube_lb::config::Config;
-use test_support::deadline::{eventually, poll_until, within};
+use test_support::deadline::{eventually, poll_until};
 use test_support::log::Capture;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Running, World, ask, echo, free_port, pods};
+use crate::support::{Running, Session, World, ask, echo, free_port, pods};
 
 impl World {
     /// The configuration with other addresses in its pool.
@@ -64,7 +63,7 @@ async fn an_address_that_is_taken_out_of_a_pool_is_replaced_and_its_sessions_go_
     let mut sessions = Vec::new();
     for last in [1, 2] {
         let old = SocketAddr::new(world.ip(last), port);
-        sessions.push(TcpStream::connect(old).await.unwrap());
+        sessions.push(Session::open(old).await);
     }
     let less = world.config_with(10, 20, "");
     running.settings.send(less).await.unwrap();
@@ -84,11 +83,7 @@ async fn an_address_that_is_taken_out_of_a_pool_is_replaced_and_its_sessions_go_
             TcpStream::connect(old).await.err()
         })
         .await;
-        within("an echo", async {
-            session.write_all(b"x").await.unwrap();
-            assert_eq!(session.read_u8().await.unwrap(), b'x');
-        })
-        .await;
+        session.check().await;
     }
     // It comes back: the Service that names it gets it again, and the other one keeps what it has.
     running.settings.send(world.config("")).await.unwrap();

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 
 use crate::permissions::asked;
 use crate::support::{
-    Running, World, ask, ask_until, echo, free_port, global, pods, put_endpoints, put_served,
-    service,
+    Running, Session, World, ask, ask_until, echo, free_port, global, pods, put_endpoints,
+    put_served, service,
 };
 
 /// The primary cluster `west` and the cluster `east`.
@@ -221,14 +221,6 @@ async fn weights_divide_connections_between_clusters_exactly_whatever_their_pods
     assert_eq!(of_east, 150, "{found:?}");
 }
 
-async fn echoes(session: &mut TcpStream) {
-    within("an echo", async {
-        session.write_all(b"x").await.unwrap();
-        assert_eq!(session.read_u8().await.unwrap(), b'x');
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn an_api_server_that_is_away_and_a_cluster_that_is_removed_touch_no_session() {
     let mut both = TwoClusters::start(92).await;
@@ -237,8 +229,8 @@ async fn an_api_server_that_is_away_and_a_cluster_that_is_removed_touch_no_sessi
     both.serve(&[], &[east]);
     let running = both.run("", "").await;
     both.joined("True", "east").await;
-    let mut session = TcpStream::connect(both.addr()).await.unwrap();
-    echoes(&mut session).await;
+    let mut session = Session::open(both.addr()).await;
+    session.check().await;
     // The API server of the other cluster is away: its last endpoints go on, and the status says so.
     both.east.kill().await;
     both.joined(
@@ -246,12 +238,12 @@ async fn an_api_server_that_is_away_and_a_cluster_that_is_removed_touch_no_sessi
         "east: its API server cannot be followed, and its last endpoints are used, as of 2",
     )
     .await;
-    echoes(&mut session).await;
-    let mut new = TcpStream::connect(both.addr()).await.unwrap();
-    echoes(&mut new).await;
+    session.check().await;
+    let mut new = Session::open(both.addr()).await;
+    new.check().await;
     both.east.restart().await;
     both.joined("True", "east").await;
-    echoes(&mut session).await;
+    session.check().await;
     // The cluster is taken out of the settings: it gets nothing new.
     both.of_west(&west);
     running.settings.send(both.config("", None)).await.unwrap();
@@ -269,8 +261,8 @@ async fn an_api_server_that_is_away_and_a_cluster_that_is_removed_touch_no_sessi
         both.west.condition("web", "ClustersJoined").is_none()
     })
     .await;
-    echoes(&mut session).await;
-    echoes(&mut new).await;
+    session.check().await;
+    new.check().await;
     // And in again, as the only one with endpoints.
     both.of_west(&[]);
     running
@@ -285,7 +277,7 @@ async fn an_api_server_that_is_away_and_a_cluster_that_is_removed_touch_no_sessi
         stream.read_u8().await.ok().filter(|echoed| *echoed == b'x')
     })
     .await;
-    echoes(&mut session).await;
+    session.check().await;
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use test_support::deadline::{poll_until, within};
 use test_support::kubernetes::ApiServer;
 use test_support::kubernetes::objects::{endpoint, on_node, slice};
 use test_support::nodes::serve;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -250,6 +250,30 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// A connection that a pod [echoes](echo), and that stays.
+pub(crate) struct Session(TcpStream);
+
+impl Session {
+    pub(crate) async fn open(addr: SocketAddr) -> Self {
+        let mut session = Self(TcpStream::connect(addr).await.unwrap());
+        session.check().await;
+        session
+    }
+
+    /// Sends a byte there and back.
+    pub(crate) async fn check(&mut self) {
+        within("an echo", async {
+            self.0.write_all(b"x").await.unwrap();
+            assert_eq!(self.0.read_u8().await.unwrap(), b'x');
+        })
+        .await;
+    }
+
+    pub(crate) const fn stream(&mut self) -> &mut TcpStream {
+        &mut self.0
     }
 }
 

@@ -5,32 +5,10 @@ use std::net::SocketAddr;
 use serde_json::json;
 use test_support::deadline::{eventually, poll_until, within};
 use test_support::kubernetes::objects::node;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{World, ask, ask_until, echo, free_port, pods, service};
-
-/// A connection that is echoed, and stays.
-struct Session(TcpStream);
-
-impl Session {
-    async fn open(addr: SocketAddr) -> Self {
-        let mut session = Self(TcpStream::connect(addr).await.unwrap());
-        session.check().await;
-        session
-    }
-
-    /// A byte there and back.
-    async fn check(&mut self) {
-        within("an echo", async {
-            self.0.write_all(b"x").await.unwrap();
-            let mut byte = [0];
-            self.0.read_exact(&mut byte).await.unwrap();
-            assert_eq!(byte, *b"x");
-        })
-        .await;
-    }
-}
+use crate::support::{Session, World, ask, ask_until, echo, free_port, pods, service};
 
 #[tokio::test]
 async fn sessions_survive_changes_of_other_ports_and_services() {
@@ -152,7 +130,7 @@ async fn a_removed_port_keeps_its_sessions_unless_they_have_a_deadline() {
     world.api.request_deletion("services", "default", "ends");
     world.api.request_deletion("services", "default", "keeps");
     within("the deadline", async {
-        while ended.0.read_u8().await.is_ok() {}
+        while ended.stream().read_u8().await.is_ok() {}
     })
     .await;
     kept.check().await;

@@ -11,14 +11,14 @@ use crate::error::DiscoveryError;
 
 /// A source that must be polled. [`Polled`](crate::Polled) makes a [`Source`](crate::Source) of it.
 ///
+/// An implementation needs the crate [async-trait](https://docs.rs/async-trait) 0.1.
+///
 /// ```
 /// use std::sync::Arc;
 /// use std::time::Duration;
 ///
 /// use lb_core::Snapshot;
 /// use lb_discovery::{DiscoveryError, Lookup, Polled, Resolved};
-///
-/// type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// /// The backends that a program of the host prints, one a line.
 /// #[derive(Debug)]
@@ -34,15 +34,11 @@ use crate::error::DiscoveryError;
 /// #         async fn printed() -> Result<String, std::io::Error> {
 /// #             Ok("10.0.0.1:446\n10.0.0.2:446\n".to_owned())
 /// #         }
-///         let failed = |error: BoxError| DiscoveryError::Unavailable {
-///             what: "inventory".into(),
-///             problem: error.to_string().into(),
-///             source: Some(error),
-///         };
-///         let text = printed().await.map_err(|error| failed(error.into()))?;
-///         let lines = text.lines().map(str::to_owned);
-///         let backends = Snapshot::try_from_backends(lines);
-///         let backends = backends.map_err(|error| failed(error.into()))?;
+///         let text = printed()
+///             .await
+///             .map_err(|error| DiscoveryError::unavailable("inventory", error))?;
+///         let backends = Snapshot::try_from_backends(text.lines())
+///             .map_err(|error| DiscoveryError::unavailable("inventory", error))?;
 ///         Ok(Resolved::new(backends, None))
 ///     }
 /// }
@@ -67,7 +63,8 @@ pub trait Lookup: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// Any reason why there is no set. An authoritative empty answer is an error, too, for which
-    /// [`is_authoritative_empty`](DiscoveryError::is_authoritative_empty) is true.
+    /// [`is_authoritative_empty`](DiscoveryError::is_authoritative_empty) is true. [`DiscoveryError::unavailable`] takes any
+    /// other error.
     async fn lookup(&self) -> Result<Resolved, DiscoveryError>;
 }
 

@@ -84,7 +84,7 @@ impl Evaluation<'_> {
         grants: &Grants,
         feedback: &Feedback,
     ) -> Programming {
-        let is_accepted = listener.rejection().is_none() && self.owner_is_accepted(listener);
+        let is_accepted = !listener.is_rejected() && self.owner_is_accepted(listener);
         let grant = self.grant(listener.gateway, grants);
         let grant = grant.filter(|_| is_accepted);
         grant.map_or_else(Programming::default, |grant| {

@@ -57,7 +57,10 @@ impl StatusPatch {
         old: &S,
         new: &S,
     ) -> Option<Self> {
-        let status = serde_json::to_value(new).ok().filter(|_| old != new)?;
+        if old == new {
+            return None;
+        }
+        let status = serde_json::to_value(new).ok()?;
         let of_version = json!({"resourceVersion": metadata.resource_version});
         Some(Self {
             api,
