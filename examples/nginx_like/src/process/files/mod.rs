@@ -1,6 +1,7 @@
 //! Files that the process reads or opens again while it serves: the configuration, the logs and the pid file.
 
 pub(crate) mod access;
+pub(crate) mod changing_files;
 pub(crate) mod conf_path;
 pub(crate) mod file_threads;
 pub(crate) mod open_log;

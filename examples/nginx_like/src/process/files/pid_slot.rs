@@ -2,12 +2,13 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::error;
 
 use super::access::FileAccess;
+use super::changing_files::{ChangingFiles, FileChange};
 use super::file_threads::FileThreads;
 use super::pid::PidGuard;
 use crate::config::pid::PidPath;
@@ -18,25 +19,11 @@ const LAST_CHANGE: Duration = Duration::from_secs(1);
 
 /// The pid file, if there is one. The main thread empties the slot at the end, even if the control thread hangs then.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct PidSlot(Arc<SharedSlot>);
-
-#[derive(Debug, Default)]
-struct SharedSlot {
-    content: Mutex<SlotContent>,
-    /// Notified when a change ends.
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct SlotContent {
-    file: Option<PidGuard>,
-    /// How many changes are under way. One that hangs stays.
-    changes: usize,
-}
+pub(crate) struct PidSlot(Arc<ChangingFiles<Option<PidGuard>>>);
 
 impl PidSlot {
     pub(crate) fn set(&self, file: Option<PidGuard>) {
-        self.lock().file = file;
+        **self.0.lock() = file;
     }
 
     /// Empties the slot at the end of the process. Waits for a change that is under way, because it would write or rename the file
@@ -46,16 +33,12 @@ impl PidSlot {
     }
 
     fn take_within(&self, limit: Duration) -> Option<PidGuard> {
-        let is_changing = |content: &mut SlotContent| content.changes > 0;
-        let changed = &self.0.changed;
-        let waited = changed.wait_timeout_while(self.lock(), limit, is_changing);
-        let (mut content, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        content.file.take()
+        self.0.lock_unchanging(limit).take()
     }
 
     /// Whether there is a pid file at `path`.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
-        self.lock().file.as_ref().map(PidGuard::path) == Some(path)
+        self.0.lock().as_ref().map(PidGuard::path) == Some(path)
     }
 
     /// Writes the pid file that was opened at the start.
@@ -79,7 +62,7 @@ impl PidSlot {
         let change = Change::begin(self);
         let replaced = threads.run(move || {
             let written = new.map(|mut new| new.write().map(|()| new)).transpose();
-            written.map(|new| std::mem::replace(&mut change.slot.lock().file, new))
+            written.map(|new| std::mem::replace(&mut **change.slot.0.lock(), new))
         });
         match replaced.flatten() {
             Ok(before) => {
@@ -109,20 +92,12 @@ impl PidSlot {
         change: fn(&mut PidGuard) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut begun = Change::begin(self);
-        begun.file = self.lock().file.take();
+        begun.file = self.0.lock().take();
         if begun.file.is_none() {
             return Ok(());
         }
         let changed = threads.run(move || begun.file.as_mut().map_or(Ok(()), change));
         changed.flatten()
-    }
-
-    /// No code that can panic or block runs under the lock.
-    fn lock(&self) -> MutexGuard<'_, SlotContent> {
-        self.0
-            .content
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,12 +107,14 @@ struct Change {
     slot: PidSlot,
     /// The file that returns to the slot.
     file: Option<PidGuard>,
+    /// Dropped after the file has returned.
+    _under_way: FileChange<Option<PidGuard>>,
 }
 
 impl Change {
     fn begin(slot: &PidSlot) -> Self {
-        slot.lock().changes += 1;
         Self {
+            _under_way: slot.0.begin_change(),
             slot: slot.clone(),
             file: None,
         }
@@ -146,13 +123,9 @@ impl Change {
 
 impl Drop for Change {
     fn drop(&mut self) {
-        let mut content = self.slot.lock();
         if let Some(file) = self.file.take() {
-            content.file = Some(file);
+            self.slot.set(Some(file));
         }
-        content.changes -= 1;
-        drop(content);
-        self.slot.0.changed.notify_all();
     }
 }
 
@@ -215,7 +188,7 @@ mod tests {
         let path = dir.path().join("lb.pid");
         let slot = slot_at(&path);
         let mut change = Change::begin(&slot);
-        change.file = slot.lock().file.take();
+        change.file = slot.0.lock().take();
         // As the closure of a thread that is not started.
         drop(change);
         assert!(slot.is_at(&path) && path.exists());

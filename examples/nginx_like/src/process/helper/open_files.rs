@@ -1,9 +1,9 @@
 //! The files that the helper removes at its end.
 
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::process::files::changing_files::ChangingFiles;
 use crate::process::files::pid::PidFile;
 use crate::process::files::socket_file::SocketFile;
 
@@ -11,42 +11,19 @@ use crate::process::files::socket_file::SocketFile;
 const LAST_CHANGE: Duration = Duration::from_millis(500);
 
 /// The files that the helper removes at its end, for all threads.
-#[derive(Default)]
-pub(super) struct SharedFiles {
-    files: Mutex<OpenFiles>,
-    /// Notified when a change ends.
-    changed: Condvar,
-}
+pub(super) type SharedFiles = ChangingFiles<OpenFiles>;
 
 /// Files that are removed when they are dropped.
 #[derive(Default)]
 pub(super) struct OpenFiles {
     pub(super) pids: Vec<PidFile>,
     pub(super) sockets: Vec<SocketFile>,
-    /// How many changes are under way. One that hangs stays.
-    changes: usize,
 }
 
 impl SharedFiles {
-    /// No code that can panic runs under the lock.
-    pub(super) fn lock(&self) -> MutexGuard<'_, OpenFiles> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Begins a change of a file, which is taken out meanwhile: no lock is held while a file hangs.
-    pub(super) fn begin_change(&self) -> FileChange<'_> {
-        self.lock().changes += 1;
-        FileChange(self)
-    }
-
-    /// Removes all files, at the end of the process. Waits for changes that are under way, because they would write or rename a file
-    /// that should be removed; but not for a file that hangs.
+    /// Removes all files, at the end of the process. Waits for changes that are under way, but not for a file that hangs.
     pub(super) fn remove_all(&self) {
-        let is_changing = |files: &mut OpenFiles| files.changes > 0;
-        let waited = self
-            .changed
-            .wait_timeout_while(self.lock(), LAST_CHANGE, is_changing);
-        let (mut files, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.lock_unchanging(LAST_CHANGE);
         drop(std::mem::take(&mut files.pids));
         drop(std::mem::take(&mut files.sockets));
     }
@@ -73,18 +50,9 @@ impl OpenFiles {
     }
 }
 
-/// A change of a file, until this is dropped.
-pub(super) struct FileChange<'a>(&'a SharedFiles);
-
-impl Drop for FileChange<'_> {
-    fn drop(&mut self) {
-        self.0.lock().changes -= 1;
-        self.0.changed.notify_all();
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::thread;
 
     use super::*;
@@ -93,7 +61,7 @@ mod tests {
     fn the_end_waits_for_a_change_and_removes_the_file_under_its_new_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lb.pid");
-        let files = SharedFiles::default();
+        let files = Arc::new(SharedFiles::default());
         let mut file = PidFile::open(&path, None).unwrap();
         file.write(17).unwrap();
         let change = files.begin_change();
