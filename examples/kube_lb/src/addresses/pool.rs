@@ -46,9 +46,7 @@ impl Pool {
 
     /// Its addresses of `family`, in their order.
     pub(super) fn addresses(&self, family: Family) -> impl Iterator<Item = IpAddr> {
-        let ranges = self.ranges.iter();
-        let ranges = ranges.filter(move |range| range.is_ipv4() == (family == Family::Ipv4));
-        ranges.flat_map(Range::iter)
+        self.addresses_from(family, None)
     }
 
     /// The same from `first` on, which is one of them. `None`: all.
