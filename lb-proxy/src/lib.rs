@@ -272,6 +272,7 @@ pub mod readiness_report;
 mod relay;
 mod restart_pauses;
 mod runtime_thread;
+mod sameness;
 mod saved_state;
 mod server;
 pub mod server_names;

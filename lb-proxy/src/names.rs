@@ -25,6 +25,19 @@ macro_rules! list {
     };
 }
 
+/// Gives an enum with `ALL` and `as_str` the way back from a name.
+macro_rules! from_name {
+    ($type:ident) => {
+        impl $type {
+            /// The one with this name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                let mut all = Self::ALL.iter().copied();
+                all.find(|one| one.as_str() == name)
+            }
+        }
+    };
+}
+
 /// Displays and serializes a type as its `as_str`.
 macro_rules! text {
     ($type:ident) => {
@@ -50,4 +63,4 @@ macro_rules! serialize {
     };
 }
 
-pub(crate) use {list, names, serialize, text};
+pub(crate) use {from_name, list, names, serialize, text};

@@ -6,6 +6,7 @@ use lb_core::Endpoint;
 
 use super::client_zone::{ClientPermit, ClientRefusal, ClientZone};
 use crate::connection::Connection;
+use crate::sameness::are_same;
 use crate::upstream::key_part::KeyParts;
 
 /// A limit of a listener on the sessions of each client that a zone counts.
@@ -35,11 +36,7 @@ impl ClientLimit {
         } = self;
         zone.is_same_as(&other.zone)
             && *sessions == other.sessions
-            && match (key, &other.key) {
-                (None, None) => true,
-                (Some(one), Some(other)) => one.is_same_as(other),
-                (None | Some(_), _) => false,
-            }
+            && are_same(key, &other.key, |a, b| a.is_same_as(b))
     }
 
     /// Counts a session of `client`. `None` if its key is empty: such sessions are not counted.

@@ -47,13 +47,7 @@ crate::names::names!(SessionOrder {
     MostBytes = "most_bytes",
 });
 
-impl SessionOrder {
-    /// The order with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        let mut all = Self::ALL.iter().copied();
-        all.find(|order| order.as_str() == name)
-    }
-}
+crate::names::from_name!(SessionOrder);
 
 impl SessionFilter {
     /// All sessions.

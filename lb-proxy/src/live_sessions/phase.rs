@@ -27,14 +27,9 @@ crate::names::names!(SessionPhase {
     Responding = "responding",
     Closing = "closing",
 });
+crate::names::from_name!(SessionPhase);
 
 impl SessionPhase {
-    /// The phase with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        let mut all = Self::ALL.iter().copied();
-        all.find(|phase| phase.as_str() == name)
-    }
-
     /// Whether a session in this phase has an upstream.
     pub(crate) const fn has_upstream(self) -> bool {
         matches!(

@@ -14,6 +14,7 @@ use super::options::SocketOptions;
 use super::port_search;
 use crate::connection::Connection;
 use crate::embedder_code::named;
+use crate::sameness::{are_same, is_one};
 
 /// The source addresses and the network interface of connections to backends.
 ///
@@ -51,11 +52,7 @@ impl BindSource {
         *addrs == other.addrs
             && *interface == other.interface
             && *transparent == other.transparent
-            && match (function, &other.function) {
-                (None, None) => true,
-                (Some(one), Some(other)) => Arc::ptr_eq(&one.0, &other.0),
-                (None | Some(_), _) => false,
-            }
+            && are_same(function, &other.function, |a, b| is_one(&a.0, &b.0))
     }
 
     /// Adds an address of this machine, which is used for backends of its own family.

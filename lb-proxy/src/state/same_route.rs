@@ -1,9 +1,7 @@
 //! Whether a reload describes the settings that sessions read already.
 
-use std::ptr;
-use std::sync::Arc;
-
 use super::route::Route;
+use crate::sameness::{are_same, is_one};
 
 impl Route {
     /// Whether both are the same settings. Functions, hooks, readers and tables of names are compared by their addresses, since
@@ -67,23 +65,4 @@ impl Route {
             && are_same(function, &other.function, |a, b| a.is_same_as(b))
             && are_same(bandwidth, &other.bandwidth, |a, b| a.is_same_as(b))
     }
-}
-
-/// Whether two lists, or options, have the same items.
-fn are_same<'a, T: 'a, C>(one: &'a C, other: &'a C, is_same: impl Fn(&T, &T) -> bool) -> bool
-where
-    &'a C: IntoIterator<Item = &'a T>,
-{
-    let (mut one, mut other) = (one.into_iter(), other.into_iter());
-    loop {
-        match (one.next(), other.next()) {
-            (None, None) => return true,
-            (Some(one), Some(other)) if is_same(one, other) => {}
-            _ => return false,
-        }
-    }
-}
-
-fn is_one<T: ?Sized>(one: &Arc<T>, other: &Arc<T>) -> bool {
-    ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
 }
