@@ -8,6 +8,11 @@ use crate::sockets::{Conversation, ask};
 /// Ends the new process by `signal`, and asserts that the old one serves as before.
 async fn assert_back(site: &UpgradeSite, signal: Signal) {
     site.go_back(site.pid().unwrap(), signal).await;
+    assert_serves(site).await;
+}
+
+/// Asserts that the old process serves as before, once the new one has ended.
+async fn assert_serves(site: &UpgradeSite) {
     site.old.logged("Process of the new binary ended").await;
     for _ in 0..10 {
         ask(site.old.addr).await.unwrap();
@@ -34,8 +39,11 @@ async fn sighup_lets_the_old_process_accept_again_and_costs_no_session() {
     kill_process(new, Signal::QUIT).unwrap();
     of_new.say("still").await.unwrap();
     of_old.say("still").await.unwrap();
+    let old = site.old_pid().expect("the old process waits");
+    // Its last session: it may end at once.
     drop(of_new);
-    assert_back(&site, Signal::QUIT).await;
+    site.wait_until_back(new, old).await;
+    assert_serves(&site).await;
     of_old.say("after").await.unwrap();
     assert!(site.path("front").exists());
     // The configuration was not read by that SIGHUP, but is by the next.

@@ -112,11 +112,15 @@ impl UpgradeSite {
 
     /// Ends `new`, the process of the new binary, and waits until the pid file names the old one again.
     pub(crate) async fn go_back(&self, new: Pid, signal: Signal) {
-        let old = self.old_pid();
-        assert!(old.is_some(), "the old process waits");
+        let old = self.old_pid().expect("the old process waits");
         kill_process(new, signal).unwrap();
+        self.wait_until_back(new, old).await;
+    }
+
+    /// Waits until `new`, the process of the new binary, has ended, and the pid file names `old` again.
+    pub(crate) async fn wait_until_back(&self, new: Pid, old: Pid) {
         gone(new).await;
-        let is_back = || self.pid() == old && self.old_pid().is_none();
+        let is_back = || self.pid() == Some(old) && self.old_pid().is_none();
         eventually("the old pid file", is_back).await;
     }
 }
