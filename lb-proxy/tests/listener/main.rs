@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod burst;
 mod covered;
 #[cfg(target_os = "linux")]
 mod freebind;
