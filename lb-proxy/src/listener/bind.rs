@@ -132,9 +132,15 @@ impl BindConfig {
         socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))
     }
 
+    /// The TCP port that other programs of the same user could share. A unix socket has none, and its key has the port 0.
+    pub(crate) fn port(&self) -> Option<u16> {
+        (!Endpoint::is_unix_key(self.addr)).then_some(self.addr.port())
+    }
+
     /// Whether some connection matches sockets of both, so that the kernel lets both be open only with `SO_REUSEPORT`.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        self.addr == other.addr || self.covers(other.addr) || other.covers(self.addr)
+        let are_tcp = self.port().is_some() && other.port().is_some();
+        are_tcp && (self.addr == other.addr || self.covers(other.addr) || other.covers(self.addr))
     }
 
     /// Whether it is a wildcard that includes `addr`.
@@ -230,6 +236,13 @@ mod tests {
         ] {
             assert_eq!(one.overlaps(other), expected, "{one:?} {other:?}");
             assert_eq!(other.overlaps(one), expected, "{other:?} {one:?}");
+        }
+        let unix = BindConfig {
+            addr: Endpoint::unix_key("/run/lb.sock".as_ref()),
+            ..a
+        };
+        for tcp in [config("[::]:0", false), unix] {
+            assert!(!unix.overlaps(&tcp) && !tcp.overlaps(&unix), "{tcp:?}");
         }
     }
 

@@ -82,8 +82,8 @@ impl ListenerSet {
     /// Applies the descriptions to sockets that another process opened.
     fn settle(&mut self) {
         let settled = self.0.iter_mut().filter_map(|listener| {
-            let port = listener.addr().port();
-            listener.settle().then_some(port)
+            let port = listener.sockets.bound.port();
+            listener.settle().then_some(port).flatten()
         });
         let ports = settled.collect();
         self.close_ports(&ports);
@@ -275,8 +275,9 @@ impl ListenerSet {
     fn close_ports(&self, ports: &BTreeSet<u16>) {
         let mut all: BTreeMap<u16, Vec<&ListenerSockets>> = BTreeMap::new();
         for sockets in self.0.iter().map(|listener| &listener.sockets) {
-            let port = sockets.bound.addr.port();
-            if ports.contains(&port) {
+            if let Some(port) = sockets.bound.port()
+                && ports.contains(&port)
+            {
                 all.entry(port).or_default().push(sockets);
             }
         }

@@ -88,10 +88,8 @@ impl PendingListener {
             (None, Some(sockets)) => sockets.is_guarded() || self.beside,
             (None, None) => false,
         };
-        // A unix socket is shared with no program.
-        let is_open = is_open && !Endpoint::is_unix_key(self.listener.addr());
         let sockets = kept.or(self.sockets.as_ref()).filter(|_| is_open)?;
-        Some(sockets.bound.addr.port())
+        sockets.bound.port()
     }
 
     /// Closes the sockets if they overlap with other sockets of this proxy.

@@ -11,6 +11,7 @@ use lb_proxy::reports::Phase;
 use lb_proxy::settings::InheritableSockets;
 use lb_proxy::{Listener, Proxy, ProxyBuilder, Upstream, Workers};
 use socket2::{Domain, Socket, Type};
+use test_support::log::Capture;
 use test_support::nodes::{listening, named};
 use test_support::proxy::{RunningProxy, upstream};
 use test_support::sockets::{assert_exclusive, loopback};
@@ -175,10 +176,13 @@ async fn the_file_of_a_unix_socket_belongs_to_the_process_that_serves_it_last() 
     failed.end().await;
     assert_eq!(ask_unix(&front).await.unwrap(), "a");
 
+    let log = Capture::install();
     let next = RunningProxy::run(inherit(&proxy)).await;
     proxy.handle.keep_socket_files(true);
     proxy.end().await;
     assert_eq!(ask_unix(&front).await.unwrap(), "a");
+    let log = log.take();
+    assert!(log.iter().all(|line| !line.contains("WARN")), "{log:?}");
     next.handle.keep_socket_files(false);
     next.end().await;
     assert!(!front.exists());
