@@ -72,7 +72,8 @@ impl<T> Default for Changes<T> {
 pub struct DrainReport {
     /// Sessions that were reset.
     pub aborted: u64,
-    /// Sessions that were open when draining began, or were accepted until accepting had ended, and ended by themselves.
+    /// Sessions that ended since draining began, for other reasons than a reset by the shutdown: of those that were open then, and of
+    /// those that were accepted until accepting had ended. [`Metrics`](crate::Metrics) counts those that had ended before, too.
     pub completed: u64,
     /// From the end of accepting to the end of the last session: `draining` and `closing`.
     #[cfg_attr(
