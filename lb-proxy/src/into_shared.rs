@@ -8,31 +8,32 @@ pub trait IntoShared<T: ?Sized>: sealed::Sealed<T> {
     fn into_shared(self) -> Arc<T>;
 }
 
-mod sealed {
+pub(crate) mod sealed {
     #[expect(unnameable_types, reason = "seals the trait")]
     pub trait Sealed<T: ?Sized> {}
 }
 
+/// Lets settings take values of a trait, by the path of the trait from the root of the crate.
 macro_rules! shared {
     ($($of:path),*) => {$(
-        impl<V: $of + 'static> sealed::Sealed<dyn $of> for V {}
-        impl<V: $of + 'static> sealed::Sealed<dyn $of> for Arc<V> {}
-        impl sealed::Sealed<dyn $of> for Arc<dyn $of> {}
+        impl<V: $of + 'static> $crate::into_shared::sealed::Sealed<dyn $of> for V {}
+        impl<V: $of + 'static> $crate::into_shared::sealed::Sealed<dyn $of> for std::sync::Arc<V> {}
+        impl $crate::into_shared::sealed::Sealed<dyn $of> for std::sync::Arc<dyn $of> {}
 
-        impl<V: $of + 'static> IntoShared<dyn $of> for V {
-            fn into_shared(self) -> Arc<dyn $of> {
-                Arc::new(self)
+        impl<V: $of + 'static> $crate::into_shared::IntoShared<dyn $of> for V {
+            fn into_shared(self) -> std::sync::Arc<dyn $of> {
+                std::sync::Arc::new(self)
             }
         }
 
-        impl<V: $of + 'static> IntoShared<dyn $of> for Arc<V> {
-            fn into_shared(self) -> Arc<dyn $of> {
+        impl<V: $of + 'static> $crate::into_shared::IntoShared<dyn $of> for std::sync::Arc<V> {
+            fn into_shared(self) -> std::sync::Arc<dyn $of> {
                 self
             }
         }
 
-        impl IntoShared<dyn $of> for Arc<dyn $of> {
-            fn into_shared(self) -> Arc<dyn $of> {
+        impl $crate::into_shared::IntoShared<dyn $of> for std::sync::Arc<dyn $of> {
+            fn into_shared(self) -> std::sync::Arc<dyn $of> {
                 self
             }
         }
@@ -44,3 +45,7 @@ shared!(
     crate::net::unix::UnixSocketOpener,
     crate::preread::Preread
 );
+
+// For traits of layers above this one.
+#[cfg(feature = "admin")]
+pub(crate) use shared;

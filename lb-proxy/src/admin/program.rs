@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Handle;
 use crate::embedder_code::{catch, named};
+use crate::into_shared::shared;
 
 /// A line of the configuration that runs.
 #[non_exhaustive]
@@ -50,6 +51,8 @@ pub trait LogLevels: fmt::Debug + Send + Sync {
     /// Those of [`check_level`](Self::check_level).
     fn set_level(&self, level: &str) -> Result<(), String>;
 }
+
+shared!(LogLevels);
 
 /// Returns the lines of the configuration that runs.
 type ConfigFn = dyn Fn() -> Vec<ConfigLine> + Send + Sync;

@@ -8,6 +8,7 @@ use lb_core::Endpoint;
 
 use super::token::AdminToken;
 use crate::access::Network;
+use crate::into_shared::IntoShared;
 use crate::settings::UnixSocketOpener;
 
 /// Where an admin server listens, and which requests it admits; see the [module](super).
@@ -78,8 +79,8 @@ impl AdminSettings {
     }
 
     /// Sets what opens the unix socket and removes its file. Default: the process itself.
-    pub fn opener(mut self, opener: Arc<dyn UnixSocketOpener>) -> Self {
-        self.opener = Some(opener);
+    pub fn opener(mut self, opener: impl IntoShared<dyn UnixSocketOpener>) -> Self {
+        self.opener = Some(opener.into_shared());
         self
     }
 

@@ -66,7 +66,7 @@ fn request(method: &str, path: &str, headers: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n{headers}\r\n")
 }
 
-async fn unix(path: &Path, method: &str, target: &str) -> Answer {
+pub(crate) async fn unix(path: &Path, method: &str, target: &str) -> Answer {
     let request = request(method, target, &format!("host: x\r\n{OWN}"));
     let path = path.to_owned();
     let ask = move || exchange(UnixStream::connect(path).unwrap(), &request);

@@ -1,14 +1,16 @@
 //! The sockets of admin servers: those that follow one another, and processes that race for one.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::Barrier;
+use std::path::Path;
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use lb_core::Endpoint;
 use lb_proxy::Proxy;
-use lb_proxy::admin::{Admin, AdminListener, AdminServer, AdminSettings};
+use lb_proxy::admin::{Admin, AdminListener, AdminServer, AdminSettings, LogLevels};
+use lb_proxy::settings::UnixSocketOpener;
 use socket2::{Domain, Socket, Type};
 use test_support::deadline::within;
 use test_support::nodes::listening;
@@ -16,7 +18,7 @@ use test_support::proxy::{RunningProxy, round_robin};
 use test_support::sockets::{loopback, reserved_port};
 use tokio::task::spawn_blocking;
 
-use crate::admin::tcp;
+use crate::admin::{tcp, unix};
 
 fn at(addr: SocketAddr) -> AdminSettings {
     AdminSettings::tcp(addr).allow("127.0.0.0/8".parse().unwrap())
@@ -184,4 +186,59 @@ fn one_of_several_processes_replaces_an_abandoned_socket() {
         assert_eq!(opened.len(), 1);
         UnixStream::connect(&path).unwrap();
     }
+}
+
+/// The log level and the socket of a program.
+#[derive(Debug)]
+struct OneLevel;
+
+impl LogLevels for OneLevel {
+    fn level(&self) -> String {
+        "info".to_owned()
+    }
+
+    fn check_level(&self, _: &str) -> Result<(), String> {
+        Err("it cannot be set".to_owned())
+    }
+
+    fn set_level(&self, level: &str) -> Result<(), String> {
+        self.check_level(level)
+    }
+}
+
+impl UnixSocketOpener for OneLevel {
+    fn open(&self, path: &Path, _: u32) -> io::Result<UnixListener> {
+        UnixListener::bind(path)
+    }
+
+    fn remove(&self, path: &Path) {
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn log_levels_and_openers_are_values_or_shared() {
+    let upstream = round_robin("u", listening("u").await);
+    let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &upstream)).await;
+    let builder = || Admin::builder(proxy.handle.clone());
+    let levels: Arc<dyn LogLevels> = Arc::new(OneLevel);
+    let opener: Arc<dyn UnixSocketOpener> = Arc::new(OneLevel);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lb.sock");
+    let settings = || AdminSettings::unix(path.as_path());
+    for (admin, settings) in [
+        (builder().log_levels(OneLevel), settings().opener(OneLevel)),
+        (
+            builder().log_levels(Arc::new(OneLevel)),
+            settings().opener(Arc::new(OneLevel)),
+        ),
+        (builder().log_levels(levels), settings().opener(opener)),
+    ] {
+        let server = admin.build().serve(AdminListener::open(&settings).unwrap());
+        let answer = unix(&path, "GET", "/log_level").await;
+        assert_eq!(answer.status, 200);
+        server.stop().await;
+        assert!(!path.exists());
+    }
+    proxy.end().await;
 }

@@ -98,7 +98,7 @@ impl RunningAdmin {
                 let listing = lock(&shown).clone();
                 listing.iter().flat_map(|listing| lines(listing)).collect()
             })
-            .log_levels(Arc::new(logging.clone()))
+            .log_levels(logging.clone())
             .registry(registry);
         Self {
             admin: admin.build(),

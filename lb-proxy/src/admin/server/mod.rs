@@ -17,6 +17,7 @@ use super::listener::AdminListener;
 use super::program::{ConfigLine, LogLevels, NamedLevels, Program};
 use super::routes::RouteContext;
 use crate::Handle;
+use crate::into_shared::IntoShared;
 
 pub use accept::MAX_CONNECTIONS;
 pub use running::AdminServer;
@@ -77,8 +78,8 @@ impl AdminBuilder {
     }
 
     /// Sets what reads and sets the level of the log. Default: none, so that `/log_level` is not found.
-    pub fn log_levels(mut self, levels: Arc<dyn LogLevels>) -> Self {
-        self.program.log_levels = Some(NamedLevels(levels));
+    pub fn log_levels(mut self, levels: impl IntoShared<dyn LogLevels>) -> Self {
+        self.program.log_levels = Some(NamedLevels(levels.into_shared()));
         self
     }
 

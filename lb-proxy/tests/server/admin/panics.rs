@@ -92,7 +92,7 @@ impl PanicScene {
         let proxy = RunningProxy::start(listener, None).await;
         upstream.ready().await;
         let admin = Admin::builder(proxy.handle.clone())
-            .log_levels(Arc::new(FragileProgram(Arc::clone(fuse))))
+            .log_levels(FragileProgram(Arc::clone(fuse)))
             .config(move || {
                 config.burn("AdminBuilder::config");
                 vec![ConfigLine::new("a.conf", 1, "stream {")]
