@@ -1,38 +1,44 @@
 //! A pool of kept connections for a protocol of one's own: `connection_pool COUNT BACKEND...`.
 //!
-//! Sends lines to servers that echo them. A connection is kept after its answer, and used for the next line.
+//! Sends lines to servers that echo them. The policy picks a backend for each line, which goes over an idle connection to that
+//! backend or a new one.
 
+use std::convert::Infallible;
 use std::error::Error;
+use std::future::ready;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use lb_proxy::{Connected, Pool, Upstream};
+use lb_proxy::Pool;
+use lb_proxy::lb_core::Backend;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower::{ServiceExt, service_fn};
 
-/// Connections that wait for the next request. An idle one counts as in flight at its backend, as it does there.
-#[derive(Clone)]
+/// The connections to one backend. In flight there are lines: an idle connection does not count.
 struct Connections {
-    upstream: Upstream,
-    idle: Arc<Mutex<Vec<BufReader<Connected>>>>,
+    addr: SocketAddr,
+    idle: Mutex<Vec<BufReader<TcpStream>>>,
 }
 
 impl Connections {
-    async fn request(&self, line: &str) -> Result<String, Box<dyn Error + Send + Sync>> {
+    async fn request(&self, line: &str) -> io::Result<String> {
         let kept = self.idle.lock().expect("no panic").pop();
-        let backends = self.upstream.backends();
-        let kept = kept.filter(|kept| backends.contains(kept.get_ref().backend().addr));
         // The backend may have closed one that was idle.
         if let Some(kept) = kept
             && let Ok(answer) = self.exchange(kept, line).await
         {
             return Ok(answer);
         }
-        let fresh = BufReader::new(self.upstream.connect(b"").await?);
-        Ok(self.exchange(fresh, line).await?)
+        let fresh = timeout(Duration::from_secs(5), TcpStream::connect(self.addr)).await??;
+        self.exchange(BufReader::new(fresh), line).await
     }
 
     /// Sends `line`, and keeps the connection after the answer.
-    async fn exchange(&self, mut on: BufReader<Connected>, line: &str) -> io::Result<String> {
+    async fn exchange(&self, mut on: BufReader<TcpStream>, line: &str) -> io::Result<String> {
         on.write_all(format!("{line}\n").as_bytes()).await?;
         let mut answer = String::new();
         if on.read_line(&mut answer).await? == 0 {
@@ -49,14 +55,19 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let usage = "connection_pool COUNT BACKEND...";
     let count: u32 = arguments.next().ok_or(usage)?.parse()?;
     let pool = Pool::fixed(arguments)?;
-    let connections = Connections {
-        upstream: pool.upstream().clone(),
-        idle: Arc::default(),
-    };
+    // Called once for each backend. What it returns is dropped when the backend leaves.
+    let balanced = pool.balance(service_fn(|backend: Arc<Backend>| {
+        let (addr, idle) = (backend.addr, Mutex::default());
+        let connections = Arc::new(Connections { addr, idle });
+        let request = move |line: String| {
+            let connections = Arc::clone(&connections);
+            async move { connections.request(&line).await }
+        };
+        ready(Ok::<_, Infallible>(service_fn(request)))
+    }));
+    let balanced = balanced.retry(|_| true); // on another backend: these lines may be sent twice
     for number in 0..count {
-        eprintln!("{}", connections.request(&number.to_string()).await?);
+        eprintln!("{}", balanced.clone().oneshot(number.to_string()).await?);
     }
-    let kept = connections.idle.lock().expect("no panic").len();
-    eprintln!("{kept} connections");
     Ok(())
 }
