@@ -8,6 +8,7 @@ pub(crate) mod daemon;
 pub(crate) mod error;
 pub(crate) mod files;
 pub(crate) mod framing;
+pub(crate) mod handled_signals;
 pub(crate) mod helper;
 mod limits;
 pub(crate) mod logs;

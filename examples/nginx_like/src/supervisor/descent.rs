@@ -21,14 +21,15 @@ pub(super) fn is_descendant(pid: Pid) -> bool {
     false
 }
 
-/// The processes of the machine with this argument.
-pub(super) fn processes_with(argument: &str) -> Vec<Pid> {
+/// The processes of the machine that have one of `arguments` among their arguments and not `unless`.
+pub(super) fn processes_with(arguments: &[&str], unless: &str) -> Vec<Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let has_argument = |pid: &i32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let mut words = line.split(|byte| *byte == 0).skip(1);
-        words.any(|word| word == argument.as_bytes())
+        let words: Vec<_> = line.split(|byte| *byte == 0).skip(1).collect();
+        let has = |argument: &str| words.contains(&argument.as_bytes());
+        arguments.iter().any(|argument| has(argument)) && !has(unless)
     };
     pids.filter(has_argument)
         .filter_map(Pid::from_raw)

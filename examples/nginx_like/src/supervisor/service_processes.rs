@@ -13,9 +13,12 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_se
 use tokio::io::unix::AsyncFd;
 
 use super::descent::{is_descendant, processes_with};
+use crate::console::print_line;
+use crate::process::daemon;
+use crate::process::handled_signals::handles;
 use crate::process::pidfd;
 use crate::process::send_signal::process_of;
-use crate::process::upgrade::invocation::ARGUMENT;
+use crate::process::upgrade::invocation;
 
 /// A process of the service. The pidfd means this process for good, whatever process gets its id later.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ struct ServiceProcess {
 pub(super) struct ServiceProcesses {
     processes: Vec<ServiceProcess>,
     main: Option<Pid>,
+    /// Signals that wait until the main process, whichever that is by then, has handlers for them.
+    held: Vec<Signal>,
 }
 
 impl ServiceProcesses {
@@ -44,8 +49,10 @@ impl ServiceProcesses {
         self.main
     }
 
-    /// Adds a process as the main one.
+    /// Adds a server that was started as the main process. It begins with what the files say now, so it gets no signal that the one
+    /// before has not handled.
     pub(super) fn add(&mut self, pid: Pid) -> io::Result<()> {
+        self.held.clear();
         self.watch(pid)?;
         self.main = Some(pid);
         Ok(())
@@ -97,12 +104,14 @@ impl ServiceProcesses {
         true
     }
 
-    /// Adds the processes of new binaries that have not written the pid file yet. Returns the last one.
+    /// Adds the processes of new binaries and of `daemon on` that have not written the pid file yet. Returns the last one.
     ///
     /// Reads the command line of every process of the machine.
-    pub(super) fn add_new_binaries(&mut self) -> Option<Pid> {
+    pub(super) fn add_starting(&mut self) -> Option<Pid> {
         let mut last = None;
-        for pid in processes_with(ARGUMENT) {
+        // A helper has the arguments of its server after its own.
+        let starting = [invocation::ARGUMENT, daemon::ARGUMENT];
+        for pid in processes_with(&starting, invocation::HELPER_ARGUMENT) {
             if self.add_descendant(pid) {
                 last = Some(pid);
             }
@@ -147,12 +156,73 @@ impl ServiceProcesses {
     }
 
     /// Sends a signal to the main process, or to all, as without a main process. One that has ended is passed over.
-    pub(super) fn signal(&self, signal: Signal, to_all: bool) {
+    ///
+    /// A process without a handler for it, which has not started yet, would be ended by it. The main process gets it from
+    /// [`send_held`](Self::send_held) then.
+    pub(super) fn signal(&mut self, signal: Signal, to_all: bool) {
         for process in &self.processes {
-            if to_all || self.main.is_none_or(|main| main == process.pid) {
-                // Fails only if it has ended, or belongs to another user.
-                let _ = pidfd_send_signal(process.pidfd.get_ref(), signal);
+            let may_be_main = self.main.is_none_or(|main| main == process.pid);
+            if !to_all && !may_be_main {
+                continue;
+            }
+            if process.would_handle(signal) {
+                process.send(signal);
+            } else if may_be_main && !self.held.contains(&signal) {
+                self.held.push(signal);
+                let (name, pid) = (name(signal), process.pid);
+                print_line(&format!(
+                    "[notice] supervise: {name} waits until server {pid} handles it"
+                ));
             }
         }
+    }
+
+    /// Sends the signals that wait to the main process, if it has handlers for them by now.
+    pub(super) fn send_held(&mut self) {
+        let mut processes = self.processes.iter();
+        let main = processes.find(|process| self.main == Some(process.pid));
+        if let Some(main) = main {
+            self.held.retain(|&signal| {
+                let is_ready = main.would_handle(signal);
+                if is_ready {
+                    main.send(signal);
+                }
+                !is_ready
+            });
+        }
+    }
+
+    /// Sends a signal that ends the service as [`signal`](Self::signal) does, but at once, also to a process without a handler for it:
+    /// that has no sessions. Signals that wait are dropped.
+    pub(super) fn end(&mut self, signal: Signal, to_all: bool) {
+        self.held.clear();
+        for process in &self.processes {
+            if to_all || self.main.is_none_or(|main| main == process.pid) {
+                process.send(signal);
+            }
+        }
+    }
+}
+
+impl ServiceProcess {
+    /// Whether the process has a handler for the signal, or that cannot be read.
+    fn would_handle(&self, signal: Signal) -> bool {
+        handles(self.pid, signal) != Some(false)
+    }
+
+    fn send(&self, signal: Signal) {
+        // Fails only if it has ended, or belongs to another user.
+        let _ = pidfd_send_signal(self.pidfd.get_ref(), signal);
+    }
+}
+
+/// The name of a signal that may wait.
+const fn name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::HUP => "SIGHUP",
+        Signal::USR1 => "SIGUSR1",
+        Signal::USR2 => "SIGUSR2",
+        Signal::WINCH => "SIGWINCH",
+        _ => "a signal",
     }
 }

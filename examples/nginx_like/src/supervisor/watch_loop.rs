@@ -16,7 +16,7 @@ use super::service_processes::ServiceProcesses;
 use super::supervised_signals::{Arrived, SupervisedSignals};
 use crate::console::print_line;
 
-/// How often the pid file is read where no heartbeat is watched.
+/// How often the pid file is read, and signals that wait are sent, where no heartbeat is watched.
 const PERIOD: Duration = Duration::from_millis(250);
 
 /// How long the process of the old binary has to take the service back after the new one has ended.
@@ -137,6 +137,7 @@ impl Supervisor {
         let now = Instant::now();
         let period = self.mark.as_ref().map(|mark| mark.heartbeat().period());
         self.next_look = now + period.unwrap_or(PERIOD);
+        self.processes.send_held();
         // The old binary's process may take the service back late.
         if matches!(self.stage, Stage::Waiting { .. }) && self.follow() {
             self.stage = Stage::Serving;
@@ -182,7 +183,7 @@ impl Supervisor {
         match self.stage {
             Stage::Ending {
                 signal: Some(signal),
-            } if is_followed => self.processes.signal(signal, false),
+            } if is_followed => self.processes.end(signal, false),
             Stage::Ending { .. } => {}
             _ if is_followed => self.stage = Stage::Serving,
             // One that drained has ended, while the service waits for its next start.
@@ -226,11 +227,12 @@ impl Supervisor {
         self.follow();
         let ends = matches!(signal, Signal::INT | Signal::QUIT | Signal::TERM);
         if ends {
-            self.processes.add_new_binaries();
+            self.processes.add_starting();
+            self.processes.end(signal, true);
+        } else {
+            // Logs are those of all processes.
+            self.processes.signal(signal, signal == Signal::USR1);
         }
-        // Logs are those of all processes.
-        self.processes
-            .signal(signal, ends || signal == Signal::USR1);
         match &mut self.stage {
             stage if ends => {
                 *stage = Stage::Ending {
@@ -257,13 +259,14 @@ impl Supervisor {
         is_new
     }
 
-    /// Makes the process of a new binary that has not written the pid file yet the main one. Returns whether there is one.
+    /// Makes the process of a new binary, or of `daemon on`, that has not written the pid file yet the main one. Returns whether there is
+    /// one.
     fn adopt(&mut self) -> bool {
-        let adopted = self.processes.add_new_binaries();
+        let adopted = self.processes.add_starting();
         if let Some(main) = adopted {
             self.processes.set_main(main);
             print_line(&format!(
-                "[notice] supervise: server {main}, of a new binary, is the main process now"
+                "[notice] supervise: server {main}, which starts, is the main process now"
             ));
         }
         adopted.is_some()

@@ -23,10 +23,15 @@ impl HeldStart {
     pub(crate) fn of(proxy: &NginxLike) -> Self {
         let path = proxy.dir().join("test.conf");
         let text = fs::read_to_string(&path).unwrap();
-        let fifo = path.with_extension("fifo");
+        let held = Self { path, text };
+        held.hold();
+        held
+    }
+
+    fn hold(&self) {
+        let fifo = self.path.with_extension("fifo");
         mknodat(CWD, &fifo, FileType::Fifo, Mode::from(0o644), 0).unwrap();
-        fs::rename(fifo, &path).unwrap();
-        Self { path, text }
+        fs::rename(fifo, &self.path).unwrap();
     }
 
     /// Whether a process waits.
@@ -43,6 +48,12 @@ impl HeldStart {
         })
         .await;
         open.expect("one that was just opened")
+    }
+
+    /// Lets the process that waits go on with the configuration, and holds the next one.
+    pub(crate) fn hold_next(&self, mut waiting: File) {
+        self.hold();
+        waiting.write_all(self.text.as_bytes()).unwrap();
     }
 
     /// Lets the process that waits go on with the configuration.

@@ -53,6 +53,16 @@ impl Supervised {
         Pid::from_raw(text.trim().parse().ok()?)
     }
 
+    /// Whether a process has the configuration in its command line.
+    fn is_any_left(&self) -> bool {
+        let conf = self.proxy.dir().join("test.conf");
+        let conf = conf.to_str().expect("a path of ASCII");
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let mut lines =
+            processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+        lines.any(|line| String::from_utf8_lossy(&line).contains(conf))
+    }
+
     fn ready(&self) -> PathBuf {
         self.dir.path().join("ready")
     }
@@ -80,6 +90,21 @@ impl Supervised {
         let pid = self.server().expect("a server");
         kill_process(pid, signal).unwrap();
         pid
+    }
+
+    /// Kills the server, and starts another one that waits for the configuration after `readers` other processes have read it.
+    async fn held_start(&self, readers: usize) -> (HeldStart, fs::File) {
+        let before = self.kill(Signal::KILL);
+        let line = format!("server {before} ended");
+        self.proxy.logged(&line).await;
+        let held = HeldStart::of(&self.proxy);
+        self.proxy.signal(Signal::HUP);
+        for _ in 0..readers {
+            let reading = held.reached().await;
+            held.hold_next(reading);
+        }
+        let waiting = held.reached().await;
+        (held, waiting)
     }
 
     /// Starts a server that has failed again, and waits until it has written the pid file.
@@ -358,7 +383,7 @@ async fn a_new_binary_whose_old_one_ends_before_it_is_ready_becomes_the_server()
         supervised.proxy.signal(Signal::USR2);
         let waiting = held.reached().await;
         kill_process(old, signal).unwrap();
-        let line = "of a new binary, is the main process now";
+        let line = "which starts, is the main process now";
         supervised.proxy.logged(line).await;
         held.go_on(waiting);
         supervised.replaced(old).await;
@@ -384,6 +409,93 @@ async fn a_signal_to_end_reaches_a_new_binary_that_is_not_ready_yet() {
         drop(waiting);
         assert!(!held.is_reached(), "no process is left");
     }
+}
+
+#[tokio::test]
+async fn a_signal_before_the_server_handles_it_waits() {
+    for (signal, name, effect) in [
+        (Signal::HUP, "SIGHUP", "Configuration applied"),
+        (Signal::USR1, "SIGUSR1", "Log reopened"),
+        (Signal::USR2, "SIGUSR2", "Accepting with the sockets"),
+        // It acts on a daemon or beside a new binary only.
+        (Signal::WINCH, "SIGWINCH", "Listening"),
+    ] {
+        let main = "error_log DIR/log info; lb_ready_file DIR/ready;";
+        let mut supervised = Supervised::start(main).await;
+        let (held, waiting) = supervised.held_start(1).await;
+        supervised.proxy.signal(signal);
+        supervised.proxy.signal(signal);
+        let line = format!("{name} waits until server");
+        supervised.proxy.logged(&line).await;
+        let before = supervised.proxy.count(effect);
+        held.go_on(waiting);
+        supervised.says("0\n").await;
+        let has_effect = || supervised.proxy.count(effect) > before;
+        eventually(effect, has_effect).await;
+        assert_eq!(supervised.proxy.count(&line), 1);
+        assert_eq!(supervised.proxy.count(" ended ("), 1);
+        assert_eq!(ask(supervised.proxy.addr).await.unwrap(), "node");
+        supervised.proxy.signal(Signal::TERM);
+        assert!(supervised.exit().await.success());
+    }
+}
+
+#[tokio::test]
+async fn a_signal_to_end_before_the_server_handles_it_ends_the_service() {
+    // The supervisor reads the configuration first, and the process that starts a daemon.
+    for (daemon, readers) in [("", 1), ("daemon on;", 2)] {
+        for (signal, number) in [(Signal::TERM, 15), (Signal::INT, 2), (Signal::QUIT, 3)] {
+            let mut supervised = Supervised::start(daemon).await;
+            if !daemon.is_empty() {
+                supervised.proxy.logged("is the main process now").await;
+            }
+            let (_held, _waiting) = supervised.held_start(readers).await;
+            // A signal that waits does not survive the service.
+            supervised.proxy.signal(Signal::USR2);
+            supervised.proxy.logged("SIGUSR2 waits").await;
+            supervised.proxy.signal(signal);
+            assert_eq!(supervised.exit().await.code(), Some(128 + number));
+            supervised.proxy.refused().await;
+            assert!(!supervised.is_any_left());
+        }
+    }
+}
+
+/// The new binary has taken the place of the old one before it handles signals.
+#[tokio::test]
+async fn a_signal_before_a_new_binary_handles_it_waits() {
+    let mut supervised = Supervised::start("lb_ready_file DIR/ready;").await;
+    supervised.says("0\n").await;
+    let old = supervised.server().expect("a server");
+    let held = HeldStart::of(&supervised.proxy);
+    supervised.proxy.signal(Signal::USR2);
+    let waiting = held.reached().await;
+    kill_process(old, Signal::KILL).unwrap();
+    supervised.proxy.logged("which starts, is the main").await;
+    supervised.proxy.signal(Signal::HUP);
+    supervised.proxy.signal(Signal::USR1);
+    supervised.proxy.logged("SIGHUP waits").await;
+    supervised.proxy.logged("SIGUSR1 waits").await;
+    held.go_on(waiting);
+    supervised.replaced(old).await;
+    supervised.proxy.logged("Configuration applied").await;
+    assert_eq!(supervised.proxy.count("started again"), 0);
+    assert_eq!(ask(supervised.proxy.addr).await.unwrap(), "node");
+    supervised.proxy.signal(Signal::TERM);
+    assert!(supervised.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_daemon_gets_the_signal_that_came_before_it_was_ready() {
+    let main = "daemon on; lb_ready_file DIR/ready;";
+    let supervised = Supervised::start(main).await;
+    supervised.proxy.logged("is the main process now").await;
+    let (held, waiting) = supervised.held_start(2).await;
+    supervised.proxy.signal(Signal::HUP);
+    supervised.proxy.logged("SIGHUP waits").await;
+    held.go_on(waiting);
+    supervised.says("0\n").await;
+    supervised.proxy.logged("Configuration applied").await;
 }
 
 #[tokio::test]

@@ -11,6 +11,9 @@ use std::process::{Child, Command};
 /// The first argument of the process of a new binary.
 pub(crate) const ARGUMENT: &str = "--upgrade";
 
+/// The first argument of a helper.
+pub(crate) const HELPER_ARGUMENT: &str = "--helper";
+
 /// The program and the arguments that this process was started with, to start it again.
 #[derive(Clone, Debug)]
 pub(crate) struct Invocation {
@@ -40,7 +43,7 @@ impl Invocation {
     /// The arguments of the helper of a server that has become the user `owner`.
     pub(crate) fn of_helper(&self, owner: u32) -> Vec<OsString> {
         let own = [
-            "--helper".into(),
+            HELPER_ARGUMENT.into(),
             owner.to_string().into(),
             "--binary".into(),
             self.program.clone().into(),

@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::process::files::pid::OLD_SUFFIX;
+use crate::process::handled_signals::handles;
 use crate::process::send_signal::{SignalError, process_of};
 use crate::syntax::error::Os;
 
@@ -184,14 +185,6 @@ fn successor(path: &Path, old: i32) -> Option<i32> {
     // The new process opens the file before it writes its id.
     let pid = process_of(path).ok()?.as_raw_nonzero().get();
     (pid != old).then_some(pid)
-}
-
-/// Whether the process has a handler for the signal. `None` if that cannot be read.
-fn handles(pid: Pid, signal: Signal) -> Option<bool> {
-    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let caught = u64::from_str_radix(line?.trim(), 16).ok()?;
-    Some(caught & 1 << (signal.as_raw() - 1) != 0)
 }
 
 /// How far the upgrade is, by the names of the pid file.
