@@ -70,7 +70,7 @@ struct Supervisor {
     started: Instant,
     next_look: Instant,
     stage: Stage,
-    /// The status of the main process that ended last.
+    /// The status of the main process that ended last since the last start.
     last: Option<ExitStatus>,
 }
 
@@ -121,6 +121,7 @@ impl Supervisor {
         let child = command.args(&self.plan.arguments).spawn()?;
         let pid = Pid::from_raw(child.id().cast_signed()).ok_or(io::ErrorKind::InvalidData)?;
         print_line(&format!("[notice] supervise: server {pid} started"));
+        self.last = None;
         self.processes.add(pid)
     }
 
