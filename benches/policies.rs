@@ -61,7 +61,8 @@ fn apply(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new(&*name, n), |b| {
                 let [one, other] = [1, 2].map(|weight| with_first_weight(n, weight));
                 let (mut updater, _balancer) = balancer(kind.build());
-                let mut turn = false;
+                updater.apply(&one, NOW);
+                let mut turn = true;
                 b.iter(|| {
                     turn = !turn;
                     let next = if turn { &one } else { &other };

@@ -45,5 +45,6 @@ async fn in_a_burst_sessions_begin_after_every_second_connection() {
         assert_eq!(client.read_u8().await.unwrap(), b'a');
     }
     assert_eq!(*begun.counts.lock().unwrap(), [2, 2, 4, 4, 6, 6, 7]);
+    drop(clients);
     proxy.end().await;
 }

@@ -45,7 +45,7 @@ impl Chaos {
         let stream = format!(
             "resolver {resolver}; resolver_timeout 500ms;
             upstream nodes {{ {server} }}
-            server {{ listen LISTEN; proxy_pass nodes; proxy_connect_timeout 1s; }}"
+            server {{ listen LISTEN; proxy_pass nodes; proxy_connect_timeout 30s; }}"
         );
         let proxy = NginxLike::start("", &stream).await;
         until(&proxy, "both nodes serve", both).await;

@@ -14,7 +14,7 @@ pub(super) fn table(tier: &Tier, ids: &[u64], size: u32) -> Indices {
     for owner in &mut owners {
         *owner = order[*owner as usize].get();
     }
-    Indices::new(&owners)
+    Indices::new(owners)
 }
 
 /// The owners among backends with these identities and weights.

@@ -74,7 +74,7 @@ impl Ring {
         points.push(Self::point(u32::MAX, first));
         Self {
             points: Points::new(points, shift),
-            starts: Indices::new(&starts),
+            starts: Indices::new(starts),
             shift,
             shadowed: shadowed.into(),
         }

@@ -109,6 +109,6 @@ fn a_silent_server_and_an_endless_answer_are_given_up() {
             sent = stream.write(&chunk);
         }
     });
-    let endless = operator(&["status", "--admin", &address]).stderr(3);
+    let endless = operator(&["status", "--timeout", "60", "--admin", &address]).stderr(3);
     assert!(endless.contains(" is longer than 64 MiB"), "{endless}");
 }

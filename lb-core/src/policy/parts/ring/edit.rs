@@ -111,8 +111,7 @@ impl<'a> Copy<'a> {
     fn start_arcs(&mut self, end: usize) {
         let moved = (self.points.len() as u32).wrapping_sub(self.at as u32);
         let arcs = self.starts.len()..end;
-        let starts = arcs.map(|arc| self.former.starts.get(arc).wrapping_add(moved));
-        self.starts.extend(starts);
+        self.former.starts.copy_moved(arcs, moved, &mut self.starts);
     }
 
     fn finish(mut self) -> Option<Ring> {
@@ -126,7 +125,7 @@ impl<'a> Copy<'a> {
         self.points.push(0xffff_0000 | first & 0xffff);
         Some(Ring {
             points: Points::Narrow(self.points.into()),
-            starts: Indices::new(&self.starts),
+            starts: Indices::new(self.starts),
             shift,
             shadowed: self.shadowed.into(),
         })

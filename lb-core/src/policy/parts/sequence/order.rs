@@ -44,9 +44,7 @@ impl Order {
         if weights.iter().all(|&w| w == 1) {
             Self::Rotation { len: lap.max(1) }
         } else if lap <= MAX_SMOOTH_LAP {
-            Self::Stored(Indices::new(
-                &smooth_order(&weights, lap).collect::<Vec<_>>(),
-            ))
+            Self::Stored(Indices::new(smooth_order(&weights, lap).collect()))
         } else {
             let stored = lap <= STORED_TURNS * weights.len() as u64;
             let turns = stored.then(|| by_weight(&weights, lap)).flatten();

@@ -38,5 +38,5 @@ pub(super) fn by_weight(weights: &[u64], lap: u64) -> Option<Indices> {
     let sums: Vec<u64> = sharers.iter().map(sum).collect();
     let mut sharers: Vec<_> = sharers.values().map(|all| all.iter().cycle()).collect();
     let turns = smooth_order(&sums, lap).filter_map(|weight| sharers[weight as usize].next());
-    Some(Indices::new(&turns.copied().collect::<Vec<_>>()))
+    Some(Indices::new(turns.copied().collect()))
 }
