@@ -161,7 +161,7 @@ impl ServiceProcesses {
     /// [`send_held`](Self::send_held) then.
     pub(super) fn signal(&mut self, signal: Signal, to_all: bool) {
         for process in &self.processes {
-            let may_be_main = self.main.is_none_or(|main| main == process.pid);
+            let may_be_main = self.may_be_main(process);
             if !to_all && !may_be_main {
                 continue;
             }
@@ -197,10 +197,15 @@ impl ServiceProcesses {
     pub(super) fn end(&mut self, signal: Signal, to_all: bool) {
         self.held.clear();
         for process in &self.processes {
-            if to_all || self.main.is_none_or(|main| main == process.pid) {
+            if to_all || self.may_be_main(process) {
                 process.send(signal);
             }
         }
+    }
+
+    /// Whether it is the main process, or there is none.
+    fn may_be_main(&self, process: &ServiceProcess) -> bool {
+        self.main.is_none_or(|main| main == process.pid)
     }
 }
 

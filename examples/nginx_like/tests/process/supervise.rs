@@ -85,6 +85,11 @@ impl Supervised {
         self.proxy.status().await
     }
 
+    async fn ends_by_sigterm(&mut self) {
+        self.proxy.signal(Signal::TERM);
+        assert!(self.exit().await.success());
+    }
+
     /// Sends a signal to the server itself.
     fn kill(&self, signal: Signal) -> Pid {
         let pid = self.server().expect("a server");
@@ -278,8 +283,7 @@ async fn a_new_binary_is_followed() {
     let third = supervised.restart(new).await;
     supervised.says("0\n").await;
     assert!(third != old);
-    supervised.proxy.signal(Signal::TERM);
-    assert!(supervised.exit().await.success());
+    supervised.ends_by_sigterm().await;
 }
 
 #[tokio::test]
@@ -390,8 +394,7 @@ async fn a_new_binary_whose_old_one_ends_before_it_is_ready_becomes_the_server()
         supervised.says("0\n").await;
         assert_eq!(ask(supervised.proxy.addr).await.unwrap(), "node");
         assert_eq!(supervised.proxy.count("started again"), 0);
-        supervised.proxy.signal(Signal::TERM);
-        assert!(supervised.exit().await.success());
+        supervised.ends_by_sigterm().await;
         assert_eq!(supervised.server(), None);
     }
 }
@@ -435,8 +438,7 @@ async fn a_signal_before_the_server_handles_it_waits() {
         assert_eq!(supervised.proxy.count(&line), 1);
         assert_eq!(supervised.proxy.count(" ended ("), 1);
         assert_eq!(ask(supervised.proxy.addr).await.unwrap(), "node");
-        supervised.proxy.signal(Signal::TERM);
-        assert!(supervised.exit().await.success());
+        supervised.ends_by_sigterm().await;
     }
 }
 
@@ -481,8 +483,7 @@ async fn a_signal_before_a_new_binary_handles_it_waits() {
     supervised.proxy.logged("Configuration applied").await;
     assert_eq!(supervised.proxy.count("started again"), 0);
     assert_eq!(ask(supervised.proxy.addr).await.unwrap(), "node");
-    supervised.proxy.signal(Signal::TERM);
-    assert!(supervised.exit().await.success());
+    supervised.ends_by_sigterm().await;
 }
 
 #[tokio::test]
@@ -507,8 +508,7 @@ async fn a_daemon_is_followed() {
     supervised.says("-254\n").await;
     supervised.restart(before).await;
     supervised.says("0\n").await;
-    supervised.proxy.signal(Signal::TERM);
-    assert!(supervised.exit().await.success());
+    supervised.ends_by_sigterm().await;
 }
 
 #[tokio::test]
